@@ -1,0 +1,259 @@
+"""The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mnist_digits import __version__
+from mnist_digits.errors import DigitsError, QualityError, UsageError
+from mnist_digits.runs import Run, read_json
+
+if TYPE_CHECKING:
+    from mnist_digits.dataset import Dataset
+    from mnist_digits.training import Recipe
+    from mnist_digits.training.train import Progress
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Train a handwritten-digit classifier in seconds, and see how well and why it works.",
+    epilog="Start with: digits train dense",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+results = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Four IDX files of another set, such as Fashion-MNIST, instead of MNIST."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/latest.")]
+
+
+@app.callback(invoke_without_command=True)
+def digits(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train a handwritten-digit classifier in seconds, and see how well and why it works."""
+    if version:
+        results.print(__version__)
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Examples:  digits train dense  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
+    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0"
+)
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
+    seed: Annotated[int, typer.Option(min=0, help="Decides initial weights and order of images.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
+    ] = None,
+    data: Data = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run after its last finished epoch.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network, evaluate it once on the test set, and write a report.
+
+    The run's folder then holds the model (Keras and ONNX), metrics, figures and report.html.
+    Interrupted, it keeps the last finished epoch; --resume goes on from there.
+    """
+    from mnist_digits import training
+    from mnist_digits.dataset import load_mnist
+
+    chosen = training.find_recipe(recipe).with_settings(_parse_settings(settings or []))
+    if resume is None:
+        dataset = load_mnist(data)
+        run = training.create_run(chosen, dataset, output, seed)
+    else:
+        run = training.open_unfinished(resume, chosen, _parse_settings(settings or []))
+        dataset = _dataset_of(run, data)
+    try:
+        with _progress(training.read_plan(run).recipe.epochs) as progress:
+            training.resume(run, dataset, tensorboard=tensorboard, progress=progress)
+    except KeyboardInterrupt:
+        messages.print(f"interrupted; to continue: digits train {recipe} --resume {run.folder}")
+        raise
+    metrics = read_json(run.metrics)
+    if as_json:
+        results.print_json(data={"run": str(run.folder), **metrics})
+    else:
+        _print_summary(run, metrics)
+
+
+@app.command(
+    epilog="Examples:  digits evaluate runs/latest  ·  digits evaluate model.keras --data fashion/ --json  ·  "
+    "digits evaluate runs/latest --require-accuracy 0.97"
+)
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run's folder, or a .keras file.")],
+    data: Data = None,
+    require_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with status 4 when the accuracy is below this fraction.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on the test images: accuracy, calibration, and every class."""
+    from mnist_digits import evaluation
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training import backend
+
+    run = Run.open(model, "recipe", "model") if model.is_dir() or model.suffix != ".keras" else None
+    test = (_dataset_of(run, data) if run else load_mnist(data)).test
+    backend.start_keras()
+    from mnist_digits.training import engine, networks
+
+    predict = engine.compile_prediction(networks.load(run.model if run else model))
+    metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
+    if as_json:
+        results.print_json(data=metrics)
+    else:
+        _print_metrics(metrics)
+    if require_accuracy is not None and metrics["accuracy"] < require_accuracy:
+        raise QualityError(
+            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or lower the requirement"
+        )
+
+
+@app.command(epilog="Example:  digits report runs/latest")
+def report(run_folder: RunFolder, data: Data = None) -> None:
+    """Draw the figures and the report of a finished run anew."""
+    from mnist_digits.evaluation.report import draw_data, write_report
+
+    run = Run.open(run_folder, "recipe", "environment", "history", "model", "predictions", "metrics")
+    dataset = _dataset_of(run, data)
+    draw_data(run, dataset)
+    write_report(run, dataset)
+    results.print(run.report)
+
+
+@app.command(epilog="Examples:  digits info  ·  digits info --json")
+def info(as_json: Json = False) -> None:
+    """Show versions, devices, and the recipes with their settings and parameters."""
+    from mnist_digits.training import RECIPES, backend
+
+    backend.start_keras()
+    from mnist_digits.training import networks
+
+    environment = backend.describe_environment()
+    recipes = [
+        {**recipe.to_json(), "parameters": networks.build(recipe).count_params()} for recipe in RECIPES.values()
+    ]
+    if as_json:
+        results.print_json(data={"environment": environment, "recipes": recipes})
+    else:
+        _print_info(environment, recipes)
+
+
+def _parse_settings(settings: list[str]) -> dict[str, str]:
+    """`["epochs=20"]` → `{"epochs": "20"}`."""
+    parsed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected FIELD=VALUE, such as epochs=20")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def _dataset_of(run: Run, data: Path | None) -> "Dataset":
+    """The images in `data`, or those the run was started with, split as for the run."""
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training import read_plan
+
+    plan = read_plan(run)
+    return load_mnist(data or plan.data_folder, plan.data_seed)
+
+
+@contextmanager
+def _progress(epochs: int) -> Iterator["Progress"]:
+    """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
+    if not messages.is_terminal:
+        yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=messages) as bar:
+        task = bar.add_task("starting TensorFlow", total=epochs)
+        yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
+
+
+def _describe_epoch(row: dict[str, float]) -> str:
+    return (
+        f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  "
+        f"validation {row['val_accuracy']:.2%}  {row['seconds']:.2f} s"
+    )
+
+
+def _print_summary(run: Run, metrics: dict[str, Any]) -> None:
+    from mnist_digits.evaluation import confused_pairs
+
+    test, training = metrics["test"], metrics["training"]
+    pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
+    table = Table.grid(padding=(0, 2))
+    table.add_row("test accuracy", _accuracy(test))
+    table.add_row("test loss", f"{test['loss']:.4f}")
+    table.add_row("training", f"{training['seconds']:.1f} s for {training['epochs']} epochs")
+    table.add_row("worst confused", pairs or "none")
+    table.add_row("report", str(run.report))
+    results.print(table)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    results.print(f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
+                  f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}")
+    table = Table("digit", "precision", "recall", "F1", "images", box=None)
+    for row in metrics["per_class"]:
+        table.add_row(str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}")
+    results.print(table)
+
+
+def _accuracy(metrics: dict[str, Any]) -> str:
+    low, high = metrics["interval95"]
+    return f"[bold]{metrics['accuracy']:.2%}[/bold] (95 % interval {low:.2%} to {high:.2%})"
+
+
+def _print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
+    facts = Table.grid(padding=(0, 2))
+    for name, value in environment.items():
+        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        facts.add_row(name, ", ".join(text) if isinstance(text, list) else str(text))
+    results.print(facts)
+    table = Table(*(name.replace("_", " ") for name in recipes[0]), box=None)
+    for recipe in recipes:
+        table.add_row(*(f"{value:,}" if type(value) is int else str(value) for value in recipe.values()))
+    results.print()
+    results.print(table)
+
+
+def main() -> None:
+    """Run the command; errors become one line on stderr and the exit status of its kind."""
+    try:
+        app()
+    except DigitsError as error:
+        if "--debug" in sys.argv:
+            raise
+        messages.print(f"digits: {error}", markup=False)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,142 @@
+"""The 70,000 images: bundled files, checksums, and the split into training, validation and test."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnist_digits.dataset.idx import read_idx
+from mnist_digits.errors import DataError
+
+BUNDLED = Path(__file__).parent / "files"
+"""MNIST as published, inside the package."""
+
+VALIDATION_SHARE = 12
+"""One training image in so many is set aside for validation: 5,000 of MNIST's 60,000."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and what they show.
+
+    images: uint8 (n, 28, 28), ink 255 on paper 0. labels: uint8 (n,), 0-9.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits that share no image, and where they came from."""
+
+    train: Split
+    validation: Split
+    test: Split
+    folder: Path
+    """The folder the files were read from."""
+    seed: int
+    """Decides which training images are set aside for validation."""
+    fingerprint: str
+    """SHA-256 over all images and labels, however they were packed: tells one set from another."""
+
+
+def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
+    """MNIST, or any other set in the same four IDX files.
+
+    folder: where the files lie, gzipped or plain, under their usual names with `-` or `.` before
+    `idx`: `train-images`, `train-labels`, and `t10k-` or `test-` for the test set, with any prefix
+    (`emnist-digits-…`). Without it, the bundled MNIST. A `SHA256SUMS` file beside them is obeyed.
+    seed: decides the split.
+
+    The training files are split eleven to one into training and validation, every class in
+    proportion; the test files are kept as they are. Files named `emnist…` hold each image transposed
+    (Cohen et al. 2017, arXiv:1702.05373, distributed column by column) and are turned upright.
+
+    Raises DataError when a file is missing, damaged, or does not hold 28×28 images or labels 0-9.
+    """
+    folder = BUNDLED if folder is None else Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected one with the four IDX files of a digit set")
+    checksums = _published_checksums(folder)
+    train = _load_split(folder, ("train",), checksums)
+    test = _load_split(folder, ("t10k", "test"), checksums)
+    held_out = _stratified_sample(train.labels, seed)
+    return Dataset(
+        train=Split(train.images[~held_out], train.labels[~held_out]),
+        validation=Split(train.images[held_out], train.labels[held_out]),
+        test=test,
+        folder=folder,
+        seed=seed,
+        fingerprint=_fingerprint(train, test),
+    )
+
+
+def _fingerprint(*splits: Split) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(np.ascontiguousarray(split.images))
+        digest.update(split.labels)
+    return digest.hexdigest()
+
+
+def _stratified_sample(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Mask, bool (n,), of one label in VALIDATION_SHARE, every class in proportion."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    mask = np.zeros(len(labels), bool)
+    mask[by_class[::VALIDATION_SHARE]] = True
+    return mask
+
+
+def _load_split(folder: Path, parts: tuple[str, ...], checksums: dict[str, str]) -> Split:
+    image_path = _find(folder, parts, "images-idx3")
+    label_path = _find(folder, parts, "labels-idx1")
+    images = read_idx(image_path, 3, checksums.get(image_path.name))
+    labels = read_idx(label_path, 1, checksums.get(label_path.name))
+    if images.shape[1:] != (28, 28):
+        height, width = images.shape[1:]
+        raise DataError(f"{image_path}: images of {height}×{width} pixels, expected 28×28; scale them")
+    if len(images) != len(labels):
+        raise DataError(
+            f"{image_path} has {len(images):,} images but {label_path.name} {len(labels):,} labels; "
+            "they belong to different sets: copy both again"
+        )
+    if len(labels) < 2:
+        raise DataError(f"{image_path}: {len(labels)} image(s), expected a set to learn from; choose another file")
+    if labels.max() > 9:
+        raise DataError(f"{label_path}: label {labels.max()}, expected 0 to 9; choose a set with ten classes")
+    if image_path.name.startswith("emnist"):
+        images = images.transpose(0, 2, 1)
+    return Split(images, labels)
+
+
+def _find(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
+    """The one file of this kind in the folder: plain or gzipped, `-` or `.` before `idx`."""
+    pattern = kind.replace("-idx", "[-.]idx")
+    found = [
+        path
+        for part in parts
+        for suffix in ("", ".gz")
+        for path in sorted(folder.glob(f"*{part}-{pattern}-ubyte{suffix}"))
+    ]
+    sets = {path.name.removesuffix(".gz") for path in found}
+    expected = f"{parts[0]}-{kind}-ubyte.gz"
+    if not found:
+        raise DataError(f"{folder}: no {expected} (nor unpacked, nor with `.` before `idx`); put the four files there")
+    if len(sets) > 1:
+        raise DataError(f"{folder}: more than one {expected} ({', '.join(sorted(sets))}); keep one set to a folder")
+    return found[0]
+
+
+def _published_checksums(folder: Path) -> dict[str, str]:
+    """File name → SHA-256, from the folder's SHA256SUMS; empty when it has none."""
+    path = folder / "SHA256SUMS"
+    if not path.is_file():
+        return {}
+    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
+    return {name.strip().lstrip("*"): checksum for checksum, name in lines}

@@ -1,0 +1,170 @@
+"""What lies where in a run's folder, and how a file gets there: whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_digits.errors import DataError
+
+RUNS = Path("runs")
+"""Where runs go unless told otherwise, below the current folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a recipe with one seed: a folder, and the names in it."""
+
+    folder: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Recipe, seed, and which data: all that decides the result."""
+        return self.folder / "recipe.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, processor and devices: all that may change a result in its last digits, and its time."""
+        return self.folder / "environment.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """There while training: the state after the last finished epoch."""
+        return self.folder / "checkpoint" / "state.npz"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        return self.folder / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained Keras model; takes float32 (n, 28, 28) in [0, 1]."""
+        return self.folder / "model.keras"
+
+    @property
+    def onnx(self) -> Path:
+        """The same model for use without Keras; takes uint8 (n, 28, 28)."""
+        return self.folder / "model.onnx"
+
+    @property
+    def predictions(self) -> Path:
+        """Arrays `<split>_labels` and `<split>_probabilities` for validation and test, in file order."""
+        return self.folder / "predictions.npz"
+
+    @property
+    def metrics(self) -> Path:
+        """Numbers on validation, test and the training itself; written last but for the pictures."""
+        return self.folder / "metrics.json"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of pictures."""
+        return self.folder / "figures"
+
+    @property
+    def report(self) -> Path:
+        """One page that shows it all."""
+        return self.folder / "report.html"
+
+    @classmethod
+    def create(cls, name: str, folder: Path | None = None) -> "Run":
+        """A new, empty run folder: `folder` itself, or `runs/<name>`, with a number appended when taken.
+
+        Raises DataError when the folder holds something already or cannot be made.
+        """
+        try:
+            if folder is None:
+                return cls(_make_numbered(RUNS / name))
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise DataError(f"{folder}: not empty; expected a new folder for the run: name another, or continue it with --resume")
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}; choose a folder that can be written with --output") from error
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path, *required: str) -> "Run":
+        """An existing run, after checking that the named files (attributes of Run) are there.
+
+        Raises DataError that names the first one missing.
+        """
+        run = cls(folder)
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder; expected a run: `digits train` makes one")
+        for name in required:
+            path: Path = getattr(run, name)
+            if not path.exists():
+                raise DataError(f"{folder}: has no {path.name}; expected a finished run: train again, or continue it with --resume")
+        return run
+
+    def discard_checkpoint(self) -> None:
+        """Remove what only an unfinished training needs."""
+        shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
+
+    def link_as_latest(self) -> None:
+        """Point `latest`, beside this run, at it."""
+        link = self.folder.parent / "latest"
+        beside = link.with_name(f".latest-{os.getpid()}")
+        # A file system without symbolic links loses a convenience, not a run.
+        with suppress(OSError):
+            beside.symlink_to(self.folder.name, target_is_directory=True)
+            beside.replace(link)
+
+
+def _make_numbered(folder: Path) -> Path:
+    """Make the first of `folder`, `folder-2`, `folder-3`, … that does not exist."""
+    candidate, number = folder, 1
+    while True:
+        try:
+            candidate.mkdir(parents=True)
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = folder.with_name(f"{folder.name}-{number}")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; moved to `path` at the end, or removed when anything fails.
+
+    Whoever looks at `path` finds the old content or all of the new, even after a power cut. The
+    name keeps its suffix, for writers that look at it. Folders on the way are made.
+    Raises DataError when the file cannot be written: no space, no permission.
+    """
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all. Raises DataError like `whole`."""
+    with whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all. Raises DataError like `whole`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError when it is missing or is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected the JSON file that a run writes") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); it was changed or damaged: train again") from error

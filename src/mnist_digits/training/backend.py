@@ -1,0 +1,95 @@
+"""Keras and TensorFlow: started without their start-up chatter, and described."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mnist_digits.errors import UsageError
+
+CHATTER = (b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions")
+"""How the lines begin that TensorFlow prints on start-up when nothing is wrong."""
+
+RECORDED = ("mnist-digits", "keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
+"""Distributions whose version may change a result."""
+
+
+def start_keras() -> None:
+    """Import Keras on TensorFlow; whatever they report beyond start-up chatter still reaches stderr.
+
+    Raises UsageError when they are not installed, or Keras is set to another backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        with _without_chatter():
+            import keras
+            import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"{error}; training needs TensorFlow: pip install 'mnist-digits[train]'") from error
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(f"KERAS_BACKEND={keras.backend.backend()}: expected tensorflow; unset it, or see ~/.keras/keras.json")
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what native code writes to stderr, and pass on the lines that are not chatter."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held_back.seek(0)
+            for line in held_back:
+                if not line.startswith(CHATTER):
+                    os.write(2, line)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, processor and devices, as JSON. Call after `start_keras`."""
+    import keras
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "versions": installed_versions(RECORDED),
+        "backend": keras.backend.backend(),
+        "precision": keras.config.dtype_policy().name,
+        "devices": [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()],
+    }
+
+
+def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Distribution → version, of those that are installed."""
+    versions = {}
+    for name in distributions:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,53 @@
+"""The state of a training between two epochs, to the last bit."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mnist_digits.errors import DataError
+from mnist_digits.runs import whole
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+"""What is remembered of each finished epoch."""
+
+
+def save(path: Path, model: keras.Model, history: np.ndarray) -> None:
+    """Write weights, optimiser state and history, whole or not at all.
+
+    history: float64 (epochs, 6), one row per finished epoch in the order of COLUMNS.
+    Raises DataError when the file cannot be written; the checkpoint before it stays.
+    """
+    arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(_state(model))}
+    with whole(path) as beside:
+        np.savez(beside, allow_pickle=False, history=history, **arrays)
+
+
+def restore(path: Path, model: keras.Model) -> np.ndarray:
+    """Put the saved state into a model built and compiled by the same recipe, and return its history.
+
+    Raises DataError when the file is damaged or belongs to another network.
+    """
+    variables = _state(model)
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
+            history = saved["history"]
+            values = [saved[f"variable_{index}"] for index in range(len(variables))]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a checkpoint of this recipe ({error}); remove it to train from the start") from error
+    for variable, value in zip(variables, values, strict=True):
+        if tuple(variable.shape) != value.shape:
+            raise DataError(
+                f"{path}: {variable.path} is {value.shape}, expected {tuple(variable.shape)}; the checkpoint belongs to another network"
+            )
+        variable.assign(value)
+    return history
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """All that training changes: weights, statistics, random generators, and what the optimiser remembers."""
+    model.optimizer.build(model.trainable_variables)
+    unique: Iterable[keras.Variable] = {id(v): v for v in [*model.variables, *model.optimizer.variables]}.values()
+    return list(unique)

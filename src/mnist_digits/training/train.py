@@ -1,0 +1,224 @@
+"""train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnist_digits import __version__
+from mnist_digits.dataset import BUNDLED, Dataset
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.evaluation.painter import Painter
+from mnist_digits.runs import Run, read_json, whole, write_json, write_text
+from mnist_digits.training import backend
+from mnist_digits.training.recipes import Recipe, find_recipe
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[int, dict[str, float]], None]
+"""Called after every epoch with its number, from 1, and its row of the history."""
+
+
+def train(
+    recipe: str | Recipe,
+    data: Dataset,
+    folder: Path | str | None = None,
+    seed: int = 0,
+    *,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+    tensorboard: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train, evaluate and describe one network; returns the finished run.
+
+    recipe: a Recipe, or the name of one. data: as `load_mnist` gives it. folder: the run's folder, new
+    or empty (default: `runs/<recipe>-<seed>`, numbered when taken). seed: decides the initial weights
+    and the order of the images. callbacks: Keras callbacks, called around epochs.
+    tensorboard: also write logs for TensorBoard below the folder.
+
+    Same recipe, data, seed and machine: same weights, bit for bit. An interrupted run keeps its last
+    finished epoch for `resume`. Raises UsageError for an unknown recipe or a missing extra, DataError
+    when the folder cannot be used.
+    """
+    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    run = create_run(recipe, data, folder, seed)
+    return resume(run, data, callbacks=callbacks, tensorboard=tensorboard, progress=progress)
+
+
+def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: int) -> Run:
+    """A new run folder that holds what decides the result, ready for `resume`. Raises as `train` does."""
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected 0 or more")
+    run = Run.create(f"{recipe.name}-{seed}", None if folder is None else Path(folder))
+    source = {
+        "folder": None if data.folder == BUNDLED else str(data.folder.resolve()),
+        "seed": data.seed,
+        "fingerprint": data.fingerprint,
+    }
+    write_json(run.recipe, {"recipe": recipe.to_json(), "seed": seed, "data": source})
+    return run
+
+
+def resume(
+    run: Run,
+    data: Dataset,
+    *,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+    tensorboard: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Finish a run from its last finished epoch; the weights are those of an unbroken run.
+
+    data: the images the run was started with. Others as in `train`.
+    Raises DataError for other data or a damaged run folder, UsageError when the run is finished.
+    """
+    plan = read_plan(run)
+    _check_unfinished(run, plan, data)
+    # Pictures need Matplotlib and seaborn: a second process imports them while this one imports TensorFlow.
+    with Painter(run, data.folder, data.seed) as painter:
+        backend.start_keras()
+        model, history = _fit(run, plan, data, callbacks, tensorboard, progress)
+        _describe(run, model, data, history)
+        painter.finish()
+        _export(run, model, plan, data)
+    run.discard_checkpoint()
+    run.link_as_latest()
+    return run
+
+
+def open_unfinished(folder: Path, recipe: Recipe, settings: dict[str, str]) -> Run:
+    """A run to continue, after checking that it was started with this recipe.
+
+    settings: the fields, as text, that must be as the run has them; all others may differ from `recipe`.
+    Raises UsageError for another recipe or setting, DataError when the folder is no run.
+    """
+    run = Run.open(folder, "recipe")
+    planned = read_plan(run).recipe
+    if planned.name != recipe.name or planned.with_settings(settings) != planned:
+        asked = " ".join([recipe.name, *(f"{name}={value}" for name, value in settings.items())])
+        raise UsageError(f"{folder}: a run of {planned.name} with other settings than {asked}; continue it with its own recipe")
+    return run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided when a run was started."""
+
+    recipe: Recipe
+    seed: int
+    data_folder: str | None
+    """Where the images came from; None for the bundled MNIST."""
+    data_seed: int
+    fingerprint: str
+    """The images' and labels' own, as in `Dataset`."""
+
+
+def read_plan(run: Run) -> Plan:
+    """What a run was started with. Raises DataError when its recipe.json is missing or damaged."""
+    content = read_json(run.recipe)
+    try:
+        data = content["data"]
+        return Plan(Recipe(**content["recipe"]), content["seed"], data["folder"], data["seed"], data["fingerprint"])
+    except (KeyError, TypeError, UsageError) as error:
+        raise DataError(f"{run.recipe}: not a recipe of this version ({error}); train anew") from error
+
+
+def _check_unfinished(run: Run, plan: Plan, data: Dataset) -> None:
+    if run.onnx.exists() and not run.checkpoint.exists():
+        raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
+    if plan.fingerprint != data.fingerprint:
+        raise DataError(f"{run.folder}: started on other images; continue it with the --data it was started with")
+
+
+def _fit(
+    run: Run,
+    plan: Plan,
+    data: Dataset,
+    callbacks: Sequence["keras.callbacks.Callback"],
+    tensorboard: bool,
+    progress: Progress | None,
+) -> tuple["keras.Model", np.ndarray]:
+    """The trained model, and its history: float64 (epochs, 6), columns as in `checkpoint.COLUMNS`."""
+    import keras
+
+    from mnist_digits.training import checkpoint, engine, networks
+
+    write_json(run.environment, backend.describe_environment())
+    # The one place where a global seed is set: Keras's layers draw their initial weights from it.
+    keras.utils.set_random_seed(plan.seed)
+    model = networks.build(plan.recipe)
+    resuming = run.checkpoint.exists()
+    history = checkpoint.restore(run.checkpoint, model) if resuming else np.empty((0, len(checkpoint.COLUMNS)))
+
+    def keep(epoch: int, logs: dict[str, float]) -> None:
+        nonlocal history
+        row = {"epoch": epoch + 1, **logs}
+        history = np.vstack([history, [row[column] for column in checkpoint.COLUMNS]])
+        checkpoint.save(run.checkpoint, model, history)
+        write_text(run.history, _as_csv(history))
+        if progress:
+            progress(epoch + 1, row)
+
+    observers = [keras.callbacks.LambdaCallback(on_epoch_end=keep), *callbacks]
+    if tensorboard:
+        observers.append(keras.callbacks.TensorBoard(run.folder / "tensorboard"))
+    engine.fit(
+        model,
+        data.train.images,
+        data.train.labels,
+        validation=(data.validation.images, data.validation.labels),
+        epochs=plan.recipe.epochs,
+        batch_size=plan.recipe.batch_size,
+        seed=plan.seed,
+        initial_epoch=len(history),
+        callbacks=observers,
+    )
+    return model, history
+
+
+def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:
+    """Write the model, its predictions, and the numbers; the test images are looked at here, once."""
+    from mnist_digits.evaluation import evaluate
+    from mnist_digits.training import checkpoint, engine
+
+    with whole(run.model) as beside:
+        model.save(beside)
+    predict = engine.compile_prediction(model)
+    arrays, metrics = {}, {}
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        probabilities = predict(split.images)
+        arrays |= {f"{name}_labels": split.labels, f"{name}_probabilities": probabilities}
+        metrics[name] = evaluate(split.labels, probabilities).to_json()
+    with whole(run.predictions) as beside:
+        np.savez_compressed(beside, allow_pickle=False, **arrays)
+    seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())
+    metrics["training"] = {
+        "seconds": seconds,
+        "epochs": len(history),
+        "images_per_second": len(data.train) * len(history) / seconds,
+        "parameters": model.count_params(),
+    }
+    write_json(run.metrics, metrics)
+
+
+def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
+    from mnist_digits.training.export import export_onnx
+
+    metadata = {
+        "recipe": plan.recipe.name,
+        "seed": str(plan.seed),
+        "test_accuracy": str(read_json(run.metrics)["test"]["accuracy"]),
+        "temperature": "1.0",
+        "version": __version__,
+    }
+    export_onnx(model, run.onnx, metadata, data.test.images)
+
+
+def _as_csv(history: np.ndarray) -> str:
+    from mnist_digits.training.checkpoint import COLUMNS
+
+    rows = (f"{int(epoch)}," + ",".join(f"{value:.6f}" for value in values) for epoch, *values in history)
+    return "\n".join([",".join(COLUMNS), *rows]) + "\n"
