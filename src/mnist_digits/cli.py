@@ -16,10 +16,7 @@ from mnist_digits.runs import Run, read_json
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
-    from mnist_digits.training import Recipe
     from mnist_digits.training.train import Progress
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     help="Train a handwritten-digit classifier in seconds, and see how well and why it works.",
@@ -130,7 +127,7 @@ def evaluate(
         _print_metrics(metrics)
     if require_accuracy is not None and metrics["accuracy"] < require_accuracy:
         raise QualityError(
-            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or lower the requirement"
+            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
         )
 
 
@@ -155,9 +152,7 @@ def info(as_json: Json = False) -> None:
     from mnist_digits.training import networks
 
     environment = backend.describe_environment()
-    recipes = [
-        {**recipe.to_json(), "parameters": networks.build(recipe).count_params()} for recipe in RECIPES.values()
-    ]
+    recipes = [{**recipe.to_json(), "parameters": networks.build(recipe).count_params()} for recipe in RECIPES.values()]
     if as_json:
         results.print_json(data={"environment": environment, "recipes": recipes})
     else:
@@ -192,7 +187,13 @@ def _progress(epochs: int) -> Iterator["Progress"]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=messages) as bar:
         task = bar.add_task("starting TensorFlow", total=epochs)
         yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
@@ -220,11 +221,15 @@ def _print_summary(run: Run, metrics: dict[str, Any]) -> None:
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
-    results.print(f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
-                  f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}")
+    results.print(
+        f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
+        f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}"
+    )
     table = Table("digit", "precision", "recall", "F1", "images", box=None)
     for row in metrics["per_class"]:
-        table.add_row(str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}")
+        table.add_row(
+            str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}"
+        )
     results.print(table)
 
 
@@ -239,21 +244,27 @@ def _print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> N
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         facts.add_row(name, ", ".join(text) if isinstance(text, list) else str(text))
     results.print(facts)
-    table = Table(*(name.replace("_", " ") for name in recipes[0]), box=None)
+    table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
     for recipe in recipes:
-        table.add_row(*(f"{value:,}" if type(value) is int else str(value) for value in recipe.values()))
+        settings = (f"{name}={value}" for name, value in recipe.items() if name not in ("name", "parameters"))
+        table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
     results.print()
-    results.print(table)
+    results.print(table, soft_wrap=False)
 
 
 def main() -> None:
-    """Run the command; errors become one line on stderr and the exit status of its kind."""
+    """Run the command. A mistake of the user's becomes one line on stderr and an exit status.
+
+    0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, 4 a required quality
+    was not met, 130 interrupted.
+    """
+    # Wherever it stands: one adds it to the end of a command that has just failed.
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app()
     except DigitsError as error:
-        if "--debug" in sys.argv:
+        if debug:
             raise
         messages.print(f"digits: {error}", markup=False)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)

@@ -82,9 +82,13 @@ class Run:
                 return cls(_make_numbered(RUNS / name))
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise DataError(f"{folder}: not empty; expected a new folder for the run: name another, or continue it with --resume")
+                raise DataError(
+                    f"{folder}: not empty; expected a new folder: name another, or continue the run with --resume"
+                )
         except OSError as error:
-            raise DataError(f"{error.filename}: {error.strerror}; choose a folder that can be written with --output") from error
+            raise DataError(
+                f"{error.filename}: {error.strerror}; choose a folder that can be written with --output"
+            ) from error
         return cls(folder)
 
     @classmethod
@@ -99,7 +103,9 @@ class Run:
         for name in required:
             path: Path = getattr(run, name)
             if not path.exists():
-                raise DataError(f"{folder}: has no {path.name}; expected a finished run: train again, or continue it with --resume")
+                raise DataError(
+                    f"{folder}: has no {path.name}; expected a finished run: train again, or continue it with --resume"
+                )
         return run
 
     def discard_checkpoint(self) -> None:
@@ -107,13 +113,15 @@ class Run:
         shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
 
     def link_as_latest(self) -> None:
-        """Point `latest`, beside this run, at it."""
-        link = self.folder.parent / "latest"
-        beside = link.with_name(f".latest-{os.getpid()}")
-        # A file system without symbolic links loses a convenience, not a run.
+        """Point `runs/latest` at this run, if it lies in `runs`."""
+        if self.folder.parent.resolve() != RUNS.resolve():
+            return
+        beside = RUNS / f".latest-{os.getpid()}"
+        # Where there are no symbolic links, or something else is called so, only a convenience is lost.
         with suppress(OSError):
             beside.symlink_to(self.folder.name, target_is_directory=True)
-            beside.replace(link)
+            beside.replace(RUNS / "latest")
+        beside.unlink(missing_ok=True)
 
 
 def _make_numbered(folder: Path) -> Path:
@@ -140,11 +148,13 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with open(beside, "rb") as file:
+        with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder") from error
+        raise DataError(
+            f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -76,7 +76,9 @@ def _read(path: Path, checksum: str | None) -> bytes:
 def _decompress(content: bytes, path: Path) -> bytes:
     if not content.startswith(GZIP_MAGIC):
         if path.suffix == ".gz":
-            raise DataError(f"{path}: not gzip data in spite of its name; copy it again, or drop the .gz if it is plain")
+            raise DataError(
+                f"{path}: not gzip data in spite of its name; copy it again, or drop the .gz if it is plain"
+            )
         return content
     try:
         return gzip.decompress(content)

@@ -79,8 +79,8 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
 def _fingerprint(*splits: Split) -> str:
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(np.ascontiguousarray(split.images))
-        digest.update(split.labels)
+        digest.update(split.images.tobytes())
+        digest.update(split.labels.tobytes())
     return digest.hexdigest()
 
 

@@ -33,7 +33,9 @@ def start_keras() -> None:
     except ImportError as error:
         raise UsageError(f"{error}; training needs TensorFlow: pip install 'mnist-digits[train]'") from error
     if keras.backend.backend() != "tensorflow":
-        raise UsageError(f"KERAS_BACKEND={keras.backend.backend()}: expected tensorflow; unset it, or see ~/.keras/keras.json")
+        raise UsageError(
+            f"KERAS_BACKEND={keras.backend.backend()}: expected tensorflow; unset it, or see ~/.keras/keras.json"
+        )
 
 
 @contextmanager

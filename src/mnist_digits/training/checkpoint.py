@@ -1,7 +1,7 @@
 """The state of a training between two epochs, to the last bit."""
 
 import io
-from collections.abc import Iterable
+import zipfile
 from pathlib import Path
 
 import keras
@@ -35,12 +35,15 @@ def restore(path: Path, model: keras.Model) -> np.ndarray:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
             history = saved["history"]
             values = [saved[f"variable_{index}"] for index in range(len(variables))]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a checkpoint of this recipe ({error}); remove it to train from the start") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: not a checkpoint of this recipe ({error}); remove it to train from the start"
+        ) from error
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:
+            expected = tuple(variable.shape)
             raise DataError(
-                f"{path}: {variable.path} is {value.shape}, expected {tuple(variable.shape)}; the checkpoint belongs to another network"
+                f"{path}: {variable.path} is {value.shape}, expected {expected}; it belongs to another network"
             )
         variable.assign(value)
     return history
@@ -49,5 +52,4 @@ def restore(path: Path, model: keras.Model) -> np.ndarray:
 def _state(model: keras.Model) -> list[keras.Variable]:
     """All that training changes: weights, statistics, random generators, and what the optimiser remembers."""
     model.optimizer.build(model.trainable_variables)
-    unique: Iterable[keras.Variable] = {id(v): v for v in [*model.variables, *model.optimizer.variables]}.values()
-    return list(unique)
+    return [*model.variables, *model.optimizer.variables]

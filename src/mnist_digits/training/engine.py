@@ -60,7 +60,7 @@ def fit(
     run_validation = _compile_evaluation(model)
     history = keras.callbacks.History()
     steps = -(-len(labels) // batch_size)
-    observers = keras.callbacks.CallbackList([history, *callbacks], model=model, epochs=epochs, steps=steps, verbose=0)
+    observers = keras.callbacks.CallbackList([*callbacks, history], model=model, epochs=epochs, steps=steps, verbose=0)
     model.stop_training = False
     observers.on_train_begin()
     logs: dict[str, float] = {}
@@ -98,7 +98,9 @@ def _check(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         raise ValueError(f"images {images.dtype} {images.shape}, expected uint8 (n, 28, 28); scaling is done inside")
     if labels.shape != (len(images),) or not len(labels):
-        raise ValueError(f"labels {labels.shape}, expected ({len(images)},): one for each image, and at least one image")
+        raise ValueError(
+            f"labels {labels.shape}, expected ({len(images)},): one for each image, and at least one image"
+        )
 
 
 def _compile_epoch(

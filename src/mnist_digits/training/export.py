@@ -29,7 +29,9 @@ def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], images
     content = converted.SerializeToString()
     difference = _largest_difference(model, content, images)
     if not difference <= TOLERANCE:
-        raise DataError(f"{path}: ONNX and Keras differ by {difference:.1e}, expected at most {TOLERANCE:.0e}; not written")
+        raise DataError(
+            f"{path}: ONNX and Keras differ by {difference:.1e}, expected at most {TOLERANCE:.0e}; not written"
+        )
     with whole(path) as beside:
         beside.write_bytes(content)
 

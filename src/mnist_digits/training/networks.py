@@ -52,7 +52,9 @@ def load(path: Path) -> keras.Model:
     28×28 images into ten classes.
     """
     if path.suffix != ".keras":
-        raise DataError(f"{path}: expected a .keras file (.h5 is refused: it may hold code); save it with model.save('model.keras')")
+        raise DataError(
+            f"{path}: expected a .keras file (.h5 is refused: it may hold code); save it with model.save('model.keras')"
+        )
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a model saved by Keras")
     if not zipfile.is_zipfile(path):
@@ -60,10 +62,14 @@ def load(path: Path) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise; for the user it is one thing.
-        reason = "it holds a Lambda layer, code that is never executed here" if "ambda" in str(error) else _first_line(error)
+        reason = (
+            "it holds a Lambda layer, code that is never executed here" if "ambda" in str(error) else _first_line(error)
+        )
         raise DataError(f"{path}: cannot be loaded as a Keras model: {reason}; expected layers without code") from error
     if model.input_shape[1:3] != (28, 28) or model.output_shape[1:] != (10,):
-        raise DataError(f"{path}: maps {model.input_shape} to {model.output_shape}, expected (None, 28, 28) to (None, 10)")
+        raise DataError(
+            f"{path}: maps {model.input_shape} to {model.output_shape}, expected (None, 28, 28) to (None, 10)"
+        )
     return model
 
 

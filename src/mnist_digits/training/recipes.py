@@ -17,7 +17,7 @@ class Recipe:
     hidden_units: int = 128
     """Width of the hidden layer, at least 1."""
     dropout: float = 0.0
-    """Share of hidden activations dropped while training, in [0, 1); 0 leaves the layer out (Srivastava et al. 2014)."""
+    """Share of hidden activations dropped while training, in [0, 1); 0: no such layer (Srivastava et al. 2014)."""
     batch_norm: bool = False
     """Normalise each hidden activation over the batch (Ioffe and Szegedy 2015)."""
     epochs: int = 10
@@ -42,7 +42,8 @@ class Recipe:
 
         Raises UsageError for a field that does not exist, or text that is not of its type.
         """
-        return replace(self, **{name: parse_setting(name, text) for name, text in settings.items()})
+        changes: dict[str, Any] = {name: parse_setting(name, text) for name, text in settings.items()}
+        return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
         """Field name → value."""

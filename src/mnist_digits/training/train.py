@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -99,7 +99,9 @@ def open_unfinished(folder: Path, recipe: Recipe, settings: dict[str, str]) -> R
     planned = read_plan(run).recipe
     if planned.name != recipe.name or planned.with_settings(settings) != planned:
         asked = " ".join([recipe.name, *(f"{name}={value}" for name, value in settings.items())])
-        raise UsageError(f"{folder}: a run of {planned.name} with other settings than {asked}; continue it with its own recipe")
+        raise UsageError(
+            f"{folder}: a run of {planned.name} with other settings than {asked}; continue it with its own recipe"
+        )
     return run
 
 
@@ -187,7 +189,8 @@ def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray
     with whole(run.model) as beside:
         model.save(beside)
     predict = engine.compile_prediction(model)
-    arrays, metrics = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    metrics = {}
     for name, split in (("validation", data.validation), ("test", data.test)):
         probabilities = predict(split.images)
         arrays |= {f"{name}_labels": split.labels, f"{name}_probabilities": probabilities}

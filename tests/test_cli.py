@@ -1,0 +1,207 @@
+"""The command as a user meets it: a process with arguments, two streams and an exit status."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import Digits
+
+from mnist_digits import __version__
+from mnist_digits.training import RECIPES, find_recipe
+from mnist_digits.training.networks import build, load
+
+
+@pytest.fixture(scope="module")
+def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, made by the command, below its default folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    command = [sys.executable, "-m", "mnist_digits", "train", "dense", "--data", str(small_folder), "--set", "epochs=2"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (folder / "stdout").write_text(result.stdout)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+def test_help_names_the_commands_and_does_not_load_tensorflow(digits: Digits):
+    result = digits("--help")
+    assert result.returncode == 0
+    for command in ("train", "evaluate", "report", "info"):
+        assert command in result.stdout
+        assert "Example" in digits(command, "--help").stdout
+    program = "import sys, mnist_digits.cli; print({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+def test_version(digits: Digits):
+    assert digits("--version").stdout.strip() == __version__
+
+
+def test_train_prints_a_summary_on_stdout_and_progress_on_stderr(trained: Path):
+    summary = (trained / "stdout").read_text()
+    for part in ("test accuracy", "95 % interval", "test loss", "for 2 epochs", "read as", "runs/dense-0/report.html"):
+        assert part in summary
+    lines = (trained / "stderr").read_text().splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert os.readlink(trained / "runs/latest") == "dense-0"
+
+
+def test_evaluate_gives_the_runs_own_figures(digits: Digits, trained: Path, small_folder: Path):
+    expected = json.loads((trained / "runs/latest/metrics.json").read_text())["test"]
+    for arguments in (
+        [trained / "runs/latest"],
+        [trained / "runs/latest/model.keras", "--data", small_folder],
+    ):
+        result = digits("evaluate", *arguments, "--json", "--require-accuracy", "0.2")
+        assert result.returncode == 0
+        assert result.stderr == ""
+        found = json.loads(result.stdout)
+        assert found["confusion"] == expected["confusion"]
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_a_required_accuracy_that_is_not_met_is_status_4(digits: Digits, trained: Path):
+    result = digits("evaluate", trained / "runs/latest", "--require-accuracy", "0.999")
+    assert result.returncode == 4
+    assert "precision" in result.stdout
+    assert "required 0.9990" in result.stderr
+
+
+def test_report_is_rebuilt(digits: Digits, trained: Path):
+    run = trained / "runs/latest"
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    result = digits("report", run)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == str(run / "report.html")
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_info_describes_machine_and_recipes(digits: Digits):
+    shown = digits("info").stdout
+    assert all(name in shown for name in RECIPES)
+    content = json.loads(digits("info", "--json").stdout)
+    assert content["environment"]["versions"]["keras"] == keras.__version__
+    parameters = {recipe["name"]: recipe["parameters"] for recipe in content["recipes"]}
+    assert parameters["dense"] == 101_770
+    assert set(parameters) == set(RECIPES)
+
+
+def follow(process: subprocess.Popen[str], text: str) -> None:
+    """Read the process's messages up to one that holds the text."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"{text} was never printed")
+
+
+def test_killed_and_interrupted_runs_end_with_the_weights_of_an_unbroken_one(tmp_path: Path):
+    """On all of MNIST, so that the signals arrive inside an epoch."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "mnist_digits", "train", "dense", "--set", "epochs=4", *arguments]
+        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with start("--output", "broken") as process:
+        follow(process, "epoch 1/4")
+        process.send_signal(signal.SIGKILL)
+    with start("--resume", "broken") as process:
+        follow(process, "epoch 2/4")
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate()
+    assert process.returncode == 130
+    assert message.splitlines()[-1] == "interrupted; to continue: digits train dense --resume broken"
+    rows = (tmp_path / "broken/history.csv").read_text().splitlines()[1:]
+    assert 2 <= len(rows) < 4
+    assert not (tmp_path / "broken/metrics.json").exists()
+    for arguments in (("--resume", "broken"), ("--output", "unbroken")):
+        with start(*arguments) as process:
+            process.communicate()
+        assert process.returncode == 0
+
+    broken, unbroken = (load(tmp_path / name / "model.keras").get_weights() for name in ("broken", "unbroken"))
+    assert [w.tobytes() for w in broken] == [w.tobytes() for w in unbroken]
+
+
+BAD_TRAIN = [
+    (["lenet"], 2, "lenet: no such recipe"),
+    (["dense", "--set", "epoch=3"], 2, "epoch: no such field"),
+    (["dense", "--set", "epochs"], 2, "expected FIELD=VALUE"),
+    (["dense", "--set", "epochs=-1"], 2, "epochs=-1: expected at least 1"),
+    (["dense", "--set", "epochs=two"], 2, "epochs=two: expected a whole number"),
+    (["dense", "--seed", "-1"], 2, "--seed"),
+    (["dense", "--data", "nowhere"], 3, "nowhere: no such folder"),
+    (["dense", "--resume", "nowhere"], 3, "nowhere: no such folder"),
+    (["dense", "--output", "/proc/run"], 3, "--output"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), BAD_TRAIN)
+def test_mistakes_are_one_line_and_leave_nothing(
+    digits: Digits, tmp_path: Path, arguments: list[str], status: int, message: str
+):
+    result = digits("train", *arguments)
+    assert result.returncode == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(digits: Digits):
+    result = digits("train", "lenet", "--debug")
+    assert "Traceback" in result.stderr
+    assert "UsageError" in result.stderr
+
+
+def test_an_incomplete_run_is_refused(digits: Digits, trained: Path, tmp_path: Path):
+    for name in ("metrics.json", "predictions.npz", "history.csv", "model.keras"):
+        run = tmp_path / name
+        run.mkdir()
+        for path in (trained / "runs/dense-0").iterdir():
+            if path.name != name:
+                (run / path.name).symlink_to(path)
+        result = digits("report", run)
+        assert result.returncode == 3
+        assert f"has no {name}" in result.stderr
+    assert digits("evaluate", tmp_path / "model.keras").returncode == 3
+
+
+def test_models_that_are_none_are_refused(digits: Digits, tmp_path: Path):
+    (tmp_path / "text.keras").write_text("not a model")
+    result = digits("evaluate", "text.keras")
+    assert result.returncode == 3
+    assert result.stderr.startswith("digits: text.keras: not a Keras model")
+
+
+def test_a_full_disk_keeps_the_checkpoint(digits: Digits, small_folder: Path, tmp_path: Path):
+    """Files may grow to 1.23 MB: enough for the checkpoints, not for the model with its optimiser."""
+    limit = 1_230_000
+    arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=2")
+    result = digits(
+        *arguments, "--output", "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
+    assert result.returncode == 3, result.stderr
+    assert "model.keras: File too large; nothing half-written was left" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_file()) == [
+        "environment.json",
+        "history.csv",
+        "recipe.json",
+    ]
+    assert digits(*arguments, "--resume", "run").returncode == 0
+    assert (tmp_path / "run/model.onnx").exists()
+
+
+def test_any_keras_model_of_the_right_shape_is_evaluated(digits: Digits, tmp_path: Path, small_folder: Path):
+    build(find_recipe("dense-batchnorm")).save(tmp_path / "own.keras")
+    result = digits("evaluate", "own.keras", "--data", small_folder)
+    assert result.returncode == 0
+    assert np.isfinite(float(result.stdout.split("loss")[1].split()[0]))

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mnist_digits.errors import DataError
+from mnist_digits.training import find_recipe
+from mnist_digits.training.networks import build, load
+
+PARAMETERS = {"dense": 101_770, "dense-dropout": 101_770, "dense-batchnorm": 101_770 + 4 * 128}
+
+
+@pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
+def test_parameters(name: str, parameters: int):
+    assert build(find_recipe(name)).count_params() == parameters
+
+
+def test_the_baseline_is_three_layers():
+    kinds = [(type(layer).__name__, getattr(layer, "activation", None)) for layer in build(find_recipe("dense")).layers]
+    relu, softmax = keras.activations.relu, keras.activations.softmax
+    assert kinds == [("Flatten", None), ("Dense", relu), ("Dense", softmax)]
+
+
+def test_the_baseline_computes_what_numpy_computes(random_images: np.ndarray):
+    model = build(find_recipe("dense"))
+    hidden, hidden_bias, output, output_bias = model.get_weights()
+    pixels = random_images.reshape(-1, 784) / 255
+    logits = np.maximum(pixels @ hidden + hidden_bias, 0) @ output + output_bias
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    expected = exponentials / exponentials.sum(1, keepdims=True)
+    np.testing.assert_allclose(model(random_images / 255), expected, atol=1e-6)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.keras"
+    build(find_recipe("dense-dropout")).save(path)
+    return path
+
+
+def test_a_saved_model_is_read_back(saved: Path):
+    assert load(saved).count_params() == 101_770
+
+
+def test_code_in_a_model_is_never_executed(tmp_path: Path):
+    ran, path = tmp_path / "ran", tmp_path / "model.keras"
+    name = str(ran)
+    # The code must stand alone: it is all of the function that a file keeps.
+    code = keras.layers.Lambda(lambda x: [__import__("pathlib").Path(name).touch(), x][1], output_shape=(28, 28))
+    model = keras.Sequential([keras.layers.Input((28, 28)), code, keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.save(path)
+    model(np.zeros((1, 28, 28)))
+    assert ran.exists(), "the layer would be harmless"
+    ran.unlink()
+    with pytest.raises(DataError, match="Lambda layer, code that is never executed"):
+        load(path)
+    assert not ran.exists()
+
+
+def test_other_files_are_refused(tmp_path: Path, saved: Path):
+    (tmp_path / "old.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(DataError, match=r"\.h5 is refused"):
+        load(tmp_path / "old.h5")
+    with pytest.raises(DataError, match="no such file"):
+        load(tmp_path / "none.keras")
+    text = tmp_path / "text.keras"
+    text.write_text("not a model")
+    with pytest.raises(DataError, match="not a Keras model"):
+        load(text)
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes(saved.read_bytes()[:5000])
+    with pytest.raises(DataError, match="not a Keras model|cannot be loaded"):
+        load(cut)
+
+
+def test_a_model_for_other_pictures_is_refused(tmp_path: Path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.layers.Input((32, 32)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(path)
+    with pytest.raises(DataError, match=r"maps \(None, 32, 32\) to \(None, 10\), expected \(None, 28, 28\)"):
+        load(path)

@@ -1,0 +1,151 @@
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mnist_digits.dataset import Dataset, load_mnist
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.evaluation import evaluate
+from mnist_digits.runs import Run
+from mnist_digits.training import create_run, find_recipe, open_unfinished, resume, train
+from mnist_digits.training.networks import load
+
+FILES = {
+    "recipe.json",
+    "environment.json",
+    "history.csv",
+    "model.keras",
+    "model.onnx",
+    "predictions.npz",
+    "metrics.json",
+    "figures",
+    "report.html",
+}
+SHORT = find_recipe("dense-dropout").with_settings({"epochs": "3"})
+
+
+@pytest.fixture(scope="module")
+def finished(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(SHORT, small, tmp_path_factory.mktemp("run"), seed=7)
+
+
+def test_a_finished_run_holds_everything_and_nothing_else(finished: Run):
+    assert {path.name for path in finished.folder.iterdir()} == FILES
+
+
+def test_the_recipe_is_recorded_with_seed_and_data(finished: Run, small: Dataset):
+    content = json.loads(finished.recipe.read_text())
+    assert content["recipe"] == SHORT.to_json()
+    assert content["seed"] == 7
+    assert content["data"] == {"folder": str(small.folder), "seed": 0, "fingerprint": small.fingerprint}
+
+
+def test_the_environment_is_recorded(finished: Run):
+    environment = json.loads(finished.environment.read_text())
+    assert environment["versions"]["keras"] == keras.__version__
+    assert environment["backend"] == "tensorflow"
+    assert environment["cores"] >= 1
+    assert environment["devices"][0].startswith("CPU")
+
+
+def test_history_has_a_row_an_epoch(finished: Run):
+    with finished.history.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+
+
+def test_predictions_and_metrics_are_the_saved_models(finished: Run, small: Dataset):
+    metrics = json.loads(finished.metrics.read_text())
+    model = load(finished.model)
+    saved = np.load(finished.predictions)
+    for name, split in (("validation", small.validation), ("test", small.test)):
+        probabilities = model.predict(split.images / np.float32(255), verbose=0)
+        np.testing.assert_allclose(saved[f"{name}_probabilities"], probabilities, atol=1e-6)
+        np.testing.assert_array_equal(saved[f"{name}_labels"], split.labels)
+        expected = evaluate(saved[f"{name}_labels"], saved[f"{name}_probabilities"])
+        assert metrics[name] == json.loads(json.dumps(expected.to_json()))
+    training = metrics["training"]
+    assert (training["epochs"], training["parameters"]) == (3, 101_770)
+    assert training["images_per_second"] == pytest.approx(3 * len(small.train) / training["seconds"])
+
+
+def test_callbacks_and_tensorboard(small: Dataset, tmp_path: Path):
+    seen: list[int] = []
+    rows: list[dict[str, float]] = []
+    run = train(
+        SHORT,
+        small,
+        tmp_path,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))],
+        tensorboard=True,
+        progress=lambda epoch, row: rows.append({"number": epoch, **row}),
+    )
+    assert seen == [0, 1, 2]
+    assert [row["number"] for row in rows] == [1, 2, 3]
+    assert list((run.folder / "tensorboard").rglob("events.*"))
+
+
+class Crash(Exception):
+    """Something happens between two epochs."""
+
+
+def crash(epoch: int, row: dict[str, float]) -> None:
+    if epoch == 2:
+        raise Crash
+
+
+def test_a_broken_run_keeps_its_epochs_and_goes_on(small: Dataset, finished: Run, tmp_path: Path):
+    run = create_run(SHORT, small, tmp_path, seed=7)
+    with pytest.raises(Crash):
+        resume(run, small, progress=crash)
+    assert run.checkpoint.exists()
+    assert len(run.history.read_text().splitlines()) == 1 + 2
+    assert not run.metrics.exists()
+    resume(run, small)
+    assert {path.name for path in run.folder.iterdir()} == FILES
+    for whole, resumed in zip(load(finished.model).get_weights(), load(run.model).get_weights(), strict=True):
+        assert whole.tobytes() == resumed.tobytes()
+
+
+def test_a_run_killed_after_its_last_epoch_is_only_completed(small: Dataset, tmp_path: Path):
+    run = create_run(SHORT.with_settings({"epochs": "2"}), small, tmp_path, seed=7)
+    with pytest.raises(Crash):
+        resume(run, small, progress=crash)
+    epochs: list[int] = []
+    resume(run, small, progress=lambda epoch, row: epochs.append(epoch))
+    assert epochs == []
+    assert {path.name for path in run.folder.iterdir()} == FILES
+
+
+def test_what_cannot_be_resumed(finished: Run, small: Dataset, small_folder: Path, tmp_path: Path, mnist: Dataset):
+    with pytest.raises(UsageError, match="finished"):
+        resume(finished, small)
+    run = create_run(SHORT, small, tmp_path / "run", seed=7)
+    with pytest.raises(DataError, match="other images"):
+        resume(run, mnist)
+    with pytest.raises(UsageError, match="dense-dropout with other settings than dense;"):
+        open_unfinished(run.folder, find_recipe("dense"), {})
+    with pytest.raises(UsageError, match="other settings than dense-dropout epochs=4"):
+        open_unfinished(run.folder, find_recipe("dense-dropout"), {"epochs": "4"})
+    assert open_unfinished(run.folder, find_recipe("dense-dropout"), {"epochs": "3"}) == run
+    run.recipe.write_text('{"recipe": {"name": "dense", "layers": 3}}')
+    with pytest.raises(DataError, match="not a recipe of this version"):
+        resume(run, load_mnist(small_folder))
+
+
+def test_bad_arguments(small: Dataset, tmp_path: Path):
+    with pytest.raises(UsageError, match="no such recipe"):
+        train("lenet", small, tmp_path)
+    with pytest.raises(UsageError, match="seed -1"):
+        train("dense", small, tmp_path, seed=-1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_model_file_is_an_ordinary_keras_archive(finished: Run):
+    assert "model.weights.h5" in zipfile.ZipFile(finished.model).namelist()
