@@ -1,7 +1,6 @@
 """The command as a user meets it: a process with arguments, two streams and an exit status."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import Digits
 
+from conftest import Digits
 from mnist_digits import __version__
 from mnist_digits.training import RECIPES, find_recipe
 from mnist_digits.training.networks import build, load
@@ -50,7 +49,7 @@ def test_train_prints_a_summary_on_stdout_and_progress_on_stderr(trained: Path):
         assert part in summary
     lines = (trained / "stderr").read_text().splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert os.readlink(trained / "runs/latest") == "dense-0"
+    assert (trained / "runs/latest").readlink() == Path("dense-0")
 
 
 def test_evaluate_gives_the_runs_own_figures(digits: Digits, trained: Path, small_folder: Path):

@@ -1,4 +1,3 @@
-import os
 import resource
 import subprocess
 import sys
@@ -8,6 +7,10 @@ import pytest
 
 from mnist_digits.errors import DataError
 from mnist_digits.runs import Run, read_json, whole, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_taken_names_are_numbered(in_folder: Path):
@@ -32,17 +35,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path):
 def test_latest_follows_the_runs_in_runs_alone(in_folder: Path):
     for expected in ("dense-0", "dense-0-2"):
         Run.create("dense-0").link_as_latest()
-        assert os.readlink("runs/latest") == expected
+        assert Path("runs/latest").readlink() == Path(expected)
     Run.create("x", in_folder / "elsewhere").link_as_latest()
     assert not (in_folder / "latest").exists()
-    assert os.readlink("runs/latest") == "dense-0-2"
-    assert sorted(os.listdir("runs")) == ["dense-0", "dense-0-2", "latest"]
+    assert Path("runs/latest").readlink() == Path("dense-0-2")
+    assert names(Path("runs")) == ["dense-0", "dense-0-2", "latest"]
 
 
 def test_a_folder_called_latest_is_left_alone(in_folder: Path):
     (in_folder / "runs/latest").mkdir(parents=True)
     Run.create("dense-0").link_as_latest()
-    assert sorted(os.listdir("runs")) == ["dense-0", "latest"]
+    assert names(Path("runs")) == ["dense-0", "latest"]
     assert not Path("runs/latest").is_symlink()
 
 
@@ -63,16 +66,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
         assert beside.suffix == ".json"
         raise RuntimeError("in between")
     assert read_json(path) == {"value": 1}
-    assert os.listdir(path.parent) == ["file.json"]
+    assert names(path.parent) == ["file.json"]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path):
     """A real write that the system cuts off in the middle: a process with a limit on the size of its files."""
     path = tmp_path / "file"
     write_text(path, "old")
-    program = f"from pathlib import Path; from mnist_digits.runs import write_text; write_text(Path({str(path)!r}), 'x' * 5000)"
+    program = "import sys, pathlib, mnist_digits.runs as runs; runs.write_text(pathlib.Path(sys.argv[1]), 'x' * 5000)"
     result = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
         capture_output=True,
         text=True,
@@ -81,7 +84,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path):
     assert "DataError" in result.stderr
     assert "File too large; nothing half-written was left" in result.stderr
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "not json", "\ufeff"])
@@ -93,3 +96,9 @@ def test_damaged_json_is_one_line(tmp_path: Path, content: str):
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="No such file"):
         read_json(tmp_path / "none.json")
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="File exists|Not a directory"):
+        write_text(tmp_path / "file" / "x", "text")

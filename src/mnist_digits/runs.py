@@ -156,7 +156,9 @@ def whole(path: Path) -> Iterator[Path]:
             f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        # Where there is no folder, there is no file either.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

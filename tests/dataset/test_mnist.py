@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COUNTS, write_set
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import COUNTS, write_set
 from mnist_digits.dataset import BUNDLED, Dataset, load_mnist, write_idx
 from mnist_digits.errors import DataError
 

@@ -22,7 +22,11 @@ def test_onnx_gives_what_keras_gives(tmp_path: Path, small: Dataset, name: str):
     session = onnxruntime.InferenceSession(path)
     (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
     assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["n", 28, 28])
-    assert (probabilities.name, probabilities.type, probabilities.shape) == ("probabilities", "tensor(float)", ["n", 10])
+    assert (probabilities.name, probabilities.type, probabilities.shape) == (
+        "probabilities",
+        "tensor(float)",
+        ["n", 10],
+    )
     assert session.get_modelmeta().custom_metadata_map == {"recipe": name, "seed": "0"}
     for count in (1, 7, 200):
         batch = small.test.images[:count]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnist_digits.dataset import Dataset, load_mnist
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
 from mnist_digits.training import create_run, find_recipe, open_unfinished, resume, train
@@ -137,6 +137,11 @@ def test_what_cannot_be_resumed(finished: Run, small: Dataset, small_folder: Pat
     run.recipe.write_text('{"recipe": {"name": "dense", "layers": 3}}')
     with pytest.raises(DataError, match="not a recipe of this version"):
         resume(run, load_mnist(small_folder))
+
+
+def test_a_diverging_training_says_so(small: Dataset, tmp_path: Path):
+    with pytest.raises(QualityError, match=r"loss became nan in epoch 1.*lower learning_rate than 1e\+30"):
+        train(SHORT.with_settings({"learning_rate": "1e30", "epochs": "2"}), small, tmp_path)
 
 
 def test_bad_arguments(small: Dataset, tmp_path: Path):

@@ -5,6 +5,7 @@
 """
 
 import base64
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -120,7 +121,8 @@ def _save(run: Run, name: str, figure: Figure) -> Path:
     figure.set_dpi(DOTS_PER_INCH)
     with whole(path) as beside:
         # Not savefig, which draws twice; and the last few per cent of compression would take most of the time.
-        FigureCanvasAgg(figure).print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_level": 2})
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
     return path
 
 
@@ -173,6 +175,9 @@ def main(arguments: list[str]) -> int:
     """Draw the data's figures, wait for the word, write the report. Returns the exit status."""
     # SystemExit, unlike a signal, lets half-written files be removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Beside a training, pictures take only what it leaves over; after it, the processor is theirs.
+    if hasattr(os, "nice"):
+        os.nice(10)
     folder, data_folder, data_seed = arguments
     run = Run(Path(folder))
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_digits import __version__
 from mnist_digits.dataset import BUNDLED, Dataset
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation.painter import Painter
 from mnist_digits.runs import Run, read_json, whole, write_json, write_text
 from mnist_digits.training import backend
@@ -157,6 +157,11 @@ def _fit(
 
     def keep(epoch: int, logs: dict[str, float]) -> None:
         nonlocal history
+        if not np.isfinite(logs["loss"]):
+            raise QualityError(
+                f"{run.folder}: the loss became {logs['loss']} in epoch {epoch + 1}; expected it to fall: "
+                f"train anew with a lower learning_rate than {plan.recipe.learning_rate:g}"
+            )
         row = {"epoch": epoch + 1, **logs}
         history = np.vstack([history, [row[column] for column in checkpoint.COLUMNS]])
         checkpoint.save(run.checkpoint, model, history)
