@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from mnist_digits.runs import Run, read_json
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
+    from mnist_digits.training import Recipe
     from mnist_digits.training.train import Progress
 
 app = typer.Typer(
@@ -51,7 +52,7 @@ def digits(
 
 @app.command(
     epilog="Examples:  digits train dense  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
-    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0"
+    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0  ·  digits train dense --seeds 5"
 )
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
@@ -66,6 +67,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run after its last finished epoch.")
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Train so many seeds, one after another, and summarise.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -77,24 +81,59 @@ def train(
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
 
-    chosen = training.find_recipe(recipe).with_settings(_parse_settings(settings or []))
+    changes = _parse_settings(settings or [])
+    chosen = training.find_recipe(recipe).with_settings(changes)
+    if seeds is not None:
+        _train_seeds(chosen, seeds, seed, output, data, resume, changes, as_json)
+        return
     if resume is None:
         dataset = load_mnist(data)
         run = training.create_run(chosen, dataset, output, seed)
     else:
-        run = training.open_unfinished(resume, chosen, _parse_settings(settings or []))
+        run = training.open_unfinished(resume, recipe, changes)
         dataset = _dataset_of(run, data)
-    try:
-        with _progress(training.read_plan(run).recipe.epochs) as progress:
-            training.resume(run, dataset, tensorboard=tensorboard, progress=progress)
-    except KeyboardInterrupt:
-        messages.print(f"interrupted; to continue: digits train {recipe} --resume {run.folder}")
-        raise
+    with _continued_by(f"digits train {recipe} --resume {run.folder}"), _progress(run) as progress:
+        training.resume(run, dataset, tensorboard=tensorboard, progress=progress)
     metrics = read_json(run.metrics)
     if as_json:
         results.print_json(data={"run": str(run.folder), **metrics})
     else:
         _print_summary(run, metrics)
+
+
+def _train_seeds(
+    recipe: "Recipe",
+    count: int,
+    first_seed: int,
+    output: Path | None,
+    data: Path | None,
+    resume: Path | None,
+    changes: dict[str, str],
+    as_json: bool,
+) -> None:
+    from mnist_digits import training
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training.seeds import SUMMARY, new_series
+
+    if resume is None:
+        dataset, folder = load_mnist(data), new_series(recipe, count, output)
+    else:
+        first = training.open_unfinished(resume / f"seed-{first_seed}", recipe.name, changes)
+        dataset, folder, recipe = _dataset_of(first, data), resume, training.read_plan(first).recipe
+
+    with _continued_by(f"digits train {recipe.name} --seeds {count} --resume {folder}"), ExitStack() as bars:
+
+        def announce(run: Run) -> "Progress":
+            bars.close()
+            messages.print(run.folder)
+            return bars.enter_context(_progress(run))
+
+        training.train_seeds(recipe, dataset, count, folder, first_seed, announce=announce)
+    summary = read_json(folder / SUMMARY)
+    if as_json:
+        results.print_json(data={"folder": str(folder), **summary})
+    else:
+        _print_spread(folder, summary)
 
 
 @app.command(
@@ -180,21 +219,34 @@ def _dataset_of(run: Run, data: Path | None) -> "Dataset":
 
 
 @contextmanager
-def _progress(epochs: int) -> Iterator["Progress"]:
+def _continued_by(command: str) -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        messages.print(f"interrupted; to continue: {command}")
+        raise
+
+
+@contextmanager
+def _progress(run: Run) -> Iterator["Progress"]:
     """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
+    from mnist_digits.training import read_plan
+
+    epochs = read_plan(run).recipe.epochs
     if not messages.is_terminal:
         yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich import progress
 
     columns = (
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        progress.TextColumn("epoch"),
+        progress.MofNCompleteColumn(),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=messages) as bar:
+    with progress.Progress(*columns, console=messages) as bar:
         task = bar.add_task("starting TensorFlow", total=epochs)
         yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
 
@@ -217,6 +269,19 @@ def _print_summary(run: Run, metrics: dict[str, Any]) -> None:
     table.add_row("training", f"{training['seconds']:.1f} s for {training['epochs']} epochs")
     table.add_row("worst confused", pairs or "none")
     table.add_row("report", str(run.report))
+    results.print(table)
+
+
+def _print_spread(folder: Path, summary: dict[str, Any]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name in ("test_accuracy", "validation_accuracy"):
+        spread = summary[name]
+        text = f"{spread['mean']:.2%} ± {spread['sd']:.2%}"
+        table.add_row(name.replace("_", " "), f"[bold]{text}[/bold] ({spread['min']:.2%} to {spread['max']:.2%})")
+    table.add_row("seeds", str(summary["count"]))
+    table.add_row("training", f"{summary['seconds']['mean']:.1f} s each")
+    table.add_row("parameters", f"{summary['parameters']:,}")
+    table.add_row("summary", str(folder / "summary.json"))
     results.print(table)
 
 

@@ -71,6 +71,11 @@ class Run:
         """One page that shows it all."""
         return self.folder / "report.html"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the training has come to its end and everything was written."""
+        return self.onnx.exists() and not self.checkpoint.exists()
+
     @classmethod
     def create(cls, name: str, folder: Path | None = None) -> "Run":
         """A new, empty run folder: `folder` itself, or `runs/<name>`, with a number appended when taken.

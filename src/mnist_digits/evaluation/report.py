@@ -175,9 +175,6 @@ def main(arguments: list[str]) -> int:
     """Draw the data's figures, wait for the word, write the report. Returns the exit status."""
     # SystemExit, unlike a signal, lets half-written files be removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Beside a training, pictures take only what it leaves over; after it, the processor is theirs.
-    if hasattr(os, "nice"):
-        os.nice(10)
     folder, data_folder, data_seed = arguments
     run = Run(Path(folder))
     try:
@@ -193,4 +190,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Beside a training, pictures take only what it leaves over; after it, the processor is theirs.
+    if hasattr(os, "nice"):
+        os.nice(10)
     sys.exit(main(sys.argv[1:]))

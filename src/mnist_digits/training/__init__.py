@@ -1,6 +1,17 @@
 """From images to a trained network. Importing this room does not import TensorFlow; training does."""
 
 from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe
+from mnist_digits.training.seeds import train_seeds
 from mnist_digits.training.train import create_run, open_unfinished, read_plan, resume, train
 
-__all__ = ["RECIPES", "Recipe", "create_run", "find_recipe", "open_unfinished", "read_plan", "resume", "train"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "create_run",
+    "find_recipe",
+    "open_unfinished",
+    "read_plan",
+    "resume",
+    "train",
+    "train_seeds",
+]

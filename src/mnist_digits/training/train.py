@@ -1,7 +1,7 @@
 """train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,20 +89,28 @@ def resume(
     return run
 
 
-def open_unfinished(folder: Path, recipe: Recipe, settings: dict[str, str]) -> Run:
-    """A run to continue, after checking that it was started with this recipe.
+def open_unfinished(folder: Path, name: str, settings: dict[str, str]) -> Run:
+    """A run to continue, after checking that it was started as it is asked for now.
 
-    settings: the fields, as text, that must be as the run has them; all others may differ from `recipe`.
+    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything.
     Raises UsageError for another recipe or setting, DataError when the folder is no run.
     """
     run = Run.open(folder, "recipe")
     planned = read_plan(run).recipe
-    if planned.name != recipe.name or planned.with_settings(settings) != planned:
-        asked = " ".join([recipe.name, *(f"{name}={value}" for name, value in settings.items())])
-        raise UsageError(
-            f"{folder}: a run of {planned.name} with other settings than {asked}; continue it with its own recipe"
-        )
+    check_recipe(run, replace(planned, name=name).with_settings(settings))
     return run
+
+
+def check_recipe(run: Run, recipe: Recipe) -> None:
+    """Raise UsageError, naming what differs, when the run was started with another recipe."""
+    planned = read_plan(run).recipe.to_json()
+    asked = recipe.to_json()
+    differing = [name for name in planned if planned[name] != asked[name]]
+    if differing:
+        was, now = (", ".join(f"{name}={plan[name]}" for name in differing) for plan in (planned, asked))
+        raise UsageError(
+            f"{run.folder}: started with {was}, asked to continue with {now}; ask for what it was started with"
+        )
 
 
 @dataclass(frozen=True)
