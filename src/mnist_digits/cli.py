@@ -253,8 +253,8 @@ def _progress(run: Run) -> Iterator["Progress"]:
 
 def _describe_epoch(row: dict[str, float]) -> str:
     return (
-        f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  "
-        f"validation {row['val_accuracy']:.2%}  {row['seconds']:.2f} s"
+        f"loss {row['loss']:.4f}  accuracy {_percent(row['accuracy'])}  "
+        f"validation {_percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
     )
 
 
@@ -276,8 +276,8 @@ def _print_spread(folder: Path, summary: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     for name in ("test_accuracy", "validation_accuracy"):
         spread = summary[name]
-        text = f"{spread['mean']:.2%} ± {spread['sd']:.2%}"
-        table.add_row(name.replace("_", " "), f"[bold]{text}[/bold] ({spread['min']:.2%} to {spread['max']:.2%})")
+        mean, sd, low, high = (_percent(spread[key]) for key in ("mean", "sd", "min", "max"))
+        table.add_row(name.replace("_", " "), f"[bold]{mean} ± {sd}[/bold] ({low} to {high})")
     table.add_row("seeds", str(summary["count"]))
     table.add_row("training", f"{summary['seconds']['mean']:.1f} s each")
     table.add_row("parameters", f"{summary['parameters']:,}")
@@ -300,7 +300,11 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
 def _accuracy(metrics: dict[str, Any]) -> str:
     low, high = metrics["interval95"]
-    return f"[bold]{metrics['accuracy']:.2%}[/bold] (95 % interval {low:.2%} to {high:.2%})"
+    return f"[bold]{_percent(metrics['accuracy'])}[/bold] (95 % interval {_percent(low)} to {_percent(high)})"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
 
 
 def _print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
