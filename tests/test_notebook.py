@@ -1,0 +1,194 @@
+"""The guided tour: runs whole, without a word on stderr, and is stored as it runs.
+
+`python tests/test_notebook.py` executes it and stores it with its outputs.
+"""
+
+import os
+import re
+import tempfile
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from traitlets import default
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
+REMEDY = "store it anew: python tests/test_notebook.py"
+
+MOST_BYTES = 2_500_000
+SECONDS_PER_CELL = 300
+"""For the slowest cell on a busy machine; the whole tour takes about a minute on two free cores."""
+
+
+class OwnKernelManager(AsyncKernelManager):
+    """Starts the kernel of this very interpreter, whatever the user has registered under its name."""
+
+    @default("kernel_spec_manager")
+    def _without_folders_of_kernels(self) -> KernelSpecManager:
+        return KernelSpecManager(parent=self, kernel_dirs=[])
+
+
+def read_notebook() -> NotebookNode:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def execute(notebook: NotebookNode) -> NotebookNode:
+    """Run all cells in a fresh kernel of this very interpreter, in the notebook's folder; fills in the outputs."""
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=OwnKernelManager,
+        kernel_name="python3",
+        timeout=SECONDS_PER_CELL,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(ROOT)}},
+    )
+    with tempfile.TemporaryDirectory() as settings:
+        # Neither the user's start-up files nor their history.
+        client.execute(env={**os.environ, "IPYTHONDIR": settings})
+    return notebook
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds_of_output(notebook: NotebookNode) -> dict[str, list[Any]]:
+    """Cell id → what its outputs are: a stream's name, or the media types of what is shown."""
+    return {
+        cell.id: [output.get("name") or sorted(output.get("data", {"error": None})) for output in cell.outputs]
+        for cell in code_cells(notebook)
+    }
+
+
+def words(notebook: NotebookNode) -> str:
+    """All that a reader reads in the outputs; no pictures."""
+    pieces = []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            pieces.append(output.get("text", ""))
+            pieces += [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join(pieces)
+
+
+@pytest.fixture(scope="module")
+def stored() -> NotebookNode:
+    return read_notebook()
+
+
+@pytest.fixture(scope="module")
+def fresh() -> NotebookNode:
+    return execute(read_notebook())
+
+
+def test_runs_whole_without_a_word_on_stderr(fresh: NotebookNode) -> None:
+    noise = [output for cell in code_cells(fresh) for output in cell.outputs if output.get("name") == "stderr"]
+
+    assert not noise
+    assert [cell.execution_count for cell in code_cells(fresh)] == list(range(1, len(code_cells(fresh)) + 1))
+
+
+def test_installs_nothing_when_the_package_is_there(fresh: NotebookNode) -> None:
+    assert code_cells(fresh)[0].id == "install"
+    assert code_cells(fresh)[0].outputs == []
+
+
+def test_every_figure_is_shown_once(fresh: NotebookNode) -> None:
+    drawing = {cell.id for cell in code_cells(fresh) if re.search(r"figures\.\w|show_readings\(", cell.source)}
+    pictures = {
+        cell.id: sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code_cells(fresh)
+    }
+
+    assert len(drawing) >= 10
+    assert pictures == {name: int(name in drawing) for name in pictures}
+
+
+@pytest.mark.parametrize("source", ["stored", "fresh"])
+def test_says_what_the_tour_promises(source: str, request: pytest.FixtureRequest) -> None:
+    said = words(request.getfixturevalue(source))
+    accuracy = re.search(r"Test accuracy \*\*([\d.]+) %\*\*", said)
+
+    assert "= 101,770 parameters" in said
+    assert accuracy
+    assert 97 <= float(accuracy[1]) < 99
+
+
+def test_stored_outputs_are_those_of_a_run(stored: NotebookNode, fresh: NotebookNode) -> None:
+    counts = [cell.execution_count for cell in code_cells(stored)]
+
+    assert counts == list(range(1, len(counts) + 1)), REMEDY
+    assert kinds_of_output(stored) == kinds_of_output(fresh), REMEDY
+
+
+def test_stored_file_is_valid_small_and_knows_no_machine(stored: NotebookNode) -> None:
+    nbformat.validate(stored)
+    here = [str(ROOT), str(Path.home()), tempfile.gettempdir()]
+    folders = [*here, "/home/", "/root/", "/Users/", "/usr/", "/content/", ":\\"]
+    readable = words(stored) + "".join(cell.source for cell in stored.cells)
+
+    assert NOTEBOOK.stat().st_size < MOST_BYTES
+    assert stored.metadata.kernelspec.name == "python3"
+    assert stored.metadata.language_info.name == "python"
+    assert all(cell.metadata == {} for cell in stored.cells), REMEDY
+    assert [folder for folder in folders if folder in readable] == []
+
+
+def test_cells_have_names_for_ids(stored: NotebookNode) -> None:
+    names = [cell.id for cell in stored.cells]
+
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
+
+
+class Recorder:
+    """Stands in for IPython: keeps what `%pip` is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def run_line_magic(self, name: str, line: str) -> None:
+        self.asked.append(f"%{name} {line}")
+
+
+@pytest.mark.parametrize(
+    ("present", "in_project", "expected"),
+    [
+        ((), True, '%pip install -q ".[train]"'),
+        ((), False, '%pip install -q "mnist-digits[train]"'),
+        (("tensorflow",), False, '%pip install -q "mnist-digits[train]"'),
+        (("tensorflow", "seaborn", "sklearn"), False, '%pip install -q "mnist-digits"'),
+    ],
+)
+def test_first_cell_installs_what_is_missing(
+    stored: NotebookNode,
+    present: tuple[str, ...],
+    in_project: bool,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT if in_project else tmp_path)
+    monkeypatch.setattr(util, "find_spec", lambda name: name in present or None)
+    recorder = Recorder()
+    names: dict[str, Any] = {"get_ipython": lambda: recorder}
+
+    exec(TransformerManager().transform_cell(code_cells(stored)[0].source), names)
+
+    assert [line.format(**names) for line in recorder.asked] == [expected]
+
+
+def store() -> None:
+    """Execute the notebook and write it back with its outputs."""
+    nbformat.write(execute(read_notebook()), NOTEBOOK)
+
+
+if __name__ == "__main__":
+    store()
