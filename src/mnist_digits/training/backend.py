@@ -90,6 +90,14 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def available_precision(wanted: str) -> str:
+    """`mixed_bfloat16` if it is wanted and the processor or a GPU has the instructions, else `float32`."""
+    import tensorflow as tf
+
+    has_bfloat16 = bool(tf.config.list_physical_devices("GPU")) or "bf16" in _cpuinfo("flags")
+    return wanted if has_bfloat16 else "float32"
+
+
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
     """Distribution → version, of those that are installed."""
     versions = {}
@@ -102,9 +110,11 @@ def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of that key in Linux's description of its processors; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")

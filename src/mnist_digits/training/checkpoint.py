@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -14,23 +15,23 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 """What is remembered of each finished epoch."""
 
 
-def save(path: Path, model: keras.Model, history: np.ndarray) -> None:
-    """Write weights, optimiser state and history, whole or not at all.
+def save(path: Path, variables: Sequence[keras.Variable], history: np.ndarray) -> None:
+    """Write the variables and the history, whole or not at all.
 
+    variables: all that training changes: weights, statistics, random generators, the optimiser's memory.
     history: float64 (epochs, 6), one row per finished epoch in the order of COLUMNS.
     Raises DataError when the file cannot be written; the checkpoint before it stays.
     """
-    arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(_state(model))}
+    arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
     with whole(path) as beside:
         np.savez(beside, allow_pickle=False, history=history, **arrays)
 
 
-def restore(path: Path, model: keras.Model) -> np.ndarray:
-    """Put the saved state into a model built and compiled by the same recipe, and return its history.
+def restore(path: Path, variables: Sequence[keras.Variable]) -> np.ndarray:
+    """Put the saved values into the variables of a training set up by the same recipe; returns its history.
 
     Raises DataError when the file is damaged or belongs to another network.
     """
-    variables = _state(model)
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
             history = saved["history"]
@@ -47,9 +48,3 @@ def restore(path: Path, model: keras.Model) -> np.ndarray:
             )
         variable.assign(value)
     return history
-
-
-def _state(model: keras.Model) -> list[keras.Variable]:
-    """All that training changes: weights, statistics, random generators, and what the optimiser remembers."""
-    model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables]

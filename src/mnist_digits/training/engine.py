@@ -8,19 +8,22 @@ gathers, scales, and takes every optimiser step of an epoch. The mathematics is 
 import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mnist_digits.training.augmentation import DRAWN, Distortion
+from mnist_digits.training.averaging import WeightAverage
+
 EVALUATION_BATCH = 1000
 """Images per forward pass where no gradient is needed; only memory depends on it."""
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
-    """uint8 0-255 → float32 0-1: the only place where pixels are scaled."""
+    """0-255 → float32 0-1: the only place where pixels are scaled."""
     return tf.cast(images, tf.float32) / 255.0
 
 
@@ -40,6 +43,9 @@ def fit(
     seed: int = 0,
     initial_epoch: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    distortion: Distortion | None = None,
+    strength: Callable[[int], float] = lambda epoch: 1.0,
+    average: WeightAverage | None = None,
     jit_compile: bool = True,
 ) -> keras.callbacks.History:
     """Train a compiled model in place, like `model.fit`, at a multiple of its speed.
@@ -50,13 +56,16 @@ def fit(
     epochs: the epoch to stop after; initial_epoch: how many are done already, when resuming.
     seed: decides, with the epoch's number, the order of the images. The last batch may be smaller.
     callbacks: Keras callbacks; they see epochs, not batches. `model.stop_training` is obeyed.
+    distortion: applied to every image in every epoch, differently each time, by seed and epoch.
+    strength: of the distortion, in [0, 1], by epoch, from 0.
+    average: follows the weights; validation then scores the average, and the caller applies it at the end.
     jit_compile: compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU.
 
     Returns the History with `loss`, `accuracy`, `seconds` (of training alone) and, with validation,
     `val_loss` and `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an uncompiled model.
     """
     _check(model, images, labels)
-    run_epoch = _compile_epoch(model, images, labels, batch_size, jit_compile)
+    run_epoch = _compile_epoch(model, images, labels, batch_size, distortion, average, jit_compile)
     run_validation = _compile_evaluation(model)
     history = keras.callbacks.History()
     steps = -(-len(labels) // batch_size)
@@ -67,10 +76,11 @@ def fit(
     for epoch in range(initial_epoch, epochs):
         observers.on_epoch_begin(epoch)
         start = time.perf_counter()
-        loss, accuracy = run_epoch(tf.constant(sample_order(len(labels), seed, epoch)))
+        loss, accuracy = run_epoch(sample_order(len(labels), seed, epoch), _draw_key(seed, epoch), strength(epoch))
         logs = {"loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - start}
         if validation is not None:
-            logs["val_loss"], logs["val_accuracy"] = run_validation(*validation)
+            with average.applied() if average else nullcontext():
+                logs["val_loss"], logs["val_accuracy"] = run_validation(*validation)
         observers.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -103,43 +113,70 @@ def _check(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
+def _draw_key(seed: int, epoch: int) -> int:
+    """What an epoch's random distortions start from, apart from the order of its images."""
+    return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
+
+
 def _compile_epoch(
-    model: keras.Model, images: np.ndarray, labels: np.ndarray, batch_size: int, jit_compile: bool
-) -> Callable[[tf.Tensor], tuple[float, float]]:
-    """A function that trains on all images in the order given, int32 (n,), and returns mean loss and accuracy."""
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    distortion: Distortion | None,
+    average: WeightAverage | None,
+    jit_compile: bool,
+) -> Callable[[np.ndarray, int, float], tuple[float, float]]:
+    """A function of order, int32 (n,), random key and strength that trains for an epoch.
+
+    It returns the mean loss and the accuracy.
+    """
     resident_images, resident_labels = tf.constant(images), tf.constant(labels)
     full_batches, remainder = divmod(len(labels), batch_size)
     variables = model.trainable_variables
     # Variables cannot be created inside a compiled program.
     model.optimizer.build(variables)
 
-    def step(order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs = scale(tf.gather(resident_images, order))
-        truth = tf.gather(resident_labels, order)
+    def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+        chosen = tf.gather(resident_images, order)
+        if not distortion:
+            return scale(chosen)
+        draws = tf.random.stateless_uniform((order.shape[0], DRAWN), key, -1.0, 1.0, alg="philox")
+        return scale(distortion(chosen, strength * draws))
+
+    def step(inputs: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape, _named_random_algorithm():
             probabilities = model(inputs, training=True)
             loss = model.compute_loss(x=inputs, y=truth, y_pred=probabilities, training=True)
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         model.optimizer.apply(gradients, variables)
-        size = tf.cast(tf.size(order), tf.float32)
-        return loss * size, _correct(truth, probabilities)
+        if average:
+            average.update()
+        return loss * tf.cast(tf.size(truth), tf.float32), _correct(truth, probabilities)
+
+    # Distortion is many small operations on whole images, which XLA melts into one even inside a plain graph.
+    compiled_prepare = tf.function(prepare, jit_compile=True) if distortion and not jit_compile else prepare
 
     @tf.function(jit_compile=jit_compile)
-    def train_on_full_batches(order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         total_loss, correct = tf.constant(0.0), tf.constant(0.0)
         batches = tf.reshape(order, [full_batches, batch_size])
         for index in tf.range(full_batches):
-            loss, hits = step(batches[index])
+            inputs = compiled_prepare(batches[index], tf.stack([key, index]), strength)
+            loss, hits = step(inputs, tf.gather(resident_labels, batches[index]))
             total_loss, correct = total_loss + loss, correct + hits
         return total_loss, correct
 
-    def epoch(order: tf.Tensor) -> tuple[float, float]:
+    def epoch(order: np.ndarray, key: int, strength: float) -> tuple[float, float]:
+        full, last = order[: len(order) - remainder], order[len(order) - remainder :]
         totals = np.zeros(2)
         if full_batches:
-            totals += [float(total) for total in train_on_full_batches(order[: len(labels) - remainder])]
+            arguments = (tf.constant(full), tf.constant(key, tf.int32), tf.constant(strength, tf.float32))
+            totals += [float(total) for total in train_on_full_batches(*arguments)]
         if remainder:
             # One step an epoch is not worth the time it takes to compile another batch size.
-            totals += [float(total) for total in step(order[len(labels) - remainder :])]
+            inputs = prepare(tf.constant(last), tf.constant([key, full_batches], tf.int32), strength)
+            totals += [float(total) for total in step(inputs, tf.gather(resident_labels, last))]
         loss, accuracy = totals / len(labels)
         return float(loss), float(accuracy)
 

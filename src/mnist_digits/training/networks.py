@@ -5,8 +5,10 @@ Every network takes float32 (n, 28, 28) in [0, 1] and gives probabilities, float
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from mnist_digits.errors import DataError
@@ -25,24 +27,129 @@ def dense(recipe: Recipe) -> keras.Sequential:
             layers.Flatten(),
             layers.Dense(recipe.hidden_units, "relu"),
             *additions,
-            layers.Dense(10, "softmax"),
+            _classes(),
         ]
     )
 
 
-NETWORKS = {"dense": dense}
+def cnn(recipe: Recipe) -> keras.Sequential:
+    """Four convolutions, each with batch norm and relu, and nothing between the last one and the classes.
+
+    No padding: the frame of an MNIST image is empty, and without it an epoch takes 40 % less time.
+    """
+    convolutions = [
+        layer
+        for filters, side, stride in ((24, 5, 2), (48, 3, 1), (64, 3, 2), (64, 3, 1))
+        for layer in (
+            layers.Conv2D(filters, side, strides=stride, use_bias=False, kernel_initializer="he_normal"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.Activation("relu"),
+        )
+    ]
+    return keras.Sequential(
+        [layers.Input((28, 28)), layers.Reshape((28, 28, 1)), *convolutions, layers.Flatten(), _classes()]
+    )
+
+
+def fast(recipe: Recipe) -> keras.Sequential:
+    """Two strided convolutions before a dense layer: the fewest operations that reach 99 % in two epochs."""
+    return keras.Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            layers.Conv2D(16, 5, strides=2, activation="relu"),
+            layers.Conv2D(48, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(recipe.hidden_units, "relu"),
+            _classes(),
+        ]
+    )
+
+
+def _classes() -> keras.Layer:
+    """The ten probabilities, in float32 whatever the precision of the layers before."""
+    return layers.Dense(10, "softmax", dtype="float32")
+
+
+NETWORKS = {"dense": dense, "cnn": cnn, "fast": fast}
 """Builders by the name a recipe calls them."""
 
 
-def build(recipe: Recipe) -> keras.Sequential:
-    """The recipe's network, its weights drawn from Keras's global seed, compiled with its optimiser and loss."""
-    model = NETWORKS[recipe.network](recipe)
-    model.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+def build(recipe: Recipe, images: int = 55_000, precision: str = "float32") -> keras.Sequential:
+    """The recipe's network, its weights drawn from Keras's global seed, compiled with its optimiser and loss.
+
+    images: how many there are to an epoch, which decides how long the learning rate's schedule is.
+    precision: the policy of its layers, `float32` or `mixed_bfloat16`; the probabilities are always float32.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = NETWORKS[recipe.network](recipe)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(optimizer=_optimizer(recipe, images), loss=_loss(recipe), metrics=["accuracy"])
     return model
+
+
+def _optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
+    options = {
+        "learning_rate": _learning_rate(recipe, recipe.epochs * -(-images // recipe.batch_size)),
+        "beta_1": recipe.momentum,
+        "beta_2": recipe.second_momentum,
+    }
+    if not recipe.weight_decay:
+        return keras.optimizers.Adam(**options)
+    optimizer = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **options)
+    # Only kernels: scales and shifts have no reason to be small.
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def _learning_rate(recipe: Recipe, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    return WarmUpThenFall(recipe.learning_rate, steps, recipe.warm_up, recipe.schedule)
+
+
+@keras.saving.register_keras_serializable("mnist_digits")
+class WarmUpThenFall(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises evenly from 0 to a peak, then falls to 0 at the last step, as a line or half a cosine."""
+
+    def __init__(self, peak: float, steps: int, warm_up: float, shape: str) -> None:
+        """peak: above 0. steps: in all. warm_up: share of them that rises. shape: `linear` or `cosine`."""
+        self.peak, self.steps, self.warm_up, self.shape = peak, steps, warm_up, shape
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate, float32 (), at a step counted from 0."""
+        rising = self.warm_up * self.steps
+        step = keras.ops.cast(step, "float32")
+        fallen = keras.ops.clip((step - rising) / (self.steps - rising), 0, 1)
+        left = 1 - fallen if self.shape == "linear" else (1 + keras.ops.cos(np.pi * fallen)) / 2
+        return self.peak * keras.ops.minimum((step + 1) / max(rising, 1), left)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the constructor takes."""
+        return {"peak": self.peak, "steps": self.steps, "warm_up": self.warm_up, "shape": self.shape}
+
+
+def _loss(recipe: Recipe) -> Any:
+    """Cross-entropy against integer labels, smoothed if the recipe says so."""
+    if not recipe.label_smoothing:
+        return "sparse_categorical_crossentropy"
+
+    def smoothed_crossentropy(labels: Any, probabilities: Any) -> Any:
+        wanted = keras.ops.one_hot(keras.ops.cast(labels, "int32"), 10)
+        return keras.losses.categorical_crossentropy(wanted, probabilities, label_smoothing=recipe.label_smoothing)
+
+    return smoothed_crossentropy
+
+
+def for_use(model: keras.Model, recipe: Recipe) -> keras.Sequential:
+    """The trained network as it is kept: float32 throughout, stock loss and optimiser, the same weights."""
+    kept = NETWORKS[recipe.network](recipe)
+    kept.set_weights(model.get_weights())
+    kept.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return kept
 
 
 def load(path: Path) -> keras.Model:

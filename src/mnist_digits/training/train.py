@@ -155,24 +155,31 @@ def _fit(
     import keras
 
     from mnist_digits.training import checkpoint, engine, networks
+    from mnist_digits.training.augmentation import Distortion
+    from mnist_digits.training.averaging import WeightAverage
 
-    write_json(run.environment, backend.describe_environment())
+    recipe = plan.recipe
+    precision = backend.available_precision(recipe.precision)
+    write_json(run.environment, {**backend.describe_environment(), "precision": precision})
     # The one place where a global seed is set: Keras's layers draw their initial weights from it.
     keras.utils.set_random_seed(plan.seed)
-    model = networks.build(plan.recipe)
+    model = networks.build(recipe, len(data.train), precision)
+    average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
+    model.optimizer.build(model.trainable_variables)
+    state = [*model.variables, *model.optimizer.variables, *(average.variables if average else [])]
     resuming = run.checkpoint.exists()
-    history = checkpoint.restore(run.checkpoint, model) if resuming else np.empty((0, len(checkpoint.COLUMNS)))
+    history = checkpoint.restore(run.checkpoint, state) if resuming else np.empty((0, len(checkpoint.COLUMNS)))
 
     def keep(epoch: int, logs: dict[str, float]) -> None:
         nonlocal history
         if not np.isfinite(logs["loss"]):
             raise QualityError(
                 f"{run.folder}: the loss became {logs['loss']} in epoch {epoch + 1}; expected it to fall: "
-                f"train anew with a lower learning_rate than {plan.recipe.learning_rate:g}"
+                f"train anew with a lower learning_rate than {recipe.learning_rate:g}"
             )
         row = {"epoch": epoch + 1, **logs}
         history = np.vstack([history, [row[column] for column in checkpoint.COLUMNS]])
-        checkpoint.save(run.checkpoint, model, history)
+        checkpoint.save(run.checkpoint, state, history)
         write_text(run.history, _as_csv(history))
         if progress:
             progress(epoch + 1, row)
@@ -185,13 +192,19 @@ def _fit(
         data.train.images,
         data.train.labels,
         validation=(data.validation.images, data.validation.labels),
-        epochs=plan.recipe.epochs,
-        batch_size=plan.recipe.batch_size,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
         seed=plan.seed,
         initial_epoch=len(history),
         callbacks=observers,
+        distortion=Distortion(recipe.rotation, recipe.scaling, recipe.shear, recipe.translation, recipe.elastic),
+        strength=recipe.distortion_strength,
+        average=average,
+        jit_compile=recipe.jit_compile,
     )
-    return model, history
+    if average:
+        average.apply()
+    return networks.for_use(model, recipe), history
 
 
 def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:
