@@ -137,6 +137,8 @@ BAD_TRAIN = [
     (["dense", "--set", "epochs=-1"], 2, "epochs=-1: expected at least 1"),
     (["dense", "--set", "epochs=two"], 2, "epochs=two: expected a whole number"),
     (["dense", "--seed", "-1"], 2, "--seed"),
+    (["dense", "--resume", "a", "--output", "b"], 2, "--resume with --output"),
+    (["dense", "--seeds", "0"], 2, "--seeds"),
     (["dense", "--data", "nowhere"], 3, "nowhere: no such folder"),
     (["dense", "--resume", "nowhere"], 3, "nowhere: no such folder"),
     (["dense", "--output", "/proc/run"], 3, "--output"),

@@ -3,20 +3,19 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from mnist_digits import __version__
+from mnist_digits import __version__, terminal
 from mnist_digits.errors import DigitsError, QualityError, UsageError
 from mnist_digits.runs import Run, read_json
+from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
-    from mnist_digits.training import Recipe
     from mnist_digits.training.train import Progress
 
 app = typer.Typer(
@@ -28,8 +27,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-results = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Data = Annotated[
     Path | None,
@@ -56,7 +53,9 @@ def digits(
 )
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
-    seed: Annotated[int, typer.Option(min=0, help="Decides initial weights and order of images.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Decides initial weights and order of images. [default: 0]")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
     ] = None,
@@ -78,62 +77,72 @@ def train(
     The run's folder then holds the model (Keras and ONNX), metrics, figures and report.html.
     Interrupted, it keeps the last finished epoch; --resume goes on from there.
     """
-    from mnist_digits import training
-    from mnist_digits.dataset import load_mnist
-
-    changes = _parse_settings(settings or [])
-    chosen = training.find_recipe(recipe).with_settings(changes)
-    if seeds is not None:
-        _train_seeds(chosen, seeds, seed, output, data, resume, changes, as_json)
-        return
-    if resume is None:
-        dataset = load_mnist(data)
-        run = training.create_run(chosen, dataset, output, seed)
+    if resume and output:
+        raise UsageError("--resume with --output: a run goes on in its own folder; leave one of them out")
+    job = _Job(recipe, _parse_settings(settings or []), seed, output, data, resume, tensorboard)
+    if seeds is None:
+        run = _train_one(job)
+        content: dict[str, Any] = {"run": str(run.folder), **read_json(run.metrics)}
+        show = terminal.print_summary
     else:
-        run = training.open_unfinished(resume, recipe, changes)
-        dataset = _dataset_of(run, data)
-    with _continued_by(f"digits train {recipe} --resume {run.folder}"), _progress(run) as progress:
-        training.resume(run, dataset, tensorboard=tensorboard, progress=progress)
-    metrics = read_json(run.metrics)
+        summary = _train_seeds(job, seeds)
+        content = {"summary": str(summary), **read_json(summary)}
+        show = terminal.print_spread
     if as_json:
-        results.print_json(data={"run": str(run.folder), **metrics})
+        results.print_json(data=content)
     else:
-        _print_summary(run, metrics)
+        show(content)
 
 
-def _train_seeds(
-    recipe: "Recipe",
-    count: int,
-    first_seed: int,
-    output: Path | None,
-    data: Path | None,
-    resume: Path | None,
-    changes: dict[str, str],
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Job:
+    """What `digits train` was asked for."""
+
+    recipe: str
+    settings: dict[str, str]
+    seed: int | None
+    output: Path | None
+    data: Path | None
+    resume: Path | None
+    tensorboard: bool
+
+
+def _train_one(job: _Job) -> Run:
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
-    from mnist_digits.training.seeds import SUMMARY, new_series
 
-    if resume is None:
-        dataset, folder = load_mnist(data), new_series(recipe, count, output)
+    recipe = training.find_recipe(job.recipe).with_settings(job.settings)
+    if job.resume:
+        run = training.open_unfinished(job.resume, job.recipe, job.settings, job.seed)
+        data = _dataset_of(run, job.data)
     else:
-        first = training.open_unfinished(resume / f"seed-{first_seed}", recipe.name, changes)
-        dataset, folder, recipe = _dataset_of(first, data), resume, training.read_plan(first).recipe
+        data = load_mnist(job.data)
+        run = training.create_run(recipe, data, job.output, job.seed or 0)
+    with _continued_by(f"digits train {job.recipe} --resume {run.folder}"), terminal.progress(run) as progress:
+        return training.resume(run, data, tensorboard=job.tensorboard, progress=progress)
 
-    with _continued_by(f"digits train {recipe.name} --seeds {count} --resume {folder}"), ExitStack() as bars:
+
+def _train_seeds(job: _Job, count: int) -> Path:
+    from mnist_digits import training
+    from mnist_digits.dataset import load_mnist
+
+    recipe, first_seed = training.find_recipe(job.recipe).with_settings(job.settings), job.seed or 0
+    if job.resume:
+        first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.recipe, job.settings)
+        data, folder, recipe = _dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
+    else:
+        data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
+
+    with _continued_by(f"digits train {job.recipe} --seeds {count} --resume {folder}"), ExitStack() as bars:
 
         def announce(run: Run) -> "Progress":
             bars.close()
             messages.print(run.folder)
-            return bars.enter_context(_progress(run))
+            return bars.enter_context(terminal.progress(run))
 
-        training.train_seeds(recipe, dataset, count, folder, first_seed, announce=announce)
-    summary = read_json(folder / SUMMARY)
-    if as_json:
-        results.print_json(data={"folder": str(folder), **summary})
-    else:
-        _print_spread(folder, summary)
+        return training.train_seeds(
+            recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
+        )
 
 
 @app.command(
@@ -163,7 +172,7 @@ def evaluate(
     if as_json:
         results.print_json(data=metrics)
     else:
-        _print_metrics(metrics)
+        terminal.print_metrics(metrics)
     if require_accuracy is not None and metrics["accuracy"] < require_accuracy:
         raise QualityError(
             f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
@@ -195,7 +204,7 @@ def info(as_json: Json = False) -> None:
     if as_json:
         results.print_json(data={"environment": environment, "recipes": recipes})
     else:
-        _print_info(environment, recipes)
+        terminal.print_info(environment, recipes)
 
 
 def _parse_settings(settings: list[str]) -> dict[str, str]:
@@ -226,99 +235,6 @@ def _continued_by(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         messages.print(f"interrupted; to continue: {command}")
         raise
-
-
-@contextmanager
-def _progress(run: Run) -> Iterator["Progress"]:
-    """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
-    from mnist_digits.training import read_plan
-
-    epochs = read_plan(run).recipe.epochs
-    if not messages.is_terminal:
-        yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
-        return
-    from rich import progress
-
-    columns = (
-        progress.TextColumn("epoch"),
-        progress.MofNCompleteColumn(),
-        progress.BarColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("{task.description}"),
-    )
-    with progress.Progress(*columns, console=messages) as bar:
-        task = bar.add_task("starting TensorFlow", total=epochs)
-        yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
-
-
-def _describe_epoch(row: dict[str, float]) -> str:
-    return (
-        f"loss {row['loss']:.4f}  accuracy {_percent(row['accuracy'])}  "
-        f"validation {_percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
-    )
-
-
-def _print_summary(run: Run, metrics: dict[str, Any]) -> None:
-    from mnist_digits.evaluation import confused_pairs
-
-    test, training = metrics["test"], metrics["training"]
-    pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
-    table = Table.grid(padding=(0, 2))
-    table.add_row("test accuracy", _accuracy(test))
-    table.add_row("test loss", f"{test['loss']:.4f}")
-    table.add_row("training", f"{training['seconds']:.1f} s for {training['epochs']} epochs")
-    table.add_row("worst confused", pairs or "none")
-    table.add_row("report", str(run.report))
-    results.print(table)
-
-
-def _print_spread(folder: Path, summary: dict[str, Any]) -> None:
-    table = Table.grid(padding=(0, 2))
-    for name in ("test_accuracy", "validation_accuracy"):
-        spread = summary[name]
-        mean, sd, low, high = (_percent(spread[key]) for key in ("mean", "sd", "min", "max"))
-        table.add_row(name.replace("_", " "), f"[bold]{mean} ± {sd}[/bold] ({low} to {high})")
-    table.add_row("seeds", str(summary["count"]))
-    table.add_row("training", f"{summary['seconds']['mean']:.1f} s each")
-    table.add_row("parameters", f"{summary['parameters']:,}")
-    table.add_row("summary", str(folder / "summary.json"))
-    results.print(table)
-
-
-def _print_metrics(metrics: dict[str, Any]) -> None:
-    results.print(
-        f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
-        f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}"
-    )
-    table = Table("digit", "precision", "recall", "F1", "images", box=None)
-    for row in metrics["per_class"]:
-        table.add_row(
-            str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}"
-        )
-    results.print(table)
-
-
-def _accuracy(metrics: dict[str, Any]) -> str:
-    low, high = metrics["interval95"]
-    return f"[bold]{_percent(metrics['accuracy'])}[/bold] (95 % interval {_percent(low)} to {_percent(high)})"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def _print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
-    facts = Table.grid(padding=(0, 2))
-    for name, value in environment.items():
-        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        facts.add_row(name, ", ".join(text) if isinstance(text, list) else str(text))
-    results.print(facts)
-    table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
-    for recipe in recipes:
-        settings = (f"{name}={value}" for name, value in recipe.items() if name not in ("name", "parameters"))
-        table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
-    results.print()
-    results.print(table, soft_wrap=False)
 
 
 def main() -> None:

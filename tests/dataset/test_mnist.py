@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import COUNTS, write_set
-from mnist_digits.dataset import BUNDLED, Dataset, load_mnist, write_idx
+from mnist_digits.dataset import BUNDLED, CORRECTIONS, Dataset, corrected_test_labels, load_mnist, write_idx
 from mnist_digits.errors import DataError
 
 PUBLISHED_MD5 = {
@@ -92,6 +92,13 @@ def test_plain_file_beside_its_archive_is_one_set(tmp_path: Path, mnist: Dataset
     packed = tmp_path / "train-images-idx3-ubyte.gz"
     packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     assert load_mnist(tmp_path).fingerprint == small.fingerprint
+
+
+def test_corrected_labels_differ_where_people_disagree_and_nowhere_else(mnist: Dataset, small: Dataset):
+    corrected = corrected_test_labels(mnist)
+    assert np.flatnonzero(corrected != mnist.test.labels).tolist() == sorted(CORRECTIONS)
+    assert corrected[947] == 9
+    assert corrected_test_labels(small) is None
 
 
 IMAGES = np.zeros((600, 28, 28), np.uint8)

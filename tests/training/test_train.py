@@ -133,7 +133,9 @@ def test_what_cannot_be_resumed(finished: Run, small: Dataset, small_folder: Pat
         open_unfinished(run.folder, "dense", {})
     with pytest.raises(UsageError, match="started with epochs=3, asked to continue with epochs=4"):
         open_unfinished(run.folder, "dense-dropout", {"epochs": "4"})
-    assert open_unfinished(run.folder, "dense-dropout", {"epochs": "3"}) == run
+    with pytest.raises(UsageError, match="started with seed 7, asked to continue with seed 8"):
+        open_unfinished(run.folder, "dense-dropout", {}, seed=8)
+    assert open_unfinished(run.folder, "dense-dropout", {"epochs": "3"}, seed=7) == run
     run.recipe.write_text('{"recipe": {"name": "dense", "layers": 3}}')
     with pytest.raises(DataError, match="not a recipe of this version"):
         resume(run, load_mnist(small_folder))

@@ -1,7 +1,7 @@
 """From images to a trained network. Importing this room does not import TensorFlow; training does."""
 
 from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe
-from mnist_digits.training.seeds import train_seeds
+from mnist_digits.training.seeds import new_series, train_seeds
 from mnist_digits.training.train import create_run, open_unfinished, read_plan, resume, train
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Recipe",
     "create_run",
     "find_recipe",
+    "new_series",
     "open_unfinished",
     "read_plan",
     "resume",

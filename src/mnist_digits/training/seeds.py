@@ -32,14 +32,15 @@ def train_seeds(
     folder: Path,
     first_seed: int = 0,
     *,
+    tensorboard: bool = False,
     announce: Announce | None = None,
 ) -> Path:
     """Train one run per seed, one after another, and summarise them; returns the path of the summary.
 
     count: how many seeds, from `first_seed` on. folder: will hold `seed-N` for each run, and `summary.json`.
-    Members in there that are finished are kept, an interrupted one is resumed: the same call
-    continues what was broken off. Raises UsageError for a count below 1 or a member of another
-    recipe, and as `train` does.
+    tensorboard: as in `train`. announce: see Announce. Members in there that are finished are kept, an
+    interrupted one is resumed: the same call continues what was broken off.
+    Raises UsageError for a count below 1 or a member of another recipe, and as `train` does.
     """
     if count < 1:
         raise UsageError(f"{count} seeds: expected at least 1")
@@ -50,7 +51,7 @@ def train_seeds(
         else:
             create_run(recipe, data, member.folder, seed)
         if not member.finished:
-            resume(member, data, progress=announce(member) if announce else None)
+            resume(member, data, tensorboard=tensorboard, progress=announce(member) if announce else None)
     write_json(folder / SUMMARY, summarise(members))
     return folder / SUMMARY
 

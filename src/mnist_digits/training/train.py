@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnist_digits import __version__
-from mnist_digits.dataset import BUNDLED, Dataset
+from mnist_digits.dataset import BUNDLED, Dataset, corrected_test_labels
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation.painter import Painter
 from mnist_digits.runs import Run, read_json, whole, write_json, write_text
@@ -89,15 +89,20 @@ def resume(
     return run
 
 
-def open_unfinished(folder: Path, name: str, settings: dict[str, str]) -> Run:
+def open_unfinished(folder: Path, name: str, settings: dict[str, str], seed: int | None = None) -> Run:
     """A run to continue, after checking that it was started as it is asked for now.
 
-    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything.
-    Raises UsageError for another recipe or setting, DataError when the folder is no run.
+    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything, and
+    so may the seed when it is None. Raises UsageError for another recipe, setting or seed, DataError
+    when the folder is no run.
     """
     run = Run.open(folder, "recipe")
-    planned = read_plan(run).recipe
-    check_recipe(run, replace(planned, name=name).with_settings(settings))
+    plan = read_plan(run)
+    check_recipe(run, replace(plan.recipe, name=name).with_settings(settings))
+    if seed not in (None, plan.seed):
+        raise UsageError(
+            f"{folder}: started with seed {plan.seed}, asked to continue with seed {seed}; leave --seed out"
+        )
     return run
 
 
@@ -221,6 +226,9 @@ def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray
         probabilities = predict(split.images)
         arrays |= {f"{name}_labels": split.labels, f"{name}_probabilities": probabilities}
         metrics[name] = evaluate(split.labels, probabilities).to_json()
+    corrected = corrected_test_labels(data)
+    if corrected is not None:
+        metrics["test_corrected"] = evaluate(corrected, arrays["test_probabilities"]).to_json()
     with whole(run.predictions) as beside:
         np.savez_compressed(beside, allow_pickle=False, **arrays)
     seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())

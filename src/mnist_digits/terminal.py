@@ -1,0 +1,115 @@
+"""How results and progress look to people: tables on stdout, progress on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mnist_digits.runs import Run
+
+if TYPE_CHECKING:
+    from mnist_digits.training.train import Progress as EpochProgress
+
+results = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(run: Run) -> Iterator["EpochProgress"]:
+    """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
+    from mnist_digits.training import read_plan
+
+    epochs = read_plan(run).recipe.epochs
+    if not messages.is_terminal:
+        yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=messages) as bar:
+        task = bar.add_task("starting TensorFlow", total=epochs)
+        yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
+
+
+def _describe_epoch(row: dict[str, float]) -> str:
+    return (
+        f"loss {row['loss']:.4f}  accuracy {_percent(row['accuracy'])}  "
+        f"validation {_percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
+    )
+
+
+def print_summary(metrics: dict[str, Any]) -> None:
+    """A finished run: its `metrics.json`, and its folder as `run`."""
+    from mnist_digits.evaluation import confused_pairs
+
+    test, training = metrics["test"], metrics["training"]
+    pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
+    table = Table.grid(padding=(0, 2))
+    table.add_row("test accuracy", _accuracy(test))
+    table.add_row("test loss", f"{test['loss']:.4f}")
+    table.add_row("training", f"{training['seconds']:.1f} s for {training['epochs']} epochs")
+    table.add_row("worst confused", pairs or "none")
+    table.add_row("report", str(Run(Path(metrics["run"])).report))
+    results.print(table)
+
+
+def print_spread(summary: dict[str, Any]) -> None:
+    """Several seeds: their `summary.json`, and its path as `summary`."""
+    table = Table.grid(padding=(0, 2))
+    for name in ("test_accuracy", "validation_accuracy"):
+        spread = summary[name]
+        mean, sd, low, high = (_percent(spread[key]) for key in ("mean", "sd", "min", "max"))
+        table.add_row(name.replace("_", " "), f"[bold]{mean} ± {sd}[/bold] ({low} to {high})")
+    table.add_row("seeds", str(summary["count"]))
+    table.add_row("training", f"{summary['seconds']['mean']:.1f} s each")
+    table.add_row("parameters", f"{summary['parameters']:,}")
+    table.add_row("summary", summary["summary"])
+    results.print(table)
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """One split's numbers, and those of every digit."""
+    results.print(
+        f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
+        f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}"
+    )
+    table = Table("digit", "precision", "recall", "F1", "images", box=None)
+    for row in metrics["per_class"]:
+        table.add_row(
+            str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}"
+        )
+    results.print(table)
+
+
+def _accuracy(metrics: dict[str, Any]) -> str:
+    low, high = metrics["interval95"]
+    return f"[bold]{_percent(metrics['accuracy'])}[/bold] (95 % interval {_percent(low)} to {_percent(high)})"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
+    """The machine, and each recipe with its settings and number of parameters."""
+    facts = Table.grid(padding=(0, 2))
+    for name, value in environment.items():
+        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        facts.add_row(name, ", ".join(text) if isinstance(text, list) else str(text))
+    results.print(facts)
+    table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
+    for recipe in recipes:
+        # What is 0 or False is left out of the network or the training: not worth a line.
+        settings = (f"{name}={value}" for name, value in recipe.items() if value and name not in ("name", "parameters"))
+        table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
+    results.print()
+    results.print(table, soft_wrap=False)
