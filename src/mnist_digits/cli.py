@@ -1,7 +1,7 @@
 """The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,16 +82,17 @@ def train(
     job = _Job(recipe, _parse_settings(settings or []), seed, output, data, resume, tensorboard)
     if seeds is None:
         run = _train_one(job)
-        content: dict[str, Any] = {"run": str(run.folder), **read_json(run.metrics)}
-        show = terminal.print_summary
+        _show({"run": str(run.folder), **read_json(run.metrics)}, terminal.print_summary, as_json)
     else:
         summary = _train_seeds(job, seeds)
-        content = {"summary": str(summary), **read_json(summary)}
-        show = terminal.print_spread
+        _show({"summary": str(summary), **read_json(summary)}, terminal.print_spread, as_json)
+
+
+def _show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], as_json: bool) -> None:
     if as_json:
         results.print_json(data=content)
     else:
-        show(content)
+        for_people(content)
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,7 @@ def evaluate(
 
     predict = engine.compile_prediction(networks.load(run.model if run else model))
     metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
-    if as_json:
-        results.print_json(data=metrics)
-    else:
-        terminal.print_metrics(metrics)
+    _show(metrics, terminal.print_metrics, as_json)
     if require_accuracy is not None and metrics["accuracy"] < require_accuracy:
         raise QualityError(
             f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
