@@ -124,9 +124,9 @@ DENSE = Recipe(name="dense")
 DENSE_PLUS = replace(
     DENSE,
     name="dense-plus",
-    epochs=70,
+    epochs=140,
     batch_size=128,
-    learning_rate=5e-3,
+    learning_rate=2.5e-3,
     schedule="cosine",
     warm_up=0.1,
     averaging=0.999,
@@ -135,12 +135,12 @@ DENSE_PLUS = replace(
     shear=0.08,
     translation=1.5,
     elastic=1.0,
-    final_distortion=0.4,
+    final_distortion=0.7,
 )
 CNN = Recipe(
     name="cnn",
     network="cnn",
-    epochs=9,
+    epochs=10,
     batch_size=128,
     learning_rate=4e-3,
     schedule="cosine",
@@ -151,6 +151,7 @@ CNN = Recipe(
     scaling=0.1,
     shear=0.1,
     translation=2.0,
+    elastic=0.5,
     precision="mixed_bfloat16",
     jit_compile=False,
 )
