@@ -1,6 +1,7 @@
 """The command as a user meets it: a process with arguments, two streams and an exit status."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -106,20 +107,20 @@ def test_killed_and_interrupted_runs_end_with_the_weights_of_an_unbroken_one(tmp
     """On all of MNIST, so that the signals arrive inside an epoch."""
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "mnist_digits", "train", "dense", "--set", "epochs=4", *arguments]
+        command = [sys.executable, "-m", "mnist_digits", "train", "dense", "--set", "epochs=12", *arguments]
         return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     with start("--output", "broken") as process:
-        follow(process, "epoch 1/4")
+        follow(process, "epoch 1/12")
         process.send_signal(signal.SIGKILL)
     with start("--resume", "broken") as process:
-        follow(process, "epoch 2/4")
+        follow(process, "epoch 2/12")
         process.send_signal(signal.SIGINT)
         _, message = process.communicate()
     assert process.returncode == 130
     assert message.splitlines()[-1] == "interrupted; to continue: digits train dense --resume broken"
     rows = (tmp_path / "broken/history.csv").read_text().splitlines()[1:]
-    assert 2 <= len(rows) < 4
+    assert 2 <= len(rows) < 12
     assert not (tmp_path / "broken/metrics.json").exists()
     for arguments in (("--resume", "broken"), ("--output", "unbroken")):
         with start(*arguments) as process:
@@ -139,6 +140,7 @@ BAD_TRAIN = [
     (["dense", "--seed", "-1"], 2, "--seed"),
     (["dense", "--resume", "a", "--output", "b"], 2, "--resume with --output"),
     (["dense", "--seeds", "0"], 2, "--seeds"),
+    (["dense", "--seed", str(2**32)], 2, "--seed"),
     (["dense", "--data", "nowhere"], 3, "nowhere: no such folder"),
     (["dense", "--resume", "nowhere"], 3, "nowhere: no such folder"),
     (["dense", "--output", "/proc/run"], 3, "--output"),
@@ -163,6 +165,13 @@ def test_debug_shows_the_traceback(digits: Digits):
     assert "UsageError" in result.stderr
 
 
+def test_another_backend_is_refused_before_anything_is_written(digits: Digits, tmp_path: Path):
+    result = digits("train", "dense", env={**os.environ, "KERAS_BACKEND": "jax"})
+    assert result.returncode == 2
+    assert result.stderr == "digits: KERAS_BACKEND=jax: expected tensorflow; unset it\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_incomplete_run_is_refused(digits: Digits, trained: Path, tmp_path: Path):
     for name in ("metrics.json", "predictions.npz", "history.csv", "model.keras"):
         run = tmp_path / name
@@ -173,32 +182,70 @@ def test_an_incomplete_run_is_refused(digits: Digits, trained: Path, tmp_path: P
         result = digits("report", run)
         assert result.returncode == 3
         assert f"has no {name}" in result.stderr
-    assert digits("evaluate", tmp_path / "model.keras").returncode == 3
+    assert digits("evaluate", tmp_path / "model.keras").returncode == 3, "a folder without a model"
 
 
-def test_models_that_are_none_are_refused(digits: Digits, tmp_path: Path):
+NO_SOFTMAX = keras.Sequential([keras.layers.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+
+
+def test_models_that_are_none_are_refused(digits: Digits, tmp_path: Path, small_folder: Path):
     (tmp_path / "text.keras").write_text("not a model")
-    result = digits("evaluate", "text.keras")
-    assert result.returncode == 3
-    assert result.stderr.startswith("digits: text.keras: not a Keras model")
+    (tmp_path / "old.h5").write_bytes(b"\x89HDF")
+    NO_SOFTMAX.save(tmp_path / "logits.keras")
+    for name, message in {
+        "text.keras": "not a .keras archive",
+        "old.h5": "older formats are refused",
+        "none.keras": "no such file",
+        "logits.keras": "does not give probabilities",
+    }.items():
+        result = digits("evaluate", name, "--data", small_folder)
+        assert result.returncode == 3
+        assert result.stderr.startswith(f"digits: {name}: ")
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 def test_a_full_disk_keeps_the_checkpoint(digits: Digits, small_folder: Path, tmp_path: Path):
-    """Files may grow to 1.23 MB: enough for the checkpoints, not for the model with its optimiser."""
-    limit = 1_230_000
+    """The system cuts every file at 1.4 MB: enough for the checkpoint, too little for the report."""
+    limit = 1_400_000
     arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=2")
     result = digits(
         *arguments, "--output", "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     )
     assert result.returncode == 3, result.stderr
-    assert "model.keras: File too large; nothing half-written was left" in result.stderr
-    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_file()) == [
-        "environment.json",
-        "history.csv",
-        "recipe.json",
-    ]
+    assert "report.html: File too large; nothing half-written was left" in result.stderr
+    files = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert "report.html" not in files
+    assert "state.npz" in files
+    assert not [name for name in files if name.startswith(".")]
     assert digits(*arguments, "--resume", "run").returncode == 0
-    assert (tmp_path / "run/model.onnx").exists()
+    assert (tmp_path / "run/report.html").exists()
+    assert not (tmp_path / "run/checkpoint").exists()
+
+
+def test_a_full_disk_at_the_first_checkpoint(digits: Digits, small_folder: Path, tmp_path: Path):
+    limit = 300_000
+    result = digits(
+        *("train", "dense", "--data", small_folder, "--output", "run"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert result.returncode == 3
+    assert "state.npz: File too large" in result.stderr
+    assert not list((tmp_path / "run").rglob("*.npz"))
+
+
+def test_several_seeds_as_json_and_with_tensorboard(digits: Digits, small_folder: Path, tmp_path: Path):
+    arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=1", "--seeds", "2", "--seed", "3")
+    result = digits(*arguments, "--tensorboard", "--output", "a [b] c", "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["seeds"] == [3, 4]
+    assert Path(summary["summary"]) == Path("a [b] c/summary.json")
+    assert list((tmp_path / "a [b] c/seed-4/tensorboard").rglob("events.*"))
+    again = digits(*arguments, "--resume", "a [b] c")
+    assert again.returncode == 0
+    assert again.stdout.splitlines()[-1].endswith("a [b] c/summary.json")
+    assert again.stderr == "", "finished members were trained again"
 
 
 def test_any_keras_model_of_the_right_shape_is_evaluated(digits: Digits, tmp_path: Path, small_folder: Path):

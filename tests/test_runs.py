@@ -32,12 +32,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path):
         Run.create("x", tmp_path / "file" / "run")
 
 
+def test_a_runs_folder_that_leads_nowhere(in_folder: Path):
+    Path("runs").symlink_to(in_folder / "unmounted")
+    with pytest.raises(DataError, match="runs: File exists"):
+        Run.create("dense-0")
+
+
 def test_latest_follows_the_runs_in_runs_alone(in_folder: Path):
     for expected in ("dense-0", "dense-0-2"):
         Run.create("dense-0").link_as_latest()
         assert Path("runs/latest").readlink() == Path(expected)
     Run.create("x", in_folder / "elsewhere").link_as_latest()
     assert not (in_folder / "latest").exists()
+    assert Path("runs/latest").readlink() == Path("dense-0-2")
+    Run(Path("runs/latest")).link_as_latest()
     assert Path("runs/latest").readlink() == Path("dense-0-2")
     assert names(Path("runs")) == ["dense-0", "dense-0-2", "latest"]
 

@@ -1,5 +1,6 @@
 """The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_digits import __version__, terminal
-from mnist_digits.errors import DigitsError, QualityError, UsageError
+from mnist_digits.errors import DataError, DigitsError, QualityError, UsageError
 from mnist_digits.runs import Run, read_json
 from mnist_digits.terminal import messages, results
 
@@ -54,7 +55,7 @@ def digits(
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Decides initial weights and order of images. [default: 0]")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. [default: 0]")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
@@ -119,7 +120,7 @@ def _train_one(job: _Job) -> Run:
     else:
         data = load_mnist(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
-    with _continued_by(f"digits train {job.recipe} --resume {run.folder}"), terminal.progress(run) as progress:
+    with _continued_by("digits", "train", job.recipe, "--resume", str(run.folder)), terminal.progress(run) as progress:
         return training.resume(run, data, tensorboard=job.tensorboard, progress=progress)
 
 
@@ -134,11 +135,12 @@ def _train_seeds(job: _Job, count: int) -> Path:
     else:
         data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
 
-    with _continued_by(f"digits train {job.recipe} --seeds {count} --resume {folder}"), ExitStack() as bars:
+    seeds = ("--seeds", str(count), "--seed", str(first_seed))
+    with _continued_by("digits", "train", job.recipe, *seeds, "--resume", str(folder)), ExitStack() as bars:
 
         def announce(run: Run) -> "Progress":
             bars.close()
-            messages.print(run.folder)
+            messages.print(str(run.folder), markup=False)
             return bars.enter_context(terminal.progress(run))
 
         return training.train_seeds(
@@ -163,15 +165,18 @@ def evaluate(
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import backend
 
-    run = Run.open(model, "recipe", "model") if model.is_dir() or model.suffix != ".keras" else None
+    run = Run.open(model, "recipe", "model") if model.is_dir() else None
     test = (_dataset_of(run, data) if run else load_mnist(data)).test
     backend.start_keras()
     from mnist_digits.training import engine, networks
 
     predict = engine.compile_prediction(networks.load(run.model if run else model))
-    metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
+    try:
+        metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
+    except ValueError as error:
+        raise DataError(f"{model}: does not give probabilities: {error}; end it with softmax") from error
     _show(metrics, terminal.print_metrics, as_json)
-    if require_accuracy is not None and metrics["accuracy"] < require_accuracy:
+    if require_accuracy is not None and not metrics["accuracy"] >= require_accuracy:
         raise QualityError(
             f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
         )
@@ -186,7 +191,7 @@ def report(run_folder: RunFolder, data: Data = None) -> None:
     dataset = _dataset_of(run, data)
     draw_data(run, dataset)
     write_report(run, dataset)
-    results.print(run.report)
+    results.print(str(run.report), markup=False)
 
 
 @app.command(epilog="Examples:  digits info  ·  digits info --json")
@@ -226,12 +231,12 @@ def _dataset_of(run: Run, data: Path | None) -> "Dataset":
 
 
 @contextmanager
-def _continued_by(command: str) -> Iterator[None]:
+def _continued_by(*command: str) -> Iterator[None]:
     """Say how to go on after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
-        messages.print(f"interrupted; to continue: {command}")
+        messages.print(f"interrupted; to continue: {shlex.join(command)}", markup=False)
         raise
 
 
@@ -251,3 +256,8 @@ def main() -> None:
             raise
         messages.print(f"digits: {error}", markup=False)
         sys.exit(error.exit_status)
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").startswith("mnist_digits"):
+            raise
+        messages.print(f"digits: {error.name} is not installed; pip install 'mnist-digits[train]'", markup=False)
+        sys.exit(UsageError.exit_status)

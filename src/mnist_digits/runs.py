@@ -113,6 +113,12 @@ class Run:
                 )
         return run
 
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing when it died: see `whole`."""
+        for path in self.folder.rglob(".*-*"):
+            if path.name[1:].split("-")[0].isdigit():
+                path.unlink(missing_ok=True)
+
     def discard_checkpoint(self) -> None:
         """Remove what only an unfinished training needs."""
         shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
@@ -121,10 +127,10 @@ class Run:
         """Point `runs/latest` at this run, if it lies in `runs`."""
         if self.folder.parent.resolve() != RUNS.resolve():
             return
-        beside = RUNS / f".latest-{os.getpid()}"
+        beside = RUNS / f".{os.getpid()}-latest"
         # Where there are no symbolic links, or something else is called so, only a convenience is lost.
         with suppress(OSError):
-            beside.symlink_to(self.folder.name, target_is_directory=True)
+            beside.symlink_to(self.folder.resolve().name, target_is_directory=True)
             beside.replace(RUNS / "latest")
         beside.unlink(missing_ok=True)
 
@@ -132,9 +138,10 @@ class Run:
 def _make_numbered(folder: Path) -> Path:
     """Make the first of `folder`, `folder-2`, `folder-3`, … that does not exist."""
     candidate, number = folder, 1
+    folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            candidate.mkdir(parents=True)
+            candidate.mkdir()
             return candidate
         except FileExistsError:
             number += 1
@@ -153,7 +160,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with beside.open("rb") as file:
+        with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:

@@ -26,15 +26,10 @@ def progress(run: Run) -> Iterator["EpochProgress"]:
     if not messages.is_terminal:
         yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
+    # The line fits a terminal of 80 columns.
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=8), TextColumn("{task.description}"))
     with Progress(*columns, console=messages) as bar:
         task = bar.add_task("starting TensorFlow", total=epochs)
         yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
@@ -53,27 +48,32 @@ def print_summary(metrics: dict[str, Any]) -> None:
 
     test, training = metrics["test"], metrics["training"]
     pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
-    table = Table.grid(padding=(0, 2))
-    table.add_row("test accuracy", _accuracy(test))
-    table.add_row("test loss", f"{test['loss']:.4f}")
-    table.add_row("training", f"{training['seconds']:.1f} s for {training['epochs']} epochs")
-    table.add_row("worst confused", pairs or "none")
-    table.add_row("report", str(Run(Path(metrics["run"])).report))
-    results.print(table)
+    _print_facts(
+        {
+            "test accuracy": _accuracy(test),
+            "test loss": f"{test['loss']:.4f}",
+            "training": f"{training['seconds']:.1f} s for {training['epochs']} epochs",
+            "worst confused": pairs or "none",
+            "report": str(Run(Path(metrics["run"])).report),
+        }
+    )
 
 
 def print_spread(summary: dict[str, Any]) -> None:
     """Several seeds: their `summary.json`, and its path as `summary`."""
-    table = Table.grid(padding=(0, 2))
+    spreads = {}
     for name in ("test_accuracy", "validation_accuracy"):
-        spread = summary[name]
-        mean, sd, low, high = (_percent(spread[key]) for key in ("mean", "sd", "min", "max"))
-        table.add_row(name.replace("_", " "), f"[bold]{mean} ± {sd}[/bold] ({low} to {high})")
-    table.add_row("seeds", str(summary["count"]))
-    table.add_row("training", f"{summary['seconds']['mean']:.1f} s each")
-    table.add_row("parameters", f"{summary['parameters']:,}")
-    table.add_row("summary", summary["summary"])
-    results.print(table)
+        mean, sd, low, high = (_percent(summary[name][key]) for key in ("mean", "sd", "min", "max"))
+        spreads[name.replace("_", " ")] = f"{mean} ± {sd} ({low} to {high})"
+    _print_facts(
+        {
+            **spreads,
+            "seeds": str(summary["count"]),
+            "training": f"{summary['seconds']['mean']:.1f} s each",
+            "parameters": f"{summary['parameters']:,}",
+            "summary": summary["summary"],
+        }
+    )
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
@@ -90,9 +90,16 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     results.print(table)
 
 
+def _print_facts(facts: dict[str, str]) -> None:
+    """A line each, as they are: a path is neither cut short nor taken for markup."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        results.print(f"{name:<{width}}  {value}", markup=False)
+
+
 def _accuracy(metrics: dict[str, Any]) -> str:
     low, high = metrics["interval95"]
-    return f"[bold]{_percent(metrics['accuracy'])}[/bold] (95 % interval {_percent(low)} to {_percent(high)})"
+    return f"{_percent(metrics['accuracy'])} (95 % interval {_percent(low)} to {_percent(high)})"
 
 
 def _percent(fraction: float) -> str:
@@ -101,11 +108,11 @@ def _percent(fraction: float) -> str:
 
 def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
     """The machine, and each recipe with its settings and number of parameters."""
-    facts = Table.grid(padding=(0, 2))
+    facts = {}
     for name, value in environment.items():
-        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        facts.add_row(name, ", ".join(text) if isinstance(text, list) else str(text))
-    results.print(facts)
+        parts = [f"{key} {item}" for key, item in value.items()] if isinstance(value, dict) else value
+        facts[name] = ", ".join(parts) if isinstance(parts, list) else str(parts)
+    _print_facts(facts)
     table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
     for recipe in recipes:
         # What is 0 or False is left out of the network or the training: not worth a line.

@@ -21,7 +21,12 @@ def test_tiny_mode_measures_every_peer(small_folder: Path, tmp_path: Path):
     for row in content["rows"]:
         assert row["seconds_per_epoch"] > 0
         assert row["name"] in result.stdout
-        if row["to_target"]["training"] is not None:
-            assert row["to_target"]["whole_process"] > row["to_target"]["training"]
+        assert row["to_target"]["whole_process"] > row["to_target"]["training"] > 0
     assert content["rows"][1]["times_faster_than_defaults"] == 1
     assert content["environment"]["cores"] >= 1
+
+
+def test_tiny_mode_never_overwrites_the_results():
+    result = subprocess.run([sys.executable, str(BENCHMARK), "--tiny"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "name a small set" in result.stderr

@@ -147,6 +147,22 @@ def test_one_flipped_bit_in_the_bundled_files_is_found(tmp_path: Path):
         load_mnist(tmp_path)
 
 
+def test_checksums_beside_a_set_are_obeyed(tmp_path: Path, mnist: Dataset):
+    write_set(tmp_path, mnist)
+    name = "train-labels-idx1-ubyte.gz"
+    digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    sums = tmp_path / "SHA256SUMS"
+    for line in (f"{digest}  {name}", f"{digest.upper()} *./{name}\n\n"):
+        sums.write_text(line)
+        load_mnist(tmp_path)
+    sums.write_text(f"{'0' * 64}  ./{name}")
+    with pytest.raises(DataError, match="train-labels.*expected 000000000000"):
+        load_mnist(tmp_path)
+    sums.write_bytes(b"\xff\xfe nonsense")
+    with pytest.raises(DataError, match="is not a checksum and a file name"):
+        load_mnist(tmp_path)
+
+
 @given(labels=st.lists(st.integers(0, 9), min_size=24, max_size=200), seed=st.integers(0, 2**32))
 def test_validation_share_of_any_set(tmp_path_factory, labels: list[int], seed: int):
     folder = tmp_path_factory.mktemp("set")

@@ -317,7 +317,7 @@ def test_an_interruption_ends_the_other_process_at_once(run, small):
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt), painter:
         raise KeyboardInterrupt
-    assert time.monotonic() - start < PATIENCE
+    assert time.monotonic() - start < 4 * PATIENCE
     assert names(run) <= DATA_FIGURES
 
 

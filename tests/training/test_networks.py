@@ -59,19 +59,13 @@ def test_code_in_a_model_is_never_executed(tmp_path: Path):
 
 
 def test_other_files_are_refused(tmp_path: Path, saved: Path):
-    (tmp_path / "old.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(DataError, match=r"\.h5 is refused"):
-        load(tmp_path / "old.h5")
+    contents = {"old.h5": b"\x89HDF", "text.keras": b"not a model", "cut.keras": saved.read_bytes()[:5000]}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=r"not a \.keras archive"):
+            load(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
         load(tmp_path / "none.keras")
-    text = tmp_path / "text.keras"
-    text.write_text("not a model")
-    with pytest.raises(DataError, match="not a Keras model"):
-        load(text)
-    cut = tmp_path / "cut.keras"
-    cut.write_bytes(saved.read_bytes()[:5000])
-    with pytest.raises(DataError, match="not a Keras model|cannot be loaded"):
-        load(cut)
 
 
 def test_a_model_for_other_pictures_is_refused(tmp_path: Path):

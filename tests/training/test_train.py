@@ -117,9 +117,13 @@ def test_a_run_killed_after_its_last_epoch_is_only_completed(small: Dataset, tmp
     run = create_run(SHORT.with_settings({"epochs": "2"}), small, tmp_path, seed=7)
     with pytest.raises(Crash):
         resume(run, small, progress=crash)
+    # Killed between the checkpoint and the row in the history, while writing another file.
+    run.history.unlink()
+    (run.folder / ".123-model.keras").touch()
     epochs: list[int] = []
     resume(run, small, progress=lambda epoch, row: epochs.append(epoch))
     assert epochs == []
+    assert len(run.history.read_text().splitlines()) == 1 + 2
     assert {path.name for path in run.folder.iterdir()} == FILES
 
 
@@ -129,11 +133,11 @@ def test_what_cannot_be_resumed(finished: Run, small: Dataset, small_folder: Pat
     run = create_run(SHORT, small, tmp_path / "run", seed=7)
     with pytest.raises(DataError, match="other images"):
         resume(run, mnist)
-    with pytest.raises(UsageError, match="started with name=dense-dropout, asked to continue with name=dense;"):
+    with pytest.raises(UsageError, match="started with name=dense-dropout, asked to go on with name=dense;"):
         open_unfinished(run.folder, "dense", {})
-    with pytest.raises(UsageError, match="started with epochs=3, asked to continue with epochs=4"):
+    with pytest.raises(UsageError, match="started with epochs=3, asked to go on with epochs=4"):
         open_unfinished(run.folder, "dense-dropout", {"epochs": "4"})
-    with pytest.raises(UsageError, match="started with seed 7, asked to continue with seed 8"):
+    with pytest.raises(UsageError, match="started with seed=7, asked to go on with seed=8"):
         open_unfinished(run.folder, "dense-dropout", {}, seed=8)
     assert open_unfinished(run.folder, "dense-dropout", {"epochs": "3"}, seed=7) == run
     run.recipe.write_text('{"recipe": {"name": "dense", "layers": 3}}')
@@ -149,10 +153,34 @@ def test_a_diverging_training_says_so(small: Dataset, tmp_path: Path):
 def test_bad_arguments(small: Dataset, tmp_path: Path):
     with pytest.raises(UsageError, match="no such recipe"):
         train("lenet", small, tmp_path)
-    with pytest.raises(UsageError, match="seed -1"):
-        train("dense", small, tmp_path, seed=-1)
+    for seed in (-1, 2**32):
+        with pytest.raises(UsageError, match=f"seed {seed}: expected 0 to 4294967295"):
+            train("dense", small, tmp_path, seed=seed)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_model_file_is_an_ordinary_keras_archive(finished: Run):
     assert "model.weights.h5" in zipfile.ZipFile(finished.model).namelist()
+
+
+def test_a_run_is_not_continued_in_another_precision(small: Dataset, tmp_path: Path):
+    run = create_run(SHORT, small, tmp_path, seed=7)
+    with pytest.raises(Crash):
+        resume(run, small, progress=crash)
+    environment = json.loads(run.environment.read_text())
+    run.environment.write_text(json.dumps({**environment, "precision": "mixed_bfloat16"}))
+    with pytest.raises(UsageError, match="begun in mixed_bfloat16, this machine has float32"):
+        resume(run, small)
+
+
+@pytest.mark.parametrize("name", ["dense-plus", "cnn", "fast"])
+def test_every_recipe_is_trained_resumed_and_exported(small: Dataset, tmp_path: Path, name: str):
+    recipe = find_recipe(name).with_settings({"epochs": "3"})
+    broken = create_run(recipe, small, tmp_path / "broken", seed=1)
+    with pytest.raises(Crash):
+        resume(broken, small, progress=crash)
+    resume(broken, small)
+    whole = train(recipe, small, tmp_path / "whole", seed=1)
+    for a, b in zip(load(broken.model).get_weights(), load(whole.model).get_weights(), strict=True):
+        assert a.dtype == np.float32
+        assert a.tobytes() == b.tobytes()

@@ -1,6 +1,7 @@
 """The 70,000 images: bundled files, checksums, and the split into training, validation and test."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ MNIST_FINGERPRINT = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad4
 CORRECTIONS = {947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6}
 """MNIST test images whose label most people disagree with, and what they read instead (Northcutt, Athalye and
 Mueller 2021, arXiv:2103.14749; votes published with label-errors). Five more are beyond anybody's deciding."""
+
+CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(\S.*)")
 
 VALIDATION_SHARE = 12
 """One training image in so many is set aside for validation: 5,000 of MNIST's 60,000."""
@@ -150,9 +153,15 @@ def _find(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
 
 
 def _published_checksums(folder: Path) -> dict[str, str]:
-    """File name → SHA-256, from the folder's SHA256SUMS; empty when it has none."""
+    """File name → SHA-256 in hexadecimal, from the folder's SHA256SUMS; empty when it has none."""
     path = folder / "SHA256SUMS"
     if not path.is_file():
         return {}
-    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
-    return {name.strip().lstrip("*"): checksum for checksum, name in lines}
+    checksums = {}
+    for line in path.read_bytes().decode("utf-8", "replace").splitlines():
+        parts = CHECKSUM_LINE.fullmatch(line.strip())
+        if parts:
+            checksums[parts[2]] = parts[1].lower()
+        elif line.strip():
+            raise DataError(f"{path}: {line.strip()[:40]!r} is not a checksum and a file name; mend or remove the file")
+    return checksums

@@ -139,7 +139,7 @@ def _render(results: Results, sources: dict[str, str]) -> str:
     environment.filters["table"] = _flatten
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        recipe=results.recipe,
+        recipe={**results.recipe, "data": _without_path(results.recipe["data"])},
         environment=results.environment,
         test=results.metrics["test"],
         validation=results.metrics["validation"],
@@ -148,6 +148,12 @@ def _render(results: Results, sources: dict[str, str]) -> str:
         pairs=confused_pairs(results.metrics["test"]["confusion"]),
         sources=sources,
     )
+
+
+def _without_path(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A page is made to be shared: it names the data's folder, not where it lies on somebody's disk."""
+    folder = data.get("folder")
+    return {**data, "folder": Path(folder).name if folder else "bundled with the program"}
 
 
 def _percent(fraction: float, decimals: int = 2) -> str:

@@ -1,8 +1,9 @@
 """From images to a trained network. Importing this room does not import TensorFlow; training does."""
 
+from mnist_digits.training.plan import create_run, open_unfinished, read_plan
 from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe
 from mnist_digits.training.seeds import new_series, train_seeds
-from mnist_digits.training.train import create_run, open_unfinished, read_plan, resume, train
+from mnist_digits.training.train import resume, train
 
 __all__ = [
     "RECIPES",

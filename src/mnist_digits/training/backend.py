@@ -2,6 +2,7 @@
 
 import gc
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -20,23 +21,28 @@ RECORDED = ("mnist-digits", "keras", "tensorflow", "tensorflow-cpu", "numpy", "s
 """Distributions whose version may change a result."""
 
 
+def check_installed() -> None:
+    """Raise UsageError when `start_keras` would, without importing anything."""
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen != "tensorflow":
+        raise UsageError(f"KERAS_BACKEND={chosen}: expected tensorflow; unset it")
+    for name in ("keras", "tensorflow"):
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"{name} is not installed; training needs it: pip install 'mnist-digits[train]'")
+
+
 def start_keras() -> None:
     """Import Keras on TensorFlow; whatever they report beyond start-up chatter still reaches stderr.
 
     Raises UsageError when they are not installed, or Keras is set to another backend.
     """
+    check_installed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    try:
-        with _without_chatter(), _without_garbage_collection():
-            import keras
-            import tensorflow  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"{error}; training needs TensorFlow: pip install 'mnist-digits[train]'") from error
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            f"KERAS_BACKEND={keras.backend.backend()}: expected tensorflow; unset it, or see ~/.keras/keras.json"
-        )
+    # A variable goes before ~/.keras/keras.json, which may name another.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with _without_chatter(), _without_garbage_collection():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
 
 
 @contextmanager

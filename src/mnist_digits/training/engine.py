@@ -89,11 +89,14 @@ def fit(
 
 
 def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10); compiled once, for any n."""
+    """A function from images, uint8 (n, 28, 28), to the model's output, float32 (n, 10); compiled once, for any n.
+
+    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1].
+    """
 
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8, name="images")])
     def forward(images: tf.Tensor) -> tf.Tensor:
-        return model(scale(images), training=False)
+        return model(tf.reshape(scale(images), [-1, *model.input_shape[1:]]), training=False)
 
     def predict(images: np.ndarray) -> np.ndarray:
         batches = [forward(tf.constant(batch)).numpy() for batch in _batches(images)]
@@ -133,9 +136,7 @@ def _compile_epoch(
     """
     resident_images, resident_labels = tf.constant(images), tf.constant(labels)
     full_batches, remainder = divmod(len(labels), batch_size)
-    variables = model.trainable_variables
-    # Variables cannot be created inside a compiled program.
-    model.optimizer.build(variables)
+    step = _define_step(model, average)
 
     def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
         chosen = tf.gather(resident_images, order)
@@ -143,16 +144,6 @@ def _compile_epoch(
             return scale(chosen)
         draws = tf.random.stateless_uniform((order.shape[0], DRAWN), key, -1.0, 1.0, alg="philox")
         return scale(distortion(chosen, strength * draws))
-
-    def step(inputs: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape, _named_random_algorithm():
-            probabilities = model(inputs, training=True)
-            loss = model.compute_loss(x=inputs, y=truth, y_pred=probabilities, training=True)
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        model.optimizer.apply(gradients, variables)
-        if average:
-            average.update()
-        return loss * tf.cast(tf.size(truth), tf.float32), _correct(truth, probabilities)
 
     # Distortion is many small operations on whole images, which XLA melts into one even inside a plain graph.
     compiled_prepare = tf.function(prepare, jit_compile=True) if distortion and not jit_compile else prepare
@@ -181,6 +172,30 @@ def _compile_epoch(
         return float(loss), float(accuracy)
 
     return epoch
+
+
+def _define_step(
+    model: keras.Model, average: WeightAverage | None
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """One optimiser step on inputs, float (n, 28, 28), and labels, uint8 (n,), as `model.fit` takes it.
+
+    It returns the batch's summed loss and its number of hits.
+    """
+    variables = model.trainable_variables
+    # Variables cannot be created inside a compiled program.
+    model.optimizer.build(variables)
+
+    def step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape, _named_random_algorithm():
+            probabilities = model(inputs, training=True)
+            loss = model.compute_loss(x=inputs, y=labels, y_pred=probabilities, training=True)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        model.optimizer.apply(gradients, variables)
+        if average:
+            average.update()
+        return loss * tf.cast(tf.size(labels), tf.float32), _correct(labels, probabilities)
+
+    return step
 
 
 def _named_random_algorithm() -> AbstractContextManager[object]:

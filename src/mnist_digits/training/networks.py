@@ -71,6 +71,9 @@ def _classes() -> keras.Layer:
     return layers.Dense(10, "softmax", dtype="float32")
 
 
+INPUT_SHAPES = ((None, 28, 28), (None, 28, 28, 1))
+"""What a classifier of grey images may take."""
+
 NETWORKS = {"dense": dense, "cnn": cnn, "fast": fast}
 """Builders by the name a recipe calls them."""
 
@@ -88,6 +91,7 @@ def build(recipe: Recipe, images: int = 55_000, precision: str = "float32") -> k
     finally:
         keras.config.set_dtype_policy(before)
     model.compile(optimizer=_optimizer(recipe, images), loss=_loss(recipe), metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -158,22 +162,20 @@ def load(path: Path) -> keras.Model:
     Raises DataError when the file is missing, is no Keras model, holds code, or does not classify
     28×28 images into ten classes.
     """
-    if path.suffix != ".keras":
-        raise DataError(
-            f"{path}: expected a .keras file (.h5 is refused: it may hold code); save it with model.save('model.keras')"
-        )
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a model saved by Keras")
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not a Keras model (no zip archive); save it with model.save('model.keras')")
+        raise DataError(f"{path}: no such file; expected a model saved by Keras, or the folder of a run")
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{path}: not a .keras archive (older formats are refused: they may hold code); "
+            "save it with model.save('model.keras')"
+        )
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise; for the user it is one thing.
-        reason = (
-            "it holds a Lambda layer, code that is never executed here" if "ambda" in str(error) else _first_line(error)
-        )
+        code = "ambda" in str(error)
+        reason = "it holds a Lambda layer, code that is never executed here" if code else _first_line(error)
         raise DataError(f"{path}: cannot be loaded as a Keras model: {reason}; expected layers without code") from error
-    if model.input_shape[1:3] != (28, 28) or model.output_shape[1:] != (10,):
+    if model.input_shape not in INPUT_SHAPES or model.output_shape != (None, 10):
         raise DataError(
             f"{path}: maps {model.input_shape} to {model.output_shape}, expected (None, 28, 28) to (None, 10)"
         )

@@ -8,8 +8,9 @@ from typing import Any
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.runs import Run, read_json, write_json
+from mnist_digits.training.plan import check_data, check_same, create_run
 from mnist_digits.training.recipes import Recipe
-from mnist_digits.training.train import Progress, check_recipe, create_run, resume
+from mnist_digits.training.train import Progress, resume
 
 SUMMARY = "summary.json"
 
@@ -40,15 +41,19 @@ def train_seeds(
     count: how many seeds, from `first_seed` on. folder: will hold `seed-N` for each run, and `summary.json`.
     tensorboard: as in `train`. announce: see Announce. Members in there that are finished are kept, an
     interrupted one is resumed: the same call continues what was broken off.
-    Raises UsageError for a count below 1 or a member of another recipe, and as `train` does.
+    Raises UsageError for a count below 1 or a member of another recipe, DataError for one of other data,
+    before anything is trained; and as `train` does.
     """
     if count < 1:
         raise UsageError(f"{count} seeds: expected at least 1")
     members = [Run(folder / f"seed-{seed}") for seed in range(first_seed, first_seed + count)]
+    begun = [member.recipe.exists() for member in members]
     for seed, member in enumerate(members, first_seed):
-        if member.recipe.exists():
-            check_recipe(member, recipe)
-        else:
+        if begun[seed - first_seed]:
+            check_same(member, recipe, seed)
+            check_data(member, data)
+    for seed, member in enumerate(members, first_seed):
+        if not begun[seed - first_seed]:
             create_run(recipe, data, member.folder, seed)
         if not member.finished:
             resume(member, data, tensorboard=tensorboard, progress=announce(member) if announce else None)

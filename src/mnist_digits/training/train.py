@@ -1,18 +1,18 @@
 """train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnist_digits import __version__
-from mnist_digits.dataset import BUNDLED, Dataset, corrected_test_labels
-from mnist_digits.errors import DataError, QualityError, UsageError
+from mnist_digits.dataset import Dataset, corrected_test_labels
+from mnist_digits.errors import QualityError, UsageError
 from mnist_digits.evaluation.painter import Painter
 from mnist_digits.runs import Run, read_json, whole, write_json, write_text
 from mnist_digits.training import backend
+from mnist_digits.training.plan import Plan, check_data, check_precision, create_run, read_plan
 from mnist_digits.training.recipes import Recipe, find_recipe
 
 if TYPE_CHECKING:
@@ -39,27 +39,13 @@ def train(
     and the order of the images. callbacks: Keras callbacks, called around epochs.
     tensorboard: also write logs for TensorBoard below the folder.
 
-    Same recipe, data, seed and machine: same weights, bit for bit. An interrupted run keeps its last
+    Same recipe, data, seed and processor: same weights, bit for bit. An interrupted run keeps its last
     finished epoch for `resume`. Raises UsageError for an unknown recipe or a missing extra, DataError
     when the folder cannot be used.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     run = create_run(recipe, data, folder, seed)
     return resume(run, data, callbacks=callbacks, tensorboard=tensorboard, progress=progress)
-
-
-def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: int) -> Run:
-    """A new run folder that holds what decides the result, ready for `resume`. Raises as `train` does."""
-    if seed < 0:
-        raise UsageError(f"seed {seed}: expected 0 or more")
-    run = Run.create(f"{recipe.name}-{seed}", None if folder is None else Path(folder))
-    source = {
-        "folder": None if data.folder == BUNDLED else str(data.folder.resolve()),
-        "seed": data.seed,
-        "fingerprint": data.fingerprint,
-    }
-    write_json(run.recipe, {"recipe": recipe.to_json(), "seed": seed, "data": source})
-    return run
 
 
 def resume(
@@ -72,11 +58,16 @@ def resume(
 ) -> Run:
     """Finish a run from its last finished epoch; the weights are those of an unbroken run.
 
-    data: the images the run was started with. Others as in `train`.
-    Raises DataError for other data or a damaged run folder, UsageError when the run is finished.
+    data: the images the run was started with. Others as in `train`. What callbacks remember is theirs to keep:
+    one that stops early counts its patience anew.
+    Raises DataError for other data or a damaged run folder, UsageError when the run is finished, or was begun
+    in a precision that this machine does not have.
     """
     plan = read_plan(run)
-    _check_unfinished(run, plan, data)
+    if run.finished:
+        raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
+    check_data(run, data)
+    run.remove_leftovers()
     # Pictures need Matplotlib and seaborn: a second process imports them while this one imports TensorFlow.
     with Painter(run, data.folder, data.seed) as painter:
         backend.start_keras()
@@ -84,68 +75,9 @@ def resume(
         _describe(run, model, data, history)
         painter.finish()
         _export(run, model, plan, data)
-    run.discard_checkpoint()
     run.link_as_latest()
+    run.discard_checkpoint()
     return run
-
-
-def open_unfinished(folder: Path, name: str, settings: dict[str, str], seed: int | None = None) -> Run:
-    """A run to continue, after checking that it was started as it is asked for now.
-
-    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything, and
-    so may the seed when it is None. Raises UsageError for another recipe, setting or seed, DataError
-    when the folder is no run.
-    """
-    run = Run.open(folder, "recipe")
-    plan = read_plan(run)
-    check_recipe(run, replace(plan.recipe, name=name).with_settings(settings))
-    if seed not in (None, plan.seed):
-        raise UsageError(
-            f"{folder}: started with seed {plan.seed}, asked to continue with seed {seed}; leave --seed out"
-        )
-    return run
-
-
-def check_recipe(run: Run, recipe: Recipe) -> None:
-    """Raise UsageError, naming what differs, when the run was started with another recipe."""
-    planned = read_plan(run).recipe.to_json()
-    asked = recipe.to_json()
-    differing = [name for name in planned if planned[name] != asked[name]]
-    if differing:
-        was, now = (", ".join(f"{name}={plan[name]}" for name in differing) for plan in (planned, asked))
-        raise UsageError(
-            f"{run.folder}: started with {was}, asked to continue with {now}; ask for what it was started with"
-        )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was decided when a run was started."""
-
-    recipe: Recipe
-    seed: int
-    data_folder: str | None
-    """Where the images came from; None for the bundled MNIST."""
-    data_seed: int
-    fingerprint: str
-    """The images' and labels' own, as in `Dataset`."""
-
-
-def read_plan(run: Run) -> Plan:
-    """What a run was started with. Raises DataError when its recipe.json is missing or damaged."""
-    content = read_json(run.recipe)
-    try:
-        data = content["data"]
-        return Plan(Recipe(**content["recipe"]), content["seed"], data["folder"], data["seed"], data["fingerprint"])
-    except (KeyError, TypeError, UsageError) as error:
-        raise DataError(f"{run.recipe}: not a recipe of this version ({error}); train anew") from error
-
-
-def _check_unfinished(run: Run, plan: Plan, data: Dataset) -> None:
-    if run.onnx.exists() and not run.checkpoint.exists():
-        raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
-    if plan.fingerprint != data.fingerprint:
-        raise DataError(f"{run.folder}: started on other images; continue it with the --data it was started with")
 
 
 def _fit(
@@ -164,13 +96,10 @@ def _fit(
     from mnist_digits.training.averaging import WeightAverage
 
     recipe = plan.recipe
-    precision = backend.available_precision(recipe.precision)
-    write_json(run.environment, {**backend.describe_environment(), "precision": precision})
     # The one place where a global seed is set: Keras's layers draw their initial weights from it.
     keras.utils.set_random_seed(plan.seed)
-    model = networks.build(recipe, len(data.train), precision)
+    model = networks.build(recipe, len(data.train), _note_environment(run, recipe))
     average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
-    model.optimizer.build(model.trainable_variables)
     state = [*model.variables, *model.optimizer.variables, *(average.variables if average else [])]
     resuming = run.checkpoint.exists()
     history = checkpoint.restore(run.checkpoint, state) if resuming else np.empty((0, len(checkpoint.COLUMNS)))
@@ -207,9 +136,19 @@ def _fit(
         average=average,
         jit_compile=recipe.jit_compile,
     )
+    # The last epoch may have been kept before its row was written.
+    write_text(run.history, _as_csv(history))
     if average:
         average.apply()
     return networks.for_use(model, recipe), history
+
+
+def _note_environment(run: Run, recipe: Recipe) -> str:
+    """Write environment.json; returns the precision that the recipe gets on this machine."""
+    precision = backend.available_precision(recipe.precision)
+    check_precision(run, precision)
+    write_json(run.environment, {**backend.describe_environment(), "precision": precision})
+    return precision
 
 
 def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:

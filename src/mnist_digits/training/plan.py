@@ -1,0 +1,98 @@
+"""What a run was started with, and whether it may go on as it is asked to."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mnist_digits.dataset import BUNDLED, Dataset
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.runs import Run, read_json, write_json
+from mnist_digits.training import backend
+from mnist_digits.training.recipes import Recipe
+
+LARGEST_SEED = 2**32 - 1
+"""The largest that NumPy's and Keras's global generators take."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run's result."""
+
+    recipe: Recipe
+    seed: int
+    data_folder: str | None
+    """Where the images came from; None for the bundled MNIST."""
+    data_seed: int
+    fingerprint: str
+    """The images' and labels' own, as in `Dataset`."""
+
+
+def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: int) -> Run:
+    """A new run folder that holds its plan, ready to be trained.
+
+    folder: new or empty; None for `runs/<recipe>-<seed>`, numbered when taken. seed: 0 to LARGEST_SEED.
+    Raises UsageError for another seed or when training is not installed, DataError when the folder
+    cannot be used.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"seed {seed}: expected 0 to {LARGEST_SEED}")
+    backend.check_installed()
+    run = Run.create(f"{recipe.name}-{seed}", None if folder is None else Path(folder))
+    source = {
+        "folder": None if data.folder == BUNDLED else str(data.folder.resolve()),
+        "seed": data.seed,
+        "fingerprint": data.fingerprint,
+    }
+    write_json(run.recipe, {"recipe": recipe.to_json(), "seed": seed, "data": source})
+    return run
+
+
+def read_plan(run: Run) -> Plan:
+    """What a run was started with. Raises DataError when its recipe.json is missing or damaged."""
+    content = read_json(run.recipe)
+    try:
+        data = content["data"]
+        return Plan(Recipe(**content["recipe"]), content["seed"], data["folder"], data["seed"], data["fingerprint"])
+    except (KeyError, TypeError, UsageError) as error:
+        raise DataError(f"{run.recipe}: not a recipe of this version ({error}); train anew") from error
+
+
+def open_unfinished(folder: Path, name: str, settings: dict[str, str], seed: int | None = None) -> Run:
+    """A run to continue, after checking that it was started as it is asked for now.
+
+    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything, and
+    so may the seed when it is None. Raises UsageError for another recipe, setting or seed, DataError
+    when the folder is no run.
+    """
+    run = Run.open(folder, "recipe")
+    plan = read_plan(run)
+    check_same(run, replace(plan.recipe, name=name).with_settings(settings), plan.seed if seed is None else seed)
+    return run
+
+
+def check_same(run: Run, recipe: Recipe, seed: int) -> None:
+    """Raise UsageError, naming what differs, when the run was started with another recipe or seed."""
+    plan = read_plan(run)
+    planned, asked = {**plan.recipe.to_json(), "seed": plan.seed}, {**recipe.to_json(), "seed": seed}
+    differing = [name for name in planned if planned[name] != asked[name]]
+    if differing:
+        was, now = (", ".join(f"{name}={values[name]}" for name in differing) for values in (planned, asked))
+        raise UsageError(
+            f"{run.folder}: started with {was}, asked to go on with {now}; ask for what it was started with"
+        )
+
+
+def check_data(run: Run, data: Dataset) -> None:
+    """Raise DataError when the run was started on other images or labels."""
+    if read_plan(run).fingerprint != data.fingerprint:
+        raise DataError(f"{run.folder}: started on other images; continue it with the --data it was started with")
+
+
+def check_precision(run: Run, precision: str) -> None:
+    """Raise UsageError when a run begun in one precision would go on in another."""
+    if not run.environment.exists():
+        return
+    begun = read_json(run.environment).get("precision")
+    if begun != precision:
+        raise UsageError(
+            f"{run.folder}: begun in {begun}, this machine has {precision}; continue it where it was begun"
+        )
