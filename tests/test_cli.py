@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_help_names_the_commands_and_does_not_load_tensorflow(digits: Digits):
     result = digits("--help")
     assert result.returncode == 0
-    for command in ("train", "evaluate", "report", "info"):
+    for command in ("train", "evaluate", "report", "compare", "info"):
         assert command in result.stdout
         assert "Example" in digits(command, "--help").stdout
     program = "import sys, mnist_digits.cli; print({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
@@ -82,6 +83,36 @@ def test_report_is_rebuilt(digits: Digits, trained: Path):
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == str(run / "report.html")
     assert (run / "report.html").read_bytes() == before
+
+
+def test_compare_tells_luck_from_a_difference(digits: Digits, trained: Path, small_folder: Path, tmp_path: Path):
+    first = trained / "runs/dense-0"
+    options = ("--data", small_folder, "--set", "epochs=6", "--output", "second")
+    assert digits("train", "dense", *options).returncode == 0
+    content = json.loads(digits("compare", first, "second", first, "--json", "--figure", "a.png").stdout)
+    _, second, same = content["runs"]
+    labels = np.load(first / "predictions.npz")["test_labels"]
+    right = [
+        np.load(folder / "predictions.npz")["test_probabilities"].argmax(1) == labels
+        for folder in (first, tmp_path / "second")
+    ]
+    assert second["against_first"]["only_second"] == (right[1] & ~right[0]).sum()
+    assert second["against_first"]["p_value"] < 0.05
+    assert same["against_first"] == {"only_first": 0, "only_second": 0, "p_value": 1.0}
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "McNemar" in digits("compare", first, "second").stdout
+
+
+def test_runs_on_other_data_are_not_compared(digits: Digits, trained: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    shutil.copytree(trained / "runs/dense-0", other)
+    plan = json.loads((other / "recipe.json").read_text())
+    plan["data"]["fingerprint"] = "0" * 64
+    (other / "recipe.json").write_text(json.dumps(plan))
+    result = digits("compare", trained / "runs/dense-0", other)
+    assert result.returncode == 3
+    assert "tested on other images" in result.stderr
+    assert digits("compare", other).returncode == 2
 
 
 def test_info_describes_machine_and_recipes(digits: Digits):

@@ -194,6 +194,31 @@ def report(run_folder: RunFolder, data: Data = None) -> None:
     results.print(str(run.report), markup=False)
 
 
+@app.command(epilog="Example:  digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png")
+def compare(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Two or more runs on the same data.")],
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Also draw the accuracies with their intervals.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare finished runs: accuracy, and whether the difference from the first is more than luck."""
+    from mnist_digits.evaluation.comparison import compare_runs
+
+    if figure and figure.suffix != ".png":
+        raise UsageError(f"--figure {figure}: expected a name that ends in .png")
+    rows = compare_runs([Run(folder) for folder in run_folders])
+    if figure:
+        import numpy as np
+
+        from mnist_digits.evaluation import figures
+        from mnist_digits.evaluation.report import save_figure
+
+        accuracy, intervals = (np.array([row[key] for row in rows]) for key in ("accuracy", "interval95"))
+        save_figure(figures.accuracies([row["run"] for row in rows], accuracy, intervals), figure)
+    _show({"runs": rows}, terminal.print_comparison, as_json)
+
+
 @app.command(epilog="Examples:  digits info  ·  digits info --json")
 def info(as_json: Json = False) -> None:
     """Show versions, devices, and the recipes with their settings and parameters."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mnist_digits.runs import Run
 
@@ -104,6 +105,27 @@ def _accuracy(metrics: dict[str, Any]) -> str:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f} %"
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """The rows of `compare_runs`, as `runs`."""
+    rows = comparison["runs"]
+    table = Table("run", "accuracy", "95 % interval", "parameters", "s", "alone", "p", box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        low, high = row["interval95"]
+        against = row.get("against_first")
+        table.add_row(
+            Text(row["run"], overflow="fold"),
+            _percent(row["accuracy"]),
+            f"{100 * low:.2f}-{_percent(high)}",
+            f"{row['parameters']:,}",
+            f"{row['seconds']:.0f}",
+            f"{against['only_first']} : {against['only_second']}" if against else "",
+            f"{against['p_value']:.1g}" if against else "",
+        )
+    results.print(table)
+    results.print("\nalone: test images that only the first run reads correctly : that only this one does")
+    results.print("p: how likely two equally good models would differ so (McNemar's exact test)")
 
 
 def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:

@@ -223,6 +223,26 @@ def reliability_diagram(confidence: np.ndarray, accuracy: np.ndarray, count: np.
 
 
 @_styled
+def accuracies(names: Sequence[str], accuracy: np.ndarray, intervals: np.ndarray) -> Figure:
+    """The accuracy of several models, each with its 95 % interval.
+
+    names: n of them. accuracy: floats (n,). intervals: floats (n, 2), low and high; all in [0, 1].
+    """
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(names))
+    reach = np.abs(intervals.T - accuracy)
+    axes.errorbar(accuracy, rows, xerr=reach, color=BLUE, marker="o", markersize=7, linestyle="none", capsize=4)
+    axes.set_yticks(rows, names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel("accuracy on the test images, with its 95 % interval")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=" %"))
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    return figure
+
+
+@_styled
 def weight_images(weights: np.ndarray) -> Figure:
     """What each unit of the first layer looks for: blue where ink excites it, red where ink silences it.
 

@@ -41,7 +41,7 @@ class Metrics:
     accuracy: float
     """Share of the images read correctly, in [0, 1]."""
     interval95: tuple[float, float]
-    """Wilson score interval of the accuracy: where it would lie on other images of the same kind."""
+    """Wilson score interval (Wilson 1927): where the accuracy on all images of the same kind plausibly lies."""
     loss: float
     """Mean cross-entropy, in nats."""
     count: int

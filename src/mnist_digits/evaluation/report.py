@@ -118,12 +118,17 @@ def _figure_path(run: Run, name: str) -> Path:
 
 def _save(run: Run, name: str, figure: Figure) -> Path:
     path = _figure_path(run, name)
+    save_figure(figure, path)
+    return path
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all. Raises DataError when it cannot be written."""
     figure.set_dpi(DOTS_PER_INCH)
     with whole(path) as beside:
         # Not savefig, which draws twice; and the last few per cent of compression would take most of the time.
         canvas = FigureCanvasAgg(figure)
         canvas.print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
-    return path
 
 
 def _data_url(path: Path) -> str:

@@ -1,0 +1,80 @@
+"""Models on the same images: whether one is better, or only luckier."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.evaluation.results import Results, read_results
+from mnist_digits.runs import Run
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test (McNemar 1947): models differ only on images that one of them misreads."""
+
+    only_first: int
+    """Images that only the first model reads correctly."""
+    only_second: int
+    """Images that only the second does."""
+    p_value: float
+    """How likely models of equal accuracy would split these images so unevenly, in [0, 1]."""
+
+
+def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
+    """Compare two models' predictions, each uint8 or int (n,), for the same labels (n,).
+
+    Raises ValueError for arrays of different lengths.
+    """
+    from scipy.stats import binomtest
+
+    if not labels.shape == first.shape == second.shape:
+        raise ValueError(f"labels {labels.shape}, predictions {first.shape} and {second.shape}, expected equal shapes")
+    first_right, second_right = first == labels, second == labels
+    only_first, only_second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
+    differing = only_first + only_second
+    p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    return McNemar(only_first, only_second, p_value)
+
+
+def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row for each run, in order, as JSON: its numbers on the test images, and its difference from the first run.
+
+    Each row: `run`, `recipe`, `seed`, `parameters`, `seconds`, `accuracy`, `interval95`, and but for the first
+    `against_first` with the fields of McNemar. Raises UsageError for fewer than two runs, DataError when one
+    is not finished or they were not tested on the same images.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"{len(runs)} run(s) to compare, expected two or more")
+    results = [read_results(run) for run in runs]
+    rows = []
+    for run, result in zip(runs, results, strict=True):
+        row = _describe(run, result)
+        if result is not results[0]:
+            row["against_first"] = _against(results[0], result, runs[0], run)
+        rows.append(row)
+    return rows
+
+
+def _describe(run: Run, result: Results) -> dict[str, Any]:
+    test, training = result.metrics["test"], result.metrics["training"]
+    return {
+        "run": str(run.folder),
+        "recipe": result.recipe["recipe"]["name"],
+        "seed": result.recipe["seed"],
+        "parameters": training["parameters"],
+        "seconds": training["seconds"],
+        "accuracy": test["accuracy"],
+        "interval95": test["interval95"],
+    }
+
+
+def _against(first: Results, second: Results, first_run: Run, second_run: Run) -> dict[str, Any]:
+    if first.recipe["data"]["fingerprint"] != second.recipe["data"]["fingerprint"]:
+        raise DataError(
+            f"{second_run.folder}: tested on other images than {first_run.folder}; compare runs on the same data"
+        )
+    test = mcnemar(first.labels, first.probabilities.argmax(1), second.probabilities.argmax(1))
+    return {"only_first": test.only_first, "only_second": test.only_second, "p_value": test.p_value}
