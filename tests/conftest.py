@@ -1,28 +1,15 @@
-"""Small sets in the form the programs read, and runs in a process of their own."""
+"""What several rooms are tested with."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from mnist_digits.dataset import Dataset, load_mnist, write_idx
-
-COUNTS = {"train": 600, "t10k": 200}
-
-
-def write_set(folder: Path, mnist: Dataset, names: str = "{part}-{kind}-ubyte.gz") -> Path:
-    """The first images of MNIST's two parts as a set of four IDX files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part, split in (("train", mnist.train), ("t10k", mnist.test)):
-        count = COUNTS[part]
-        write_idx(folder / names.format(part=part, kind="images-idx3"), split.images[:count])
-        write_idx(folder / names.format(part=part, kind="labels-idx1"), split.labels[:count])
-    return folder
+from mnist_digits.dataset import Dataset, load_mnist
+from small_set import write_set
 
 
 @pytest.fixture(scope="session")
@@ -48,20 +35,6 @@ def in_folder(tmp_path: Path) -> Iterator[Path]:
     os.chdir(tmp_path)
     yield tmp_path
     os.chdir(before)
-
-
-Digits = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def digits(tmp_path: Path) -> Digits:
-    """Run the command `digits` in an empty folder, as a user would."""
-
-    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mnist_digits", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
-
-    return run
 
 
 @pytest.fixture

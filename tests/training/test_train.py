@@ -173,8 +173,8 @@ def test_a_run_is_not_continued_in_another_precision(small: Dataset, tmp_path: P
         resume(run, small)
 
 
-@pytest.mark.parametrize("name", ["dense-plus", "cnn", "fast"])
-def test_every_recipe_is_trained_resumed_and_exported(small: Dataset, tmp_path: Path, name: str):
+@pytest.mark.parametrize("name", ["dense-plus", "cnn"])
+def test_a_distorting_recipe_is_trained_resumed_and_exported(small: Dataset, tmp_path: Path, name: str):
     recipe = find_recipe(name).with_settings({"epochs": "3"})
     broken = create_run(recipe, small, tmp_path / "broken", seed=1)
     with pytest.raises(Crash):
