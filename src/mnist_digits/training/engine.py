@@ -2,7 +2,8 @@
 
 `model.fit` crosses from Python into compiled code at every batch; for a small network on MNIST
 that crossing is most of its time. Here the images stay in memory as bytes, and one program
-gathers, scales, and takes every optimiser step of an epoch. The mathematics is `model.fit`'s.
+gathers, scales, and takes the optimiser steps of an epoch, all but that of a last, smaller
+batch. The mathematics is `model.fit`'s.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,23 +101,8 @@ def _fit(
     model = networks.build(recipe, len(data.train), _note_environment(run, recipe))
     average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
     state = [*model.variables, *model.optimizer.variables, *(average.variables if average else [])]
-    resuming = run.checkpoint.exists()
-    history = checkpoint.restore(run.checkpoint, state) if resuming else np.empty((0, len(checkpoint.COLUMNS)))
-
-    def keep(epoch: int, logs: dict[str, float]) -> None:
-        nonlocal history
-        if not np.isfinite(logs["loss"]):
-            raise QualityError(
-                f"{run.folder}: the loss became {logs['loss']} in epoch {epoch + 1}; expected it to fall: "
-                f"train anew with a lower learning_rate than {recipe.learning_rate:g}"
-            )
-        row = {"epoch": epoch + 1, **logs}
-        history = np.vstack([history, [row[column] for column in checkpoint.COLUMNS]])
-        checkpoint.save(run.checkpoint, state, history)
-        write_text(run.history, _as_csv(history))
-        if progress:
-            progress(epoch + 1, row)
-
+    history = list(checkpoint.restore(run.checkpoint, state)) if run.checkpoint.exists() else []
+    keep = _keep_epochs(run, recipe, state, history, progress)
     observers = [keras.callbacks.LambdaCallback(on_epoch_end=keep), *callbacks]
     if tensorboard:
         observers.append(keras.callbacks.TensorBoard(run.folder / "tensorboard"))
@@ -140,7 +125,29 @@ def _fit(
     write_text(run.history, _as_csv(history))
     if average:
         average.apply()
-    return networks.for_use(model, recipe), history
+    return networks.for_use(model, recipe), np.array(history)
+
+
+def _keep_epochs(
+    run: Run, recipe: Recipe, state: Sequence["keras.Variable"], history: list[np.ndarray], progress: Progress | None
+) -> Callable[[int, dict[str, float]], None]:
+    """What happens after every epoch: its row is added to the history, and both are kept on disk."""
+    from mnist_digits.training import checkpoint
+
+    def keep(epoch: int, logs: dict[str, float]) -> None:
+        if not np.isfinite(logs["loss"]):
+            raise QualityError(
+                f"{run.folder}: the loss became {logs['loss']} in epoch {epoch + 1}; expected it to fall: "
+                f"train anew with a lower learning_rate than {recipe.learning_rate:g}"
+            )
+        row = {"epoch": epoch + 1, **logs}
+        history.append(np.array([row[column] for column in checkpoint.COLUMNS]))
+        checkpoint.save(run.checkpoint, state, np.array(history))
+        write_text(run.history, _as_csv(history))
+        if progress:
+            progress(epoch + 1, row)
+
+    return keep
 
 
 def _note_environment(run: Run, recipe: Recipe) -> str:
@@ -193,7 +200,7 @@ def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
     export_onnx(model, run.onnx, metadata, data.test.images)
 
 
-def _as_csv(history: np.ndarray) -> str:
+def _as_csv(history: Iterable[np.ndarray]) -> str:
     from mnist_digits.training.checkpoint import COLUMNS
 
     rows = (f"{int(epoch)}," + ",".join(f"{value:.6f}" for value in values) for epoch, *values in history)
