@@ -1,0 +1,20 @@
+"""Reading digits from any picture, without a training framework."""
+
+from mnist_digits.recognition.classifier import Classifier, Prediction
+from mnist_digits.recognition.files import MOST_BYTES, find_pictures
+from mnist_digits.recognition.ink import find_ink
+from mnist_digits.recognition.normalise import Normalised, normalise
+from mnist_digits.recognition.picture import MOST_PIXELS, Picture, read_picture
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_PIXELS",
+    "Classifier",
+    "Normalised",
+    "Picture",
+    "Prediction",
+    "find_ink",
+    "find_pictures",
+    "normalise",
+    "read_picture",
+]

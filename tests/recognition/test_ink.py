@@ -1,0 +1,134 @@
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from mnist_digits.dataset import Dataset
+from mnist_digits.recognition import find_ink
+from pictures import paper, photographed, strokes, written
+
+SIDE = 200
+Random = np.random.Generator
+
+
+def shaded(sheet: np.ndarray) -> np.ndarray:
+    """Light that falls to half across the picture, and a shadow with a hard slanting edge."""
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    light = np.linspace(1, 0.5, SIDE)[:, None] * np.where(x + 0.4 * y > 130, 0.55, 1)
+    return sheet * light[..., None]
+
+
+def ruled(sheet: np.ndarray, pitch: int, colour: tuple[int, int, int], both: bool, slope: float = 0.04) -> np.ndarray:
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    for start in range(-SIDE, 2 * SIDE, pitch):
+        ends = np.array([[-SIDE, start - slope * SIDE], [2 * SIDE, start + 2 * slope * SIDE]])
+        for course in (ends, (ends * (1, -1))[:, ::-1] + (0, SIDE)) if both else (ends,):
+            cv2.polylines(lines, [np.rint(course).astype(np.int32)], False, 1, 1)
+    return np.where(lines[..., None] > 0, np.float32(colour), sheet)
+
+
+PICTURES: dict[str, Callable[[np.ndarray, Random], np.ndarray]] = {
+    "dark on light": lambda mask, r: written(paper(r, SIDE), mask),
+    "light on dark": lambda mask, r: written(paper(r, SIDE, (40, 60, 50)), mask, (225, 225, 220)),
+    "light on dark in shadow": lambda mask, r: shaded(written(paper(r, SIDE, (70, 70, 75)), mask, (240, 240, 240))),
+    "shadow": lambda mask, r: shaded(written(paper(r, SIDE), mask)),
+    "blue pen on yellow": lambda mask, r: written(paper(r, SIDE, (240, 225, 90)), mask, (30, 60, 130)),
+    "red pen": lambda mask, r: written(paper(r, SIDE), mask, (215, 60, 60)),
+    "yellow pen": lambda mask, r: written(paper(r, SIDE), mask, (245, 225, 40)),
+    "pencil": lambda mask, r: written(paper(r, SIDE), mask, (150, 150, 152)),
+    "ruled paper": lambda mask, r: written(ruled(paper(r, SIDE), 40, (150, 170, 215), False), mask),
+    "squared paper": lambda mask, r: written(ruled(paper(r, SIDE), 30, (160, 180, 215), True), mask),
+    "darkly squared paper": lambda mask, r: written(ruled(paper(r, SIDE), 40, (90, 95, 110), True), mask),
+    "noise": lambda mask, r: written(paper(r, SIDE), mask) + r.normal(0, 15, (SIDE, SIDE, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_ink_is_where_the_pen_went(mnist: Dataset, kind: str):
+    random = np.random.default_rng(0)
+    for image in mnist.train.images[:6]:
+        mask = strokes(image, SIDE)
+        ink = find_ink(photographed(PICTURES[kind](mask, random)))
+        assert ink.shape == mask.shape
+        assert ink.dtype == np.float32
+        found = ink > 0.5
+        assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.95
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_strokes_are_whole(mnist: Dataset, kind: str):
+    mask = strokes(mnist.train.images[1], SIDE)
+    ink = find_ink(photographed(PICTURES[kind](mask, np.random.default_rng(1))))
+    pieces = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8))[2][1:, 4]
+    assert (pieces > 0.02 * mask.sum()).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        lambda r: np.full((SIDE, SIDE), 255, np.uint8),
+        lambda r: np.zeros((SIDE, SIDE, 3), np.uint8),
+        lambda r: paper(r, SIDE),
+        lambda r: paper(r, SIDE) * np.linspace(1, 0.7, SIDE)[:, None, None],
+        lambda r: paper(r, SIDE) + r.normal(0, 15, (SIDE, SIDE, 1)),
+        lambda r: ruled(paper(r, SIDE), 40, (150, 170, 215), False),
+    ],
+)
+def test_empty_paper_has_no_ink(sheet: Callable[[Random], np.ndarray]):
+    assert not find_ink(photographed(sheet(np.random.default_rng(0)))).any()
+
+
+def test_mnist_images_are_ink_already(mnist: Dataset):
+    for image in mnist.train.images[:100]:
+        # The typical stroke becomes 1, and that is seldom the very darkest value.
+        np.testing.assert_allclose(find_ink(image), image / 255, atol=0.1)
+
+
+def test_hair_lines_and_markers():
+    picture = np.full((300, 300), 255, np.uint8)
+    cv2.circle(picture, (150, 150), 90, 0, 1)
+    np.testing.assert_array_equal(find_ink(picture) > 0.5, picture == 0)
+    cv2.circle(picture, (150, 150), 90, 0, 60)
+    assert (picture == 0).mean() > 1 / 3
+    np.testing.assert_array_equal(find_ink(picture) > 0.5, picture == 0)
+
+
+def test_table_around_the_page_is_no_ink(mnist: Dataset):
+    random = np.random.default_rng(0)
+    sheet = written(paper(random, SIDE), strokes(mnist.train.images[0], SIDE))
+    sheet[:8] = sheet[:, :5] = 40
+    ink = find_ink(photographed(sheet))
+    assert ink[:10].max() == ink[:, :6].max() == 0
+    assert ink.max() == 1
+
+
+def test_page_of_many_digits(mnist: Dataset):
+    random = np.random.default_rng(0)
+    mask = np.vstack(
+        [np.hstack([strokes(image, 40) for image in row]) for row in mnist.train.images[:400].reshape(20, 20, 28, 28)]
+    )
+    page = written(paper(random, 800), mask) * np.linspace(1, 0.6, 800)[None, :, None]
+    found = find_ink(photographed(page)) > 0.5
+    assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.93
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3), (64, 3000), (70, 70, 3)])
+def test_any_shape_and_content(shape: tuple[int, ...]):
+    random = np.random.default_rng(0)
+    for pixels in (random.integers(0, 256, shape, np.uint8), np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
+        ink = find_ink(pixels)
+        assert ink.shape == shape[:2]
+        assert 0 <= ink.min() <= ink.max() <= 1
+        assert not ink.flags.writeable or ink.dtype == np.float32
+
+
+def test_time_is_bounded(mnist: Dataset):
+    random = np.random.default_rng(0)
+    specks = np.full((1000, 1000), 255, np.uint8)
+    specks[tuple(random.integers(0, 1000, (2, 10_000)))] = 0
+    start = time.process_time()
+    find_ink(specks)
+    find_ink(random.integers(0, 256, (1000, 1000), np.uint8))
+    assert time.process_time() - start < 2

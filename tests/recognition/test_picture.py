@@ -1,0 +1,224 @@
+import io
+import resource
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_digits.errors import DataError
+from mnist_digits.recognition import MOST_PIXELS, read_picture
+
+HEIGHT, WIDTH = 12, 16
+
+
+def scene() -> np.ndarray:
+    """A dark corner, top left, on light ground: uint8 (12, 16). Shows how a picture has been turned."""
+    pixels = np.full((HEIGHT, WIDTH), 240, np.uint8)
+    pixels[:4, :6] = 16
+    return pixels
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def grey(picture: object) -> np.ndarray:
+    pixels = read_picture(picture)
+    assert pixels.dtype == np.uint8
+    return pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+
+
+def animated() -> bytes:
+    return encoded(Image.fromarray(scene()), "GIF", save_all=True, append_images=[Image.fromarray(255 - scene())])
+
+
+def transparent(ink: int) -> Image.Image:
+    """The scene's dark corner drawn in a grey on nothing."""
+    pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    pixels[:4, :6] = (ink, ink, ink, 255)
+    return Image.fromarray(pixels)
+
+
+RGB = Image.fromarray(scene()).convert("RGB")
+FILES = {
+    "png": encoded(Image.fromarray(scene()), "PNG"),
+    "png rgb": encoded(RGB, "PNG"),
+    "png palette": encoded(RGB.quantize(8), "PNG"),
+    "png one bit": encoded(Image.fromarray(scene() > 128), "PNG"),
+    "png 16 bit": encoded(Image.fromarray(scene().astype(np.uint16) << 8), "PNG"),
+    "png grey and alpha": encoded(Image.fromarray(scene()).convert("LA"), "PNG"),
+    "jpeg": encoded(RGB, "JPEG", quality=95),
+    "jpeg cmyk": encoded(RGB.convert("CMYK"), "JPEG", quality=95),
+    "webp": encoded(RGB, "WEBP", lossless=True),
+    "bmp": encoded(RGB, "BMP"),
+    "tiff": encoded(RGB, "TIFF"),
+    "tiff deflate": encoded(RGB, "TIFF", compression="tiff_adobe_deflate"),
+    "tiff float": encoded(Image.fromarray(scene().astype(np.float32) / 255), "TIFF"),
+    "tiff 32 bit": encoded(Image.fromarray(scene().astype(np.int32) << 20), "TIFF"),
+    "gif": encoded(RGB, "GIF"),
+    "gif animated": animated(),
+    "png transparent": encoded(transparent(16), "PNG"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_file_shows_the_same(name: str):
+    pixels = grey(FILES[name])
+    assert pixels.shape == (HEIGHT, WIDTH)
+    assert pixels[:3, :5].max() < 40
+    assert pixels[6:].min() > 200
+    assert pixels[:, 8:].min() > 200
+
+
+def test_path_and_content_are_read_alike(tmp_path: Path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(FILES["png"])
+    for picture in (path, str(path), FILES["png"]):
+        np.testing.assert_array_equal(read_picture(picture), scene())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_as_the_camera_was_held(orientation: int):
+    turned = {
+        1: scene(),
+        2: scene()[:, ::-1],
+        3: scene()[::-1, ::-1],
+        4: scene()[::-1],
+        5: scene().T,
+        6: np.rot90(scene(), -1),
+        7: scene()[::-1, ::-1].T,
+        8: np.rot90(scene()),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = encoded(Image.fromarray(scene()), "PNG", exif=exif)
+    np.testing.assert_array_equal(read_picture(picture), turned[orientation])
+
+
+def test_light_drawing_on_nothing_lies_on_dark_ground():
+    pixels = grey(encoded(transparent(250), "PNG"))
+    assert pixels[:4, :6].min() == 250
+    assert pixels[4:].max() == 0
+
+
+def test_hole_in_paper_is_filled_with_paper():
+    pixels = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
+    pixels[..., 3] = 255
+    pixels[-2:, -2:] = 0
+    assert np.unique(read_picture(pixels)).tolist() == [200]
+
+
+def test_arrays():
+    np.testing.assert_array_equal(read_picture(scene()), scene())
+    np.testing.assert_array_equal(read_picture(scene() / 255), scene())
+    colour = np.stack([scene()] * 3, axis=2)
+    np.testing.assert_array_equal(read_picture(colour), colour)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((2, 2), np.nan), "from nan"),
+        (np.full((2, 2), np.inf), "to inf"),
+        (np.full((2, 2), 255.0), "to 255, expected every value in"),
+        (np.zeros((2, 2), np.int64), "array of int64, expected uint8 or float"),
+        (np.zeros(4, np.uint8), r"shape \(4,\)"),
+        (np.zeros((2, 2, 2), np.uint8), "expected .h, w., .h, w, 3. or"),
+        (np.zeros((0, 5), np.uint8), "with pixels in it"),
+    ],
+)
+def test_other_arrays_are_refused_in_one_line(array: np.ndarray, message: str):
+    with pytest.raises(ValueError, match=message) as caught:
+        read_picture(array)
+    assert "\n" not in str(caught.value)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that says it has so many pixels and is a few bytes long."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a picture"),
+        (b"seven\n", "not a picture, expected PNG, JPEG"),
+        (FILES["jpeg"][:-20], "damaged picture"),
+        (FILES["png"][:50], "damaged picture"),
+        (FILES["bmp"][:100], "damaged picture"),
+        (bomb(40_000, 40_000), f"pixels, expected at most {MOST_PIXELS:,}; scale it down"),
+        (bomb(8_100, 8_100), f"8,100 × 8,100 pixels, expected at most {MOST_PIXELS:,}"),
+    ],
+)
+def test_files_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "digit.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_picture(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path):
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(DataError, match="expected a picture that can be read"):
+            read_picture(path)
+
+
+def test_heic_is_read_or_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(DataError, match=r"pip install 'mnist-digits\[heic\]'"):
+        read_picture(b"\0\0\0\x18ftypheic" + bytes(20))
+    monkeypatch.undo()
+    heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    heif.from_pillow(RGB.resize((64, 48))).save(file, quality=95)
+    assert grey(file.getvalue())[:10, :20].max() < 60
+
+
+def mutated(random: np.random.Generator, content: bytes) -> bytes:
+    """The file with a few bytes changed, and sometimes cut short or with a stretch repeated."""
+    data = np.frombuffer(content, np.uint8).copy()
+    # Headers decide most, so most damage is done there.
+    reach = len(data) if random.random() < 0.5 else min(64, len(data))
+    places = random.integers(0, reach, random.integers(1, 9))
+    data[places] = random.integers(0, 256, len(places))
+    first, last = sorted(random.integers(0, len(data), 2))
+    kind = random.integers(0, 6)
+    if kind == 0:
+        return data[:last].tobytes()
+    if kind == 1:
+        return np.concatenate([data[:last], data[first:]]).tobytes()
+    return data.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of what it then survives
+def test_mutated_files_give_pixels_or_a_clear_error():
+    random = np.random.default_rng(0)
+    contents = list(FILES.values())
+    read, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for i in range(5_000):
+        try:
+            pixels = read_picture(mutated(random, contents[i % len(contents)]))
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert pixels.dtype == np.uint8
+            assert pixels.shape[0] * pixels.shape[1] <= MOST_PIXELS
+            read += 1
+    assert 500 < read < 4_500
+    # The most a picture may need: MOST_PIXELS of four bytes and a copy or two, in KiB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * MOST_PIXELS / 1024
