@@ -14,7 +14,7 @@ run: .venv/train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
 
 test: .venv/dev ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: .venv/dev ## lint, types, direction of imports
 	@$(BIN)/ruff format --check .

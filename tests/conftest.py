@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from mnist_digits.dataset import Dataset, load_mnist
+from small_model import nearest_mean, write_model
 from small_set import write_set
 
 
@@ -26,6 +27,19 @@ def small_folder(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def small(small_folder: Path) -> Dataset:
     return load_mnist(small_folder)
+
+
+@pytest.fixture(scope="session")
+def small_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model.onnx that takes an image for the digit whose mean is nearest, and has no say whether it is one."""
+    return write_model(tmp_path_factory.mktemp("model") / "model.onnx", *nearest_mean(small.train))
+
+
+@pytest.fixture(scope="session")
+def declining_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but images that are more than 0.4 ink are no digits to it."""
+    path = tmp_path_factory.mktemp("declining") / "model.onnx"
+    return write_model(path, *nearest_mean(small.train), declining=True, threshold="0.6")
 
 
 @pytest.fixture

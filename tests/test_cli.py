@@ -47,7 +47,7 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_help_names_the_commands_and_does_not_load_tensorflow(digits: Digits):
     result = digits("--help")
     assert result.returncode == 0
-    for command in ("train", "evaluate", "report", "compare", "info"):
+    for command in ("train", "evaluate", "predict", "report", "compare", "info"):
         assert command in result.stdout
         assert "Example" in digits(command, "--help").stdout
     program = "import sys, mnist_digits.cli; print({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
@@ -211,9 +211,11 @@ def test_debug_shows_the_traceback(digits: Digits):
 
 
 def test_another_backend_is_refused_before_anything_is_written(digits: Digits, tmp_path: Path):
-    result = digits("train", "dense", env={**os.environ, "KERAS_BACKEND": "jax"})
+    result = digits("train", "dense", env={**os.environ, "KERAS_BACKEND": "torch"})
     assert result.returncode == 2
-    assert result.stderr == "digits: KERAS_BACKEND=jax: expected tensorflow; unset it\n"
+    assert (
+        result.stderr == "digits: KERAS_BACKEND=torch: expected tensorflow or jax; set it to one of them, or unset it\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

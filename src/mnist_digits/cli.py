@@ -1,10 +1,13 @@
 """The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
 
+import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +20,7 @@ from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
+    from mnist_digits.recognition import Picture
     from mnist_digits.training.train import Progress
 
 app = typer.Typer(
@@ -184,7 +188,7 @@ def evaluate(
 
 @app.command(epilog="Example:  digits report runs/latest")
 def report(run_folder: RunFolder, data: Data = None) -> None:
-    """Draw the figures and the report of a finished run anew."""
+    """Make the figures, the report and the model card of a finished run anew."""
     from mnist_digits.evaluation.report import draw_data, write_report
 
     run = Run.open(run_folder, "recipe", "environment", "history", "model", "predictions", "metrics")
@@ -219,6 +223,72 @@ def compare(
     _show({"runs": rows}, terminal.print_comparison, as_json)
 
 
+@app.command(
+    epilog="Examples:  digits predict seven.png  ·  digits predict scans/ --recursive --json  ·  "
+    "digits predict - --show < photo.jpg  ·  digits predict *.png --model runs/latest"
+)
+def predict(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE…", help="Pictures of a digit each, folders of them, or - for standard input."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. [default: the shipped]")
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, metavar="FRACTION", help="What is less sure is not a digit.")
+    ] = 0.0,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw the 28×28 image that the network saw.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read the digit in each picture, or say why there is none.
+
+    Results come one by one, in order. A file that cannot be read is reported, the others are read all the
+    same, and the exit status is 3.
+    """
+    if show and as_json:
+        raise UsageError("--show with --json: one is for people, the other for programs; leave one of them out")
+    # NumPy would start a thread for each core, though there is nothing here to share among them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mnist_digits.recognition import Classifier, Prediction
+
+    classifier = Classifier(Run.open(model, "onnx").onnx if model and model.is_dir() else model)
+    status = 0
+    for file in _expand(files, recursive):
+        try:
+            prediction = classifier.classify(_open_picture(file), min_confidence)
+        except DataError as error:
+            messages.print(f"digits: {error}", markup=False)
+            prediction, status = Prediction.unreadable(), error.exit_status
+        if as_json:
+            print(json.dumps({"file": file, **prediction.to_json()}), flush=True)
+        else:
+            terminal.print_prediction(file, prediction, show)
+    raise typer.Exit(status)
+
+
+def _expand(files: list[str], recursive: bool) -> Iterator[str]:
+    """The files, and in place of a folder the pictures in it, if there are any."""
+    from mnist_digits.recognition import find_pictures
+
+    for file in files:
+        pictures = find_pictures(file, recursive)
+        yield next(pictures, file)
+        yield from pictures
+
+
+def _open_picture(file: str) -> "Picture":
+    """What `Classifier.classify` takes for a file or for -. Raises DataError for a folder."""
+    from mnist_digits.recognition import MOST_BYTES
+
+    if file == "-":
+        return sys.stdin.buffer.read(MOST_BYTES)
+    if Path(file).is_dir():
+        raise DataError(f"{file}: a folder without pictures; name another, or look further down with --recursive")
+    return file
+
+
 @app.command(epilog="Examples:  digits info  ·  digits info --json")
 def info(as_json: Json = False) -> None:
     """Show versions, devices, and the recipes with their settings and parameters."""
@@ -228,7 +298,10 @@ def info(as_json: Json = False) -> None:
     from mnist_digits.training import networks
 
     environment = backend.describe_environment()
-    recipes = [{**recipe.to_json(), "parameters": networks.build(recipe).count_params()} for recipe in RECIPES.values()]
+    recipes = [
+        {**recipe.to_json(), "parameters": networks.build(recipe).count_params() * recipe.members}
+        for recipe in RECIPES.values()
+    ]
     if as_json:
         results.print_json(data={"environment": environment, "recipes": recipes})
     else:
@@ -271,6 +344,10 @@ def main() -> None:
     0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, 4 a required quality
     was not met, 130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Not every terminal has every letter of a file's name.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     # Wherever it stands: one adds it to the end of a command that has just failed.
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]

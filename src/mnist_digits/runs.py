@@ -23,7 +23,7 @@ class Run:
 
     @property
     def recipe(self) -> Path:
-        """Recipe, seed, and which data: all that decides the result."""
+        """Recipe, seed, and which data: all that decides the result. Also what `--set` changes of the named recipe."""
         return self.folder / "recipe.json"
 
     @property
@@ -67,9 +67,19 @@ class Run:
         return self.folder / "figures"
 
     @property
+    def distortions(self) -> Path:
+        """The one picture that training itself draws: a digit as the recipe distorts it; none if it does not."""
+        return self.figures / "distortions.png"
+
+    @property
     def report(self) -> Path:
         """One page that shows it all."""
         return self.folder / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """What others should know before they use the model, with the front matter of Hugging Face's hub."""
+        return self.folder / "model_card.md"
 
     @property
     def finished(self) -> bool:

@@ -12,6 +12,9 @@ from rich.text import Text
 from mnist_digits.runs import Run
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from mnist_digits.recognition import Prediction
     from mnist_digits.training.train import Progress as EpochProgress
 
 results = Console(highlight=False, soft_wrap=True)
@@ -23,7 +26,8 @@ def progress(run: Run) -> Iterator["EpochProgress"]:
     """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
     from mnist_digits.training import read_plan
 
-    epochs = read_plan(run).recipe.epochs
+    recipe = read_plan(run).recipe
+    epochs = recipe.epochs * recipe.members
     if not messages.is_terminal:
         yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
         return
@@ -32,7 +36,7 @@ def progress(run: Run) -> Iterator["EpochProgress"]:
     # The line fits a terminal of 80 columns.
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=8), TextColumn("{task.description}"))
     with Progress(*columns, console=messages) as bar:
-        task = bar.add_task("starting TensorFlow", total=epochs)
+        task = bar.add_task("drawing pictures" if recipe.pictures else "starting Keras", total=epochs)
         yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
 
 
@@ -126,6 +130,41 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     results.print(table)
     results.print("\nalone: test images that only the first run reads correctly : that only this one does")
     results.print("p: how likely two equally good models would differ so (McNemar's exact test)")
+
+
+BAR = 10
+"""Characters of a full bar."""
+
+
+def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
+    """A line for a picture; below it, when asked for, what the network saw."""
+    if prediction.reason:
+        found = f"–  {prediction.reason.replace('-', ' ')}"
+    else:
+        found = f"{prediction.digit}  {_percent(prediction.confidence):>8}  {_bar(prediction.confidence)}"
+    results.print(f"{found:<{13 + BAR}}  {_printable(file)}", markup=False, emoji=False)
+    if show:
+        results.print(_drawing(prediction.image), markup=False)
+
+
+def _bar(fraction: float) -> str:
+    """A bar of up to BAR characters, to an eighth of one."""
+    whole, eighths = divmod(round(8 * BAR * fraction), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+def _printable(name: str) -> str:
+    """A file's name as one harmless line, whatever bytes are in it."""
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _drawing(image: "np.ndarray") -> str:
+    """An image, uint8 (28, 28), in a frame: two of its rows to a line, in half blocks, dark from 128 up."""
+    dark = image >= 128
+    cells = dark[::2] + 2 * dark[1::2]
+    lines = ["".join(" ▀▄█"[cell] for cell in row) for row in cells]
+    edge = "─" * len(dark)
+    return "\n".join([f"┌{edge}┐", *(f"│{line}│" for line in lines), f"└{edge}┘"])
 
 
 def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:

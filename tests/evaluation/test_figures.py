@@ -90,6 +90,19 @@ def test_predictions_name_what_was_read_and_mark_the_wrong_ones(images):
     render(figure)
 
 
+def test_distortions_frame_the_image_that_they_were_made_from(images):
+    figure = figures.distortions(images[:40])
+    canvas = pixels(figure)
+    assert canvas.shape[:2] == (4 + 4 * 32, 4 + 10 * 32)
+    for index, image in enumerate(images[:40]):
+        row, column = divmod(index, 10)
+        assert contains(canvas[4 + 32 * row : 32 + 32 * row, 4 + 32 * column : 32 + 32 * column], image)
+    (frame,) = figure.axes[0].patches
+    assert frame.get_bbox().containsx(4)
+    assert not frame.get_bbox().containsx(36)
+    render(figure)
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 60])
 def test_any_number_of_predictions_fits(images, labels, count):
     figure = figures.predictions(images[:count], labels[:count], np.full((count, 10), 0.1, np.float32))

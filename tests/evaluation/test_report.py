@@ -123,9 +123,10 @@ def test_page_is_for_everyone(written, page):
 
 
 def test_the_same_run_gives_the_same_page(written, small):
-    first = written.report.read_bytes()
+    first = written.report.read_bytes(), written.card.read_bytes()
+    written.card.unlink()
     write_report(written, small)
-    assert written.report.read_bytes() == first
+    assert (written.report.read_bytes(), written.card.read_bytes()) == first
 
 
 def test_odd_names_are_escaped(run, small):
@@ -162,12 +163,17 @@ def test_first_weights_are_those_of_the_pixels(run, write_model):
     assert found.shape == (28, 28, 3)
 
 
-def test_a_convolutional_network_has_no_weight_images(run, small, write_model):
+def test_a_convolutional_network_has_no_weight_images_but_what_training_drew(run, small, write_model):
     # 7 × 7 × 16 = 784 features behind the convolutions look like pixels, but are none.
     layers = {"layers/conv2d/vars/0": np.zeros((3, 3, 1, 16)), "layers/dense/vars/0": np.zeros((784, 10))}
     write_model(run.model, layers)
+    run.figures.mkdir()
+    run.distortions.write_bytes(b"a picture")
     page = write(run, small)
-    assert "weights" not in {figure["id"] for figure in page.all("figure")}
+    ids = [figure["id"] for figure in page.all("figure")]
+    assert set(ids) == DATA_FIGURES | RESULT_FIGURES - {"weights"} | {"distortions"}
+    assert page.all("img")[ids.index("distortions")]["src"].endswith(base64.b64encode(b"a picture").decode())
+    assert run.distortions.read_bytes() == b"a picture"
 
 
 READ = ["recipe", "environment", "history", "model", "predictions", "metrics"]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -6,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_digits.dataset import Dataset
+from mnist_digits.training import find_recipe
 from mnist_digits.training.augmentation import DRAWN, Distortion
 
 EVERYTHING = Distortion(rotation=15, scaling=0.15, shear=0.15, translation=3, elastic=1)
@@ -27,9 +30,23 @@ def test_nothing_drawn_changes_nothing(small: Dataset):
     np.testing.assert_allclose(EVERYTHING(images, np.zeros((50, DRAWN), np.float32)), images, atol=1e-2)
 
 
+def test_variants_begin_with_the_image_and_all_differ(small: Dataset):
+    image = small.train.images[0]
+    variants = EVERYTHING.variants(image, 40)
+    assert variants.dtype == np.uint8
+    np.testing.assert_array_equal(variants[0], image)
+    assert len(np.unique(variants, axis=0)) == 40
+    np.testing.assert_array_equal(EVERYTHING.variants(image, 40), variants)
+
+
 def test_no_distortion_is_false():
     assert not Distortion()
     assert Distortion(elastic=0.1)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Distortion)])
+def test_a_recipe_asks_for_each_amount_by_its_name(field: str):
+    assert Distortion.of(find_recipe("dense").with_settings({field: "0.3"})) == Distortion(**{field: 0.3})
 
 
 @pytest.mark.parametrize("degrees", [-20, 7, 20])

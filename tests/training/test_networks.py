@@ -6,7 +6,7 @@ import pytest
 
 from mnist_digits.errors import DataError
 from mnist_digits.training import find_recipe
-from mnist_digits.training.networks import build, load
+from mnist_digits.training.networks import build, for_use, load
 
 PARAMETERS = {"dense": 101_770, "dense-dropout": 101_770, "dense-batchnorm": 101_770 + 4 * 128}
 
@@ -30,6 +30,19 @@ def test_the_baseline_computes_what_numpy_computes(random_images: np.ndarray):
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     expected = exponentials / exponentials.sum(1, keepdims=True)
     np.testing.assert_allclose(model(random_images / 255), expected, atol=1e-6)
+
+
+def test_tiny_is_tiny():
+    assert build(find_recipe("tiny")).count_params() < 2_000
+
+
+@pytest.mark.parametrize("name", ["cnn", "tiny", "dense-batchnorm"])
+def test_what_is_kept_has_stock_layers_in_float32_and_gives_the_same(name: str, random_images: np.ndarray):
+    model = build(find_recipe(name), precision="mixed_bfloat16")
+    kept = for_use(model)
+    assert {type(layer).__module__.split(".")[0] for layer in kept.layers} == {"keras"}
+    assert {layer.compute_dtype for layer in kept.layers} == {"float32"}
+    np.testing.assert_allclose(model(random_images / 255), kept(random_images / 255), atol=0.05)
 
 
 @pytest.fixture

@@ -53,6 +53,14 @@ def test_settings_change_what_they_name_and_nothing_else():
     assert changed == dataclasses.replace(find_recipe("dense"), epochs=3, batch_norm=True)
 
 
+def test_changes_lead_from_the_named_recipe_to_this_one():
+    dense = find_recipe("dense")
+    assert dense.changes() == {}
+    assert dense.with_settings({"epochs": "3", "batch_norm": "true"}).changes() == {"epochs": 3, "batch_norm": True}
+    assert Recipe(name="mine").changes() is None
+    assert dataclasses.replace(dense, network="cnn").changes() is None, "no setting changes the network"
+
+
 @given(epochs=st.integers(1), rate=st.floats(1e-12, 1e3), norm=st.booleans())
 def test_settings_read_back_what_python_prints(epochs: int, rate: float, norm: bool):
     texts = {"epochs": str(epochs), "learning_rate": repr(rate), "batch_norm": str(norm)}

@@ -1,17 +1,20 @@
 import csv
 import json
+import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
-from mnist_digits.training import create_run, find_recipe, open_unfinished, resume, train
+from mnist_digits.training import create_run, declining, find_recipe, open_unfinished, resume, train
 from mnist_digits.training.networks import load
 
 FILES = {
@@ -22,6 +25,7 @@ FILES = {
     "model.onnx",
     "predictions.npz",
     "metrics.json",
+    "model_card.md",
     "figures",
     "report.html",
 }
@@ -40,6 +44,7 @@ def test_a_finished_run_holds_everything_and_nothing_else(finished: Run):
 def test_the_recipe_is_recorded_with_seed_and_data(finished: Run, small: Dataset):
     content = json.loads(finished.recipe.read_text())
     assert content["recipe"] == SHORT.to_json()
+    assert content["changes"] == {"epochs": 3}
     assert content["seed"] == 7
     assert content["data"] == {"folder": str(small.folder), "seed": 0, "fingerprint": small.fingerprint}
 
@@ -73,6 +78,24 @@ def test_predictions_and_metrics_are_the_saved_models(finished: Run, small: Data
     training = metrics["training"]
     assert (training["epochs"], training["parameters"]) == (3, 101_770)
     assert training["images_per_second"] == pytest.approx(3 * len(small.train) / training["seconds"])
+
+
+def test_the_cards_programs_run_and_agree(
+    finished: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(finished.folder)
+    programs = re.findall(r"^```python\n(.*?)^```$", finished.card.read_text(), re.MULTILINE | re.DOTALL)
+    assert ["keras" in programs[0], "onnxruntime" in programs[1]] == [True, True]
+    said = []
+    for program in programs:
+        names: dict[str, Any] = {}
+        exec(program, names)
+        assert names["probabilities"].shape == (1, 10)
+        said.append(capsys.readouterr().out.split())
+    blank = load(finished.model)(np.zeros((1, 28, 28))).numpy()
+    for digit, confidence in said:
+        assert digit == f"[{blank.argmax()}]"
+        assert float(confidence.strip("[]")) == pytest.approx(blank.max(), abs=1e-5)
 
 
 def test_callbacks_and_tensorboard(small: Dataset, tmp_path: Path):
@@ -163,14 +186,15 @@ def test_the_model_file_is_an_ordinary_keras_archive(finished: Run):
     assert "model.weights.h5" in zipfile.ZipFile(finished.model).namelist()
 
 
-def test_a_run_is_not_continued_in_another_precision(small: Dataset, tmp_path: Path):
+def test_a_run_is_not_continued_in_another_precision_or_backend(small: Dataset, tmp_path: Path):
     run = create_run(SHORT, small, tmp_path, seed=7)
     with pytest.raises(Crash):
         resume(run, small, progress=crash)
     environment = json.loads(run.environment.read_text())
-    run.environment.write_text(json.dumps({**environment, "precision": "mixed_bfloat16"}))
-    with pytest.raises(UsageError, match="begun in mixed_bfloat16, this machine has float32"):
-        resume(run, small)
+    for name, other, ours in (("precision", "mixed_bfloat16", "float32"), ("backend", "jax", "tensorflow")):
+        run.environment.write_text(json.dumps({**environment, name: other}))
+        with pytest.raises(UsageError, match=f"begun with {name} {other}, here it would go on with {ours}"):
+            resume(run, small)
 
 
 @pytest.mark.parametrize("name", ["dense-plus", "cnn"])
@@ -181,6 +205,53 @@ def test_a_distorting_recipe_is_trained_resumed_and_exported(small: Dataset, tmp
         resume(broken, small, progress=crash)
     resume(broken, small)
     whole = train(recipe, small, tmp_path / "whole", seed=1)
+    assert whole.distortions.read_bytes() == broken.distortions.read_bytes()
+    assert 'id="distortions"' in whole.report.read_text()
     for a, b in zip(load(broken.model).get_weights(), load(whole.model).get_weights(), strict=True):
         assert a.dtype == np.float32
         assert a.tobytes() == b.tobytes()
+
+
+def test_an_ensemble_is_broken_off_continued_and_the_mean_of_its_members(small: Dataset, tmp_path: Path):
+    recipe = find_recipe("dense").with_settings({"members": "2", "epochs": "1"})
+    rows: list[tuple[int, float]] = []
+
+    def crash(epoch: int, row: dict[str, float]) -> None:
+        rows.append((epoch, row["epoch"]))
+        if epoch == 2:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(recipe, small, tmp_path, seed=3, progress=crash)
+    assert rows == [(1, 1), (2, 1)], "epochs are counted over all members"
+    members = [Run(tmp_path / f"members/seed-{seed}") for seed in (6, 7)]
+    before = members[0].onnx.stat().st_mtime_ns
+    run = resume(Run(tmp_path), small)
+    assert members[0].onnx.stat().st_mtime_ns == before, "a finished member was trained again"
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "members"}
+
+    saved = [np.load(member.predictions)["test_probabilities"] for member in (run, *members)]
+    np.testing.assert_allclose(saved[0], (saved[1] + saved[2]) / 2, atol=1e-6)
+    np.testing.assert_allclose(load(run.model)(small.test.images / 255), saved[0], atol=1e-5)
+    training = json.loads(run.metrics.read_text())["training"]
+    seconds = [json.loads(member.metrics.read_text())["training"]["seconds"] for member in members]
+    assert (training["epochs"], training["parameters"]) == (1, 2 * 101_770)
+    assert training["seconds"] == pytest.approx(sum(seconds), abs=1e-4)
+
+    members[1].model.unlink()
+    run.onnx.unlink()
+    with pytest.raises(DataError, match=r"seed-7: has no model\.keras; expected a finished run"):
+        resume(run, small)
+
+
+def test_a_reader_learns_to_decline(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(declining, "PICTURES", 10)
+    run = train(find_recipe("reader").with_settings({"epochs": "1", "pictures": "1"}), small, tmp_path)
+    metrics = json.loads(run.metrics.read_text())
+    assert np.load(run.predictions)["test_probabilities"].shape == (200, 10)
+    session = onnxruntime.InferenceSession(run.onnx)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert float(metadata["threshold"]) == metrics["declining"]["threshold"]
+    (is_digit,) = session.run(["is_digit"], {"images": small.validation.images})
+    assert metrics["declining"]["kept"]["mnist"] == (is_digit >= metrics["declining"]["threshold"]).mean()
+    assert "`is_digit`" in run.card.read_text()

@@ -54,6 +54,11 @@ class Dataset:
     fingerprint: str
     """SHA-256 over all images and labels, however they were packed: tells one set from another."""
 
+    @property
+    def is_mnist(self) -> bool:
+        """Whether this is MNIST itself, wherever it was read from."""
+        return self.fingerprint == MNIST_FINGERPRINT
+
 
 def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
     """MNIST, or any other set in the same four IDX files.
@@ -88,7 +93,7 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
 
 def corrected_test_labels(data: Dataset) -> np.ndarray | None:
     """MNIST's test labels, uint8 (10000,), with CORRECTIONS made; None for any other set."""
-    if data.fingerprint != MNIST_FINGERPRINT:
+    if not data.is_mnist:
         return None
     labels = data.test.labels.copy()
     labels[list(CORRECTIONS)] = list(CORRECTIONS.values())

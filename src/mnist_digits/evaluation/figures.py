@@ -117,6 +117,17 @@ def mean_digits(means: np.ndarray) -> Figure:
 
 
 @_styled
+def distortions(images: np.ndarray, columns: int = 10) -> Figure:
+    """One digit, distorted in many ways; the first, in a frame, is the digit itself.
+
+    images: uint8 (n, 28, 28), ink 255.
+    """
+    figure, axes = _draw_ink(_tile(images, columns, gap=4))
+    axes.add_patch(Rectangle((2.5, 2.5), 30, 30, fill=False, edgecolor=BLUE, linewidth=2))
+    return figure
+
+
+@_styled
 def predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, columns: int = 7) -> Figure:
     """Images with what the model read and how sure it was; a mistake has a frame, a cross and the truth.
 

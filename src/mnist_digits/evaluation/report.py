@@ -1,4 +1,4 @@
-"""From a run's folder to its figures and one self-contained page, `report.html`.
+"""From a run's folder to its figures, one self-contained page, `report.html`, and the model's card.
 
 `python -m mnist_digits.evaluation.report RUN_FOLDER DATA_FOLDER DATA_SEED` is the painter's side of
 `Painter`: it gets ready while a model trains, and paints when told to.
@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,12 +19,12 @@ from matplotlib.figure import Figure
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError, DigitsError
 from mnist_digits.evaluation import figures
+from mnist_digits.evaluation.card import write_card
 from mnist_digits.evaluation.metrics import confused_pairs, mistakes, reliability
 from mnist_digits.evaluation.painter import FINISH
 from mnist_digits.evaluation.results import Results, read_results
+from mnist_digits.evaluation.templates import render
 from mnist_digits.runs import Run, whole, write_text
-
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 DOTS_PER_INCH = 250
 """Figures are 1,600 pixels wide: sharp where a page shows them at half of that."""
@@ -53,23 +52,27 @@ def draw_data(run: Run, data: Dataset) -> None:
 
 
 def write_report(run: Run, data: Dataset) -> None:
-    """Draw the figures of a finished run into its folder, and the page that shows them all.
+    """Draw the figures of a finished run into its folder, and write the page that shows them all and the model's card.
 
     data: the very images the run learned from and was tested on. The figures of the data are drawn
-    when they are not there yet. The same run gives the same page.
+    when they are not there yet; one of distortions is shown when training has drawn it. The same run
+    gives the same page.
 
     Raises DataError when a file of the run is missing or damaged, when the run was made with other
-    data, or when the page cannot be written.
+    data, or when a file cannot be written.
     """
     results = read_results(run)
     _check_same_data(run, results, data)
     pictures = {name: _figure_path(run, name) for name in DATA_FIGURES}
     if not all(path.exists() for path in pictures.values()):
         draw_data(run, data)
+    if run.distortions.exists():
+        pictures["distortions"] = run.distortions
     for name, figure in _draw_results(results, data):
         pictures[name] = _save(run, name, figure)
     sources = {name: _data_url(path) for name, path in pictures.items()}
     write_text(run.report, _render(results, sources))
+    write_card(run, results, data)
 
 
 def _draw_results(results: Results, data: Dataset) -> Iterator[tuple[str, Figure]]:
@@ -137,13 +140,8 @@ def _data_url(path: Path) -> str:
 
 def _render(results: Results, sources: dict[str, str]) -> str:
     """The page. sources: name of each figure → its pixels as a data URL."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = _percent
-    environment.filters["table"] = _flatten
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "report.html.jinja",
         recipe={**results.recipe, "data": _without_path(results.recipe["data"])},
         environment=results.environment,
         test=results.metrics["test"],
@@ -159,27 +157,6 @@ def _without_path(data: Mapping[str, Any]) -> dict[str, Any]:
     """A page is made to be shared: it names the data's folder, not where it lies on somebody's disk."""
     folder = data.get("folder")
     return {**data, "folder": Path(folder).name if folder else "bundled with the program"}
-
-
-def _percent(fraction: float, decimals: int = 2) -> str:
-    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
-
-
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested names and values as rows of a table."""
-    rows = []
-    for name, value in content.items():
-        words = prefix + name.replace("_", " ")
-        rows += _flatten(value, f"{words}: ") if isinstance(value, Mapping) else [(words, _in_words(value))]
-    return rows
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_in_words, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
 
 
 def main(arguments: list[str]) -> int:

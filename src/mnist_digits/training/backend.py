@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: started without their start-up chatter, and described."""
+"""Keras and the library it computes with, TensorFlow or JAX: started without start-up chatter, and described."""
 
 import gc
 import importlib.metadata
@@ -8,7 +8,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +17,61 @@ from mnist_digits.errors import UsageError
 CHATTER = (b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions")
 """How the lines begin that TensorFlow prints on start-up when nothing is wrong."""
 
-RECORDED = ("mnist-digits", "keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
+EXTRAS = {"tensorflow": "train", "jax": "jax"}
+"""What Keras may compute with, by `KERAS_BACKEND`, and the extra that installs it."""
+
+RECORDED = ("mnist-digits", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "scikit-learn")
 """Distributions whose version may change a result."""
+
+
+def chosen_backend() -> str:
+    """What Keras is to compute with: `tensorflow`, unless the variable `KERAS_BACKEND` says `jax`.
+
+    Raises UsageError when it says anything else.
+    """
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen not in EXTRAS:
+        raise UsageError(f"KERAS_BACKEND={chosen}: expected {' or '.join(EXTRAS)}; set it to one of them, or unset it")
+    return chosen
 
 
 def check_installed() -> None:
     """Raise UsageError when `start_keras` would, without importing anything."""
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if chosen != "tensorflow":
-        raise UsageError(f"KERAS_BACKEND={chosen}: expected tensorflow; unset it")
-    for name in ("keras", "tensorflow"):
+    chosen = chosen_backend()
+    for name in ("keras", chosen):
         if importlib.util.find_spec(name) is None:
-            raise UsageError(f"{name} is not installed; training needs it: pip install 'mnist-digits[train]'")
+            raise UsageError(
+                f"{name} is not installed; training needs it: pip install 'mnist-digits[{EXTRAS[chosen]}]'"
+            )
 
 
 def start_keras() -> None:
-    """Import Keras on TensorFlow; whatever they report beyond start-up chatter still reaches stderr.
+    """Import Keras on the chosen backend; whatever they report beyond start-up chatter still reaches stderr.
 
-    Raises UsageError when they are not installed, or Keras is set to another backend.
+    Raises UsageError when they are not installed, or Keras is set to a backend that is not supported.
     """
     check_installed()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     # A variable goes before ~/.keras/keras.json, which may name another.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_BACKEND"] = chosen_backend()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with _without_chatter(), _without_garbage_collection():
         import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+
+        # On JAX, too, Keras imports TensorFlow where it finds it, as soon as it saves a model.
+        with suppress(ImportError):
+            import tensorflow  # noqa: F401
+
+
+def check_tensorboard() -> None:
+    """Raise UsageError when logs for TensorBoard cannot be written."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UsageError("--tensorboard: TensorFlow writes its logs, and is not installed; train without it")
 
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
     """Hold back what native code writes to stderr, and pass on the lines that are not chatter."""
-    if "tensorflow" in sys.modules:
+    if "keras" in sys.modules:
         yield
         return
     sys.stderr.flush()
@@ -86,7 +109,6 @@ def _without_garbage_collection() -> Iterator[None]:
 def describe_environment() -> dict[str, Any]:
     """Versions, processor and devices, as JSON. Call after `start_keras`."""
     import keras
-    import tensorflow as tf
 
     return {
         "python": platform.python_version(),
@@ -96,16 +118,31 @@ def describe_environment() -> dict[str, Any]:
         "versions": installed_versions(RECORDED),
         "backend": keras.backend.backend(),
         "precision": keras.config.dtype_policy().name,
-        "devices": [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()],
+        "devices": _devices(),
     }
 
 
 def available_precision(wanted: str) -> str:
-    """`mixed_bfloat16` if it is wanted and the processor or a GPU has the instructions, else `float32`."""
-    import tensorflow as tf
+    """`mixed_bfloat16` if it is wanted and the processor, a GPU or a TPU has the instructions, else `float32`."""
+    accelerated = any(device.startswith(("GPU", "TPU")) for device in _devices())
+    return wanted if accelerated or "bf16" in _cpuinfo("flags") else "float32"
 
-    has_bfloat16 = bool(tf.config.list_physical_devices("GPU")) or "bf16" in _cpuinfo("flags")
-    return wanted if has_bfloat16 else "float32"
+
+def _devices() -> list[str]:
+    """What the backend may compute on, a GPU with its name: `GPU:0 NVIDIA H100 80GB HBM3`."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [f"{device.platform.upper()}:{device.id} {device.device_kind}" for device in jax.devices()]
+    from tensorflow import config
+
+    described = {device: config.experimental.get_device_details(device) for device in config.list_physical_devices()}
+    return [
+        f"{device.name.removeprefix('/physical_device:')} {details.get('device_name', '')}".strip()
+        for device, details in described.items()
+    ]
 
 
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:

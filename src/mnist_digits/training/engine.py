@@ -2,30 +2,31 @@
 
 `model.fit` crosses from Python into compiled code at every batch; for a small network on MNIST
 that crossing is most of its time. Here the images stay in memory as bytes, and one program
-gathers, scales, and takes the optimiser steps of an epoch, all but that of a last, smaller
-batch. The mathematics is `model.fit`'s.
+gathers, scales, and takes the optimiser steps of an epoch. The mathematics is `model.fit`'s.
 """
 
-import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from unittest import mock
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from mnist_digits.training.augmentation import DRAWN, Distortion
+from mnist_digits.training.augmentation import Distortion
 from mnist_digits.training.averaging import WeightAverage
+from mnist_digits.training.step import Step, scale
+
+if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
+    from mnist_digits.training.tensorflow_programs import compile_epoch, compile_function
+else:
+    from mnist_digits.training.jax_programs import compile_epoch, compile_function
 
 EVALUATION_BATCH = 1000
 """Images per forward pass where no gradient is needed; only memory depends on it."""
-
-
-def scale(images: tf.Tensor) -> tf.Tensor:
-    """0-255 → float32 0-1: the only place where pixels are scaled."""
-    return tf.cast(images, tf.float32) / 255.0
+TINY = 1e-30
+"""Divided by where a float32 sum of probabilities may be 0."""
 
 
 def sample_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -60,24 +61,28 @@ def fit(
     distortion: applied to every image in every epoch, differently each time, by seed and epoch.
     strength: of the distortion, in [0, 1], by epoch, from 0.
     average: follows the weights; validation then scores the average, and the caller applies it at the end.
-    jit_compile: compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU.
+    jit_compile: compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU. JAX always does.
 
     Returns the History with `loss`, `accuracy`, `seconds` (of training alone) and, with validation,
     `val_loss` and `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an uncompiled model.
     """
     _check(model, images, labels)
-    run_epoch = _compile_epoch(model, images, labels, batch_size, distortion, average, jit_compile)
-    run_validation = _compile_evaluation(model)
+    step = Step(model, distortion, average)
+    run_epoch = compile_epoch(step, images, labels, batch_size, jit_compile)
+    run_validation = _compile_evaluation(step)
     history = keras.callbacks.History()
-    steps = -(-len(labels) // batch_size)
-    observers = keras.callbacks.CallbackList([*callbacks, history], model=model, epochs=epochs, steps=steps, verbose=0)
+    batches = -(-len(labels) // batch_size)
+    observers = keras.callbacks.CallbackList(
+        [*callbacks, history], model=model, epochs=epochs, steps=batches, verbose=0
+    )
     model.stop_training = False
     observers.on_train_begin()
     logs: dict[str, float] = {}
     for epoch in range(initial_epoch, epochs):
         observers.on_epoch_begin(epoch)
         start = time.perf_counter()
-        loss, accuracy = run_epoch(sample_order(len(labels), seed, epoch), _draw_key(seed, epoch), strength(epoch))
+        totals = run_epoch(sample_order(len(labels), seed, epoch), _draw_key(seed, epoch), strength(epoch))
+        loss, accuracy = (totals / len(labels)).tolist()
         logs = {"loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - start}
         if validation is not None:
             with average.applied() if average else nullcontext():
@@ -90,18 +95,38 @@ def fit(
 
 
 def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images, uint8 (n, 28, 28), to the model's output, float32 (n, 10); compiled once, for any n.
+    """A function from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10); for any n.
 
-    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1].
+    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1]. What it gives to an eleventh class, no digit, is left
+    out: the probabilities are those of an image that is one. Compiled once; on JAX, once for each size
+    of batch.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8, name="images")])
-    def forward(images: tf.Tensor) -> tf.Tensor:
-        return model(tf.reshape(scale(images), [-1, *model.input_shape[1:]]), training=False)
+    def classify(images: Any) -> Any:
+        digits = _forward(model, images)[:, :10]
+        return digits if model.output_shape[-1] == 10 else digits / ops.maximum(ops.sum(digits, 1, keepdims=True), TINY)
+
+    return _in_batches(compile_function(classify, model), (10,))
+
+
+def compile_declining(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from images, uint8 (n, 28, 28), to the probability that each is a digit, float32 (n,).
+
+    model: as for `compile_prediction`, with eleven classes.
+    """
+    return _in_batches(compile_function(lambda images: ops.sum(_forward(model, images)[:, :10], 1), model), ())
+
+
+def _forward(model: keras.Model, images: Any) -> Any:
+    return model(ops.reshape(scale(images), (-1, *model.input_shape[1:])), training=False)
+
+
+def _in_batches(forward: Callable[[np.ndarray], Any], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    """A compiled function applied to images a batch at a time. shape: of its result for one image."""
 
     def predict(images: np.ndarray) -> np.ndarray:
-        batches = [forward(tf.constant(batch)).numpy() for batch in _batches(images)]
-        return np.concatenate(batches) if batches else np.empty((0, 10), np.float32)
+        batches = [ops.convert_to_numpy(forward(batch)) for batch in _batches(images)]
+        return np.concatenate(batches) if batches else np.empty((0, *shape), np.float32)
 
     return predict
 
@@ -122,106 +147,13 @@ def _draw_key(seed: int, epoch: int) -> int:
     return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
 
 
-def _compile_epoch(
-    model: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    distortion: Distortion | None,
-    average: WeightAverage | None,
-    jit_compile: bool,
-) -> Callable[[np.ndarray, int, float], tuple[float, float]]:
-    """A function of order, int32 (n,), random key and strength that trains for an epoch.
-
-    It returns the mean loss and the accuracy.
-    """
-    resident_images, resident_labels = tf.constant(images), tf.constant(labels)
-    full_batches, remainder = divmod(len(labels), batch_size)
-    step = _define_step(model, average)
-
-    def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-        chosen = tf.gather(resident_images, order)
-        if not distortion:
-            return scale(chosen)
-        draws = tf.random.stateless_uniform((order.shape[0], DRAWN), key, -1.0, 1.0, alg="philox")
-        return scale(distortion(chosen, strength * draws))
-
-    # Distortion is many small operations on whole images, which XLA melts into one even inside a plain graph.
-    compiled_prepare = tf.function(prepare, jit_compile=True) if distortion and not jit_compile else prepare
-
-    @tf.function(jit_compile=jit_compile)
-    def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        total_loss, correct = tf.constant(0.0), tf.constant(0.0)
-        batches = tf.reshape(order, [full_batches, batch_size])
-        for index in tf.range(full_batches):
-            inputs = compiled_prepare(batches[index], tf.stack([key, index]), strength)
-            loss, hits = step(inputs, tf.gather(resident_labels, batches[index]))
-            total_loss, correct = total_loss + loss, correct + hits
-        return total_loss, correct
-
-    def epoch(order: np.ndarray, key: int, strength: float) -> tuple[float, float]:
-        full, last = order[: len(order) - remainder], order[len(order) - remainder :]
-        totals = np.zeros(2)
-        if full_batches:
-            arguments = (tf.constant(full), tf.constant(key, tf.int32), tf.constant(strength, tf.float32))
-            totals += [float(total) for total in train_on_full_batches(*arguments)]
-        if remainder:
-            # One step an epoch is not worth the time it takes to compile another batch size.
-            inputs = prepare(tf.constant(last), tf.constant([key, full_batches], tf.int32), strength)
-            totals += [float(total) for total in step(inputs, tf.gather(resident_labels, last))]
-        loss, accuracy = totals / len(labels)
-        return float(loss), float(accuracy)
-
-    return epoch
-
-
-def _define_step(
-    model: keras.Model, average: WeightAverage | None
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """One optimiser step on inputs, float (n, 28, 28), and labels, uint8 (n,), as `model.fit` takes it.
-
-    It returns the batch's summed loss and its number of hits.
-    """
-    variables = model.trainable_variables
-    # Variables cannot be created inside a compiled program.
-    model.optimizer.build(variables)
-
-    def step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape, _named_random_algorithm():
-            probabilities = model(inputs, training=True)
-            loss = model.compute_loss(x=inputs, y=labels, y_pred=probabilities, training=True)
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        model.optimizer.apply(gradients, variables)
-        if average:
-            average.update()
-        return loss * tf.cast(tf.size(labels), tf.float32), _correct(labels, probabilities)
-
-    return step
-
-
-def _named_random_algorithm() -> AbstractContextManager[object]:
-    """While a model is traced, let dropout name the random generator that XLA would choose anyway.
-
-    The numbers are the same, but left to choose, XLA on a CPU takes 8 times as long for an epoch.
-    """
-    named = functools.partial(tf.nn.experimental.stateless_dropout, rng_alg="philox")
-    return mock.patch.object(tf.nn.experimental, "stateless_dropout", named)
-
-
-def _compile_evaluation(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], tuple[float, float]]:
+def _compile_evaluation(step: Step) -> Callable[[np.ndarray, np.ndarray], tuple[float, float]]:
     """A function of images and labels that returns mean loss and accuracy."""
-
-    @tf.function(reduce_retracing=True)
-    def totals(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs = scale(images)
-        probabilities = model(inputs, training=False)
-        loss = model.compute_loss(x=inputs, y=labels, y_pred=probabilities, training=False)
-        return loss * tf.cast(tf.size(labels), tf.float32), _correct(labels, probabilities)
+    totals = compile_function(lambda x, y: step.evaluate(scale(x), y, training=False)[1], step.model)
 
     def evaluate(images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         pairs = zip(_batches(images), _batches(labels), strict=True)
-        sums = np.sum([[float(total) for total in totals(tf.constant(x), tf.constant(y))] for x, y in pairs], axis=0)
-        loss, accuracy = sums / len(labels)
+        loss, accuracy = sum(ops.convert_to_numpy(totals(*pair)) for pair in pairs) / len(labels)
         return float(loss), float(accuracy)
 
     return evaluate
@@ -229,9 +161,3 @@ def _compile_evaluation(model: keras.Model) -> Callable[[np.ndarray, np.ndarray]
 
 def _batches(array: np.ndarray) -> list[np.ndarray]:
     return [array[start : start + EVALUATION_BATCH] for start in range(0, len(array), EVALUATION_BATCH)]
-
-
-def _correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    """How many of the batch are classified right, as float32."""
-    predictions = tf.argmax(probabilities, 1, output_type=tf.int32)
-    return tf.reduce_sum(tf.cast(predictions == tf.cast(labels, tf.int32), tf.float32))

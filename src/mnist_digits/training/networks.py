@@ -1,9 +1,10 @@
 """Keras builders, and reading a saved network back.
 
-Every network takes float32 (n, 28, 28) in [0, 1] and gives probabilities, float32 (n, 10).
+Every network takes float32 (n, 28, 28) in [0, 1] and gives probabilities, float32 (n, 10); `reader` float32 (n, 11).
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from keras import layers
 
 from mnist_digits.errors import DataError
+from mnist_digits.training.normalisation import BatchNormRelu
 from mnist_digits.training.recipes import Recipe
 
 
@@ -37,18 +39,57 @@ def cnn(recipe: Recipe) -> keras.Sequential:
 
     No padding: the frame of an MNIST image is empty, and without it an epoch takes 40 % less time.
     """
-    convolutions = [
-        layer
-        for filters, side, stride in ((24, 5, 2), (48, 3, 1), (64, 3, 2), (64, 3, 1))
-        for layer in (
-            layers.Conv2D(filters, side, strides=stride, use_bias=False, kernel_initializer="he_normal"),
-            layers.BatchNormalization(momentum=0.9),
-            layers.Activation("relu"),
-        )
-    ]
+    return _convolutional(recipe, (24, 5, 2), (48, 3, 1), (64, 3, 2), (64, 3, 1))
+
+
+def tiny(recipe: Recipe) -> keras.Sequential:
+    """Fewer than 2,000 parameters: three narrow convolutions, the first two before a maximum over 2×2 pixels."""
+    pool = layers.MaxPooling2D
     return keras.Sequential(
-        [layers.Input((28, 28)), layers.Reshape((28, 28, 1)), *convolutions, layers.Flatten(), _classes()]
+        [
+            layers.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            *_convolution(6, 5),
+            pool(),
+            *_convolution(8, 3),
+            pool(),
+            *_convolution(7, 3),
+            layers.Flatten(),
+            _classes(),
+        ]
     )
+
+
+def best(recipe: Recipe) -> keras.Sequential:
+    """Six convolutions, the first at full resolution: what two cores can train within the hour."""
+    return _convolutional(recipe, (32, 5, 1), (64, 3, 2), (96, 3, 1), (96, 3, 1), (128, 3, 1), (128, 3, 1))
+
+
+def reader(recipe: Recipe) -> keras.Sequential:
+    """Wider than `cnn`, for pictures from outside; an eleventh class is what is no digit."""
+    return _convolutional(recipe, (32, 5, 2), (64, 3, 1), (96, 3, 2), (96, 3, 1), classes=11)
+
+
+def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int], classes: int = 10) -> keras.Sequential:
+    """Convolutions without padding, each (filters, side, stride), dropout if the recipe has it, the classes."""
+    return keras.Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            *(layer for shape in shapes for layer in _convolution(*shape)),
+            layers.Flatten(),
+            *([layers.Dropout(recipe.dropout)] if recipe.dropout else []),
+            _classes(classes),
+        ]
+    )
+
+
+def _convolution(filters: int, side: int, stride: int = 1) -> list[keras.Layer]:
+    """A convolution, batch norm, relu."""
+    return [
+        layers.Conv2D(filters, side, strides=stride, use_bias=False, kernel_initializer="he_normal"),
+        BatchNormRelu(momentum=0.9),
+    ]
 
 
 def fast(recipe: Recipe) -> keras.Sequential:
@@ -66,15 +107,17 @@ def fast(recipe: Recipe) -> keras.Sequential:
     )
 
 
-def _classes() -> keras.Layer:
-    """The ten probabilities, in float32 whatever the precision of the layers before."""
-    return layers.Dense(10, "softmax", dtype="float32")
+def _classes(count: int = 10) -> keras.Layer:
+    """The probabilities, in float32 whatever the precision of the layers before."""
+    return layers.Dense(count, "softmax", dtype="float32")
 
 
 INPUT_SHAPES = ((None, 28, 28), (None, 28, 28, 1))
 """What a classifier of grey images may take."""
+OUTPUT_SHAPES = ((None, 10), (None, 11))
+"""What it may give: ten digits, and as an eleventh class what is no digit."""
 
-NETWORKS = {"dense": dense, "cnn": cnn, "fast": fast}
+NETWORKS = {"dense": dense, "fast": fast, "cnn": cnn, "tiny": tiny, "best": best, "reader": reader}
 """Builders by the name a recipe calls them."""
 
 
@@ -148,12 +191,33 @@ def _loss(recipe: Recipe) -> Any:
     return smoothed_crossentropy
 
 
-def for_use(model: keras.Model, recipe: Recipe) -> keras.Sequential:
-    """The trained network as it is kept: float32 throughout, stock loss and optimiser, the same weights."""
-    kept = NETWORKS[recipe.network](recipe)
+def for_use(model: keras.Sequential) -> keras.Sequential:
+    """The trained network as it is kept: float32 throughout, stock layers, loss and optimiser, the same weights."""
+    kept = keras.Sequential([layers.Input((28, 28)), *(twin for layer in model.layers for twin in _stock(layer))])
     kept.set_weights(model.get_weights())
-    kept.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return kept
+    return _compiled_for_use(kept)
+
+
+def average(models: Sequence[keras.Model]) -> keras.Model:
+    """One network that gives the mean of the probabilities that these give."""
+    for number, model in enumerate(models):
+        # Layers within a network need names of their own, and every network is called `sequential`.
+        model.name = f"member_{number}"
+    images = layers.Input((28, 28))
+    return _compiled_for_use(keras.Model(images, layers.Average()([model(images) for model in models])))
+
+
+def _compiled_for_use(model: keras.Model) -> keras.Model:
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _stock(layer: keras.Layer) -> list[keras.Layer]:
+    """New layers of Keras's own that compute in float32 what this one computes."""
+    config = {**layer.get_config(), "dtype": "float32"}
+    if isinstance(layer, BatchNormRelu):
+        return [layers.BatchNormalization.from_config(config), layers.Activation("relu")]
+    return [type(layer).from_config(config)]
 
 
 def load(path: Path) -> keras.Model:
@@ -175,7 +239,7 @@ def load(path: Path) -> keras.Model:
         code = "ambda" in str(error)
         reason = "it holds a Lambda layer, code that is never executed here" if code else _first_line(error)
         raise DataError(f"{path}: cannot be loaded as a Keras model: {reason}; expected layers without code") from error
-    if model.input_shape not in INPUT_SHAPES or model.output_shape != (None, 10):
+    if model.input_shape not in INPUT_SHAPES or model.output_shape not in OUTPUT_SHAPES:
         raise DataError(
             f"{path}: maps {model.input_shape} to {model.output_shape}, expected (None, 28, 28) to (None, 10)"
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mnist_digits.dataset import BUNDLED, Dataset
 from mnist_digits.errors import DataError, UsageError
@@ -42,7 +43,8 @@ def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: i
         "seed": data.seed,
         "fingerprint": data.fingerprint,
     }
-    write_json(run.recipe, {"recipe": recipe.to_json(), "seed": seed, "data": source})
+    plan = {"recipe": recipe.to_json(), "changes": recipe.changes(), "seed": seed, "data": source}
+    write_json(run.recipe, plan)
     return run
 
 
@@ -87,12 +89,15 @@ def check_data(run: Run, data: Dataset) -> None:
         raise DataError(f"{run.folder}: started on other images; continue it with the --data it was started with")
 
 
-def check_precision(run: Run, precision: str) -> None:
-    """Raise UsageError when a run begun in one precision would go on in another."""
-    if not run.environment.exists():
-        return
-    begun = read_json(run.environment).get("precision")
-    if begun != precision:
-        raise UsageError(
-            f"{run.folder}: begun in {begun}, this machine has {precision}; continue it where it was begun"
-        )
+def check_environment(run: Run, environment: dict[str, Any]) -> None:
+    """Raise UsageError when a run begun on one backend or in one precision would go on in another.
+
+    environment: as in environment.json, where the run is to go on.
+    """
+    begun = read_json(run.environment) if run.environment.exists() else environment
+    for name in ("backend", "precision"):
+        if begun.get(name) != environment[name]:
+            raise UsageError(
+                f"{run.folder}: begun with {name} {begun.get(name)}, here it would go on with {environment[name]}; "
+                "continue it as and where it was begun"
+            )

@@ -21,11 +21,13 @@ class Recipe:
     network: str = "dense"
     """Which builder in `networks.NETWORKS`."""
     hidden_units: int = 128
-    """Width of the dense hidden layer, at least 1; `cnn` has none."""
+    """Width of the dense hidden layer, at least 1; `cnn`, `tiny` and `best` have none."""
     dropout: float = 0.0
     """Share of hidden activations dropped while training, in [0, 1); 0: no such layer (Srivastava et al. 2014)."""
     batch_norm: bool = False
-    """Normalise each hidden activation of `dense` over the batch (Ioffe and Szegedy 2015); `cnn` always does."""
+    """Normalise each hidden activation of `dense` over the batch (Ioffe and Szegedy 2015); convolutions always do."""
+    members: int = 1
+    """How many such networks are trained, each from a seed of its own, and their probabilities averaged; at least 1."""
 
     epochs: int = 10
     """Passes over the training images, at least 1."""
@@ -48,6 +50,8 @@ class Recipe:
     averaging: float = 0.0
     """Momentum of an exponential average of the weights, which then is the result, in [0, 1); 0: none."""
 
+    pictures: int = 0
+    """How often each image is also drawn as pictures from outside are, with what is no digit beside it; 0: never."""
     rotation: float = 0.0
     """Random distortion of every image in every epoch: degrees, either way."""
     scaling: float = 0.0
@@ -67,8 +71,9 @@ class Recipe:
     """Compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_units", "epochs", "batch_size"):
+        for name in ("hidden_units", "members", "epochs", "batch_size"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("pictures", self.pictures >= 0, "at least 0")
         for name in ("dropout", "warm_up", "momentum", "second_momentum", "label_smoothing", "averaging"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("weight_decay", "rotation", "scaling", "shear", "translation", "elastic"):
@@ -95,6 +100,19 @@ class Recipe:
         half = (self.epochs - 1) / 2
         fallen = max(0.0, (epoch - half) / half) if half else 0.0
         return 1 - fallen * (1 - self.final_distortion)
+
+    @property
+    def member(self) -> "Recipe":
+        """How each network of several is trained."""
+        return replace(self, name=self.network, members=1)
+
+    def changes(self) -> dict[str, Any] | None:
+        """The settings that make it out of the recipe of its name; None when no settings do."""
+        if self.name not in RECIPES:
+            return None
+        named = RECIPES[self.name].to_json()
+        changed = {name: value for name, value in self.to_json().items() if value != named[name]}
+        return changed if set(changed) <= set(SETTABLE) else None
 
     def to_json(self) -> dict[str, Any]:
         """Field name → value."""
@@ -140,7 +158,7 @@ DENSE_PLUS = replace(
 CNN = Recipe(
     name="cnn",
     network="cnn",
-    epochs=10,
+    epochs=14,
     batch_size=128,
     learning_rate=4e-3,
     schedule="cosine",
@@ -154,6 +172,43 @@ CNN = Recipe(
     elastic=0.5,
     precision="mixed_bfloat16",
     jit_compile=False,
+)
+TINY = replace(
+    CNN,
+    name="tiny",
+    network="tiny",
+    epochs=60,
+    learning_rate=0.015,
+    weight_decay=0.0,
+    averaging=0.998,
+    rotation=5.0,
+    scaling=0.05,
+    shear=0.05,
+    translation=1.0,
+    elastic=0.3,
+    final_distortion=0.5,
+)
+BEST = replace(
+    CNN,
+    name="best",
+    network="best",
+    epochs=30,
+    learning_rate=3e-3,
+    averaging=0.998,
+    rotation=12.0,
+    scaling=0.12,
+    shear=0.12,
+    elastic=0.6,
+)
+READER = replace(
+    CNN,
+    name="reader",
+    network="reader",
+    epochs=12,
+    batch_size=256,
+    learning_rate=5e-3,
+    averaging=0.998,
+    pictures=2,
 )
 FAST = Recipe(
     name="fast",
@@ -178,6 +233,10 @@ RECIPES = {
         DENSE_PLUS,
         FAST,
         CNN,
+        TINY,
+        BEST,
+        replace(BEST, name="ensemble", members=3),
+        READER,
     )
 }
 """All recipes, by name."""

@@ -1,9 +1,9 @@
 """One recipe over several seeds: what a result is worth is seen from its spread."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
@@ -11,6 +11,9 @@ from mnist_digits.runs import Run, read_json, write_json
 from mnist_digits.training.plan import check_data, check_same, create_run
 from mnist_digits.training.recipes import Recipe
 from mnist_digits.training.train import Progress, resume
+
+if TYPE_CHECKING:
+    import keras
 
 SUMMARY = "summary.json"
 
@@ -33,13 +36,14 @@ def train_seeds(
     folder: Path,
     first_seed: int = 0,
     *,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
     tensorboard: bool = False,
     announce: Announce | None = None,
 ) -> Path:
     """Train one run per seed, one after another, and summarise them; returns the path of the summary.
 
     count: how many seeds, from `first_seed` on. folder: will hold `seed-N` for each run, and `summary.json`.
-    tensorboard: as in `train`. announce: see Announce. Members in there that are finished are kept, an
+    callbacks, tensorboard: as in `train`. announce: see Announce. Members in there that are finished are kept, an
     interrupted one is resumed: the same call continues what was broken off.
     Raises UsageError for a count below 1 or a member of another recipe, DataError for one of other data,
     before anything is trained; and as `train` does.
@@ -56,7 +60,8 @@ def train_seeds(
         if not begun[seed - first_seed]:
             create_run(recipe, data, member.folder, seed)
         if not member.finished:
-            resume(member, data, tensorboard=tensorboard, progress=announce(member) if announce else None)
+            progress = announce(member) if announce else None
+            resume(member, data, callbacks=callbacks, tensorboard=tensorboard, progress=progress)
     write_json(folder / SUMMARY, summarise(members))
     return folder / SUMMARY
 

@@ -1,6 +1,6 @@
 """train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from mnist_digits import __version__
 from mnist_digits.dataset import Dataset, corrected_test_labels
-from mnist_digits.errors import QualityError, UsageError
+from mnist_digits.errors import UsageError
 from mnist_digits.evaluation.painter import Painter
-from mnist_digits.runs import Run, read_json, whole, write_json, write_text
+from mnist_digits.runs import Run, read_json, whole, write_json
 from mnist_digits.training import backend
-from mnist_digits.training.plan import Plan, check_data, check_precision, create_run, read_plan
+from mnist_digits.training.plan import Plan, check_data, check_environment, create_run, read_plan
 from mnist_digits.training.recipes import Recipe, find_recipe
 
 if TYPE_CHECKING:
@@ -61,18 +61,27 @@ def resume(
     data: the images the run was started with. Others as in `train`. What callbacks remember is theirs to keep:
     one that stops early counts its patience anew.
     Raises DataError for other data or a damaged run folder, UsageError when the run is finished, or was begun
-    in a precision that this machine does not have.
+    on another backend or in another precision than it would go on with here.
     """
     plan = read_plan(run)
+    if tensorboard:
+        backend.check_tensorboard()
     if run.finished:
         raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
     check_data(run, data)
     run.remove_leftovers()
-    # Pictures need Matplotlib and seaborn: a second process imports them while this one imports TensorFlow.
+    # Pictures need Matplotlib and seaborn: a second process imports them while this one imports Keras.
     with Painter(run, data.folder, data.seed) as painter:
         backend.start_keras()
-        model, history = _fit(run, plan, data, callbacks, tensorboard, progress)
-        _describe(run, model, data, history)
+        from mnist_digits.training import fitting
+
+        precision = _note_environment(run, plan.recipe)
+        if plan.recipe.members > 1:
+            model, history = fitting.fit_members(run, plan, data, callbacks, tensorboard, progress)
+        else:
+            model, history = fitting.fit_network(run, plan, precision, data, callbacks, tensorboard, progress)
+        _describe(run, plan, model, data, history)
+        _draw_distortions(run, plan.recipe, data)
         painter.finish()
         _export(run, model, plan, data)
     run.link_as_latest()
@@ -80,86 +89,19 @@ def resume(
     return run
 
 
-def _fit(
-    run: Run,
-    plan: Plan,
-    data: Dataset,
-    callbacks: Sequence["keras.callbacks.Callback"],
-    tensorboard: bool,
-    progress: Progress | None,
-) -> tuple["keras.Model", np.ndarray]:
-    """The trained model, and its history: float64 (epochs, 6), columns as in `checkpoint.COLUMNS`."""
-    import keras
-
-    from mnist_digits.training import checkpoint, engine, networks
-    from mnist_digits.training.augmentation import Distortion
-    from mnist_digits.training.averaging import WeightAverage
-
-    recipe = plan.recipe
-    # The one place where a global seed is set: Keras's layers draw their initial weights from it.
-    keras.utils.set_random_seed(plan.seed)
-    model = networks.build(recipe, len(data.train), _note_environment(run, recipe))
-    average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
-    state = [*model.variables, *model.optimizer.variables, *(average.variables if average else [])]
-    history = list(checkpoint.restore(run.checkpoint, state)) if run.checkpoint.exists() else []
-    keep = _keep_epochs(run, recipe, state, history, progress)
-    observers = [keras.callbacks.LambdaCallback(on_epoch_end=keep), *callbacks]
-    if tensorboard:
-        observers.append(keras.callbacks.TensorBoard(run.folder / "tensorboard"))
-    engine.fit(
-        model,
-        data.train.images,
-        data.train.labels,
-        validation=(data.validation.images, data.validation.labels),
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        seed=plan.seed,
-        initial_epoch=len(history),
-        callbacks=observers,
-        distortion=Distortion(recipe.rotation, recipe.scaling, recipe.shear, recipe.translation, recipe.elastic),
-        strength=recipe.distortion_strength,
-        average=average,
-        jit_compile=recipe.jit_compile,
-    )
-    # The last epoch may have been kept before its row was written.
-    write_text(run.history, _as_csv(history))
-    if average:
-        average.apply()
-    return networks.for_use(model, recipe), np.array(history)
-
-
-def _keep_epochs(
-    run: Run, recipe: Recipe, state: Sequence["keras.Variable"], history: list[np.ndarray], progress: Progress | None
-) -> Callable[[int, dict[str, float]], None]:
-    """What happens after every epoch: its row is added to the history, and both are kept on disk."""
-    from mnist_digits.training import checkpoint
-
-    def keep(epoch: int, logs: dict[str, float]) -> None:
-        if not np.isfinite(logs["loss"]):
-            raise QualityError(
-                f"{run.folder}: the loss became {logs['loss']} in epoch {epoch + 1}; expected it to fall: "
-                f"train anew with a lower learning_rate than {recipe.learning_rate:g}"
-            )
-        row = {"epoch": epoch + 1, **logs}
-        history.append(np.array([row[column] for column in checkpoint.COLUMNS]))
-        checkpoint.save(run.checkpoint, state, np.array(history))
-        write_text(run.history, _as_csv(history))
-        if progress:
-            progress(epoch + 1, row)
-
-    return keep
-
-
 def _note_environment(run: Run, recipe: Recipe) -> str:
     """Write environment.json; returns the precision that the recipe gets on this machine."""
-    precision = backend.available_precision(recipe.precision)
-    check_precision(run, precision)
-    write_json(run.environment, {**backend.describe_environment(), "precision": precision})
-    return precision
+    environment = {**backend.describe_environment(), "precision": backend.available_precision(recipe.precision)}
+    check_environment(run, environment)
+    write_json(run.environment, environment)
+    return environment["precision"]
 
 
-def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:
-    """Write the model, its predictions, and the numbers; the test images are looked at here, once."""
+def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:
+    """Write the model, its predictions, and the numbers; the test images are looked at here, once.
+
+    history: of the training, float64 (epochs, 6).
+    """
     from mnist_digits.evaluation import evaluate
     from mnist_digits.training import checkpoint, engine
 
@@ -172,6 +114,10 @@ def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray
         probabilities = predict(split.images)
         arrays |= {f"{name}_labels": split.labels, f"{name}_probabilities": probabilities}
         metrics[name] = evaluate(split.labels, probabilities).to_json()
+    if plan.recipe.pictures:
+        from mnist_digits.training import declining
+
+        metrics["declining"] = declining.measure(engine.compile_declining(model), data.validation, plan.seed)
     corrected = corrected_test_labels(data)
     if corrected is not None:
         metrics["test_corrected"] = evaluate(corrected, arrays["test_probabilities"]).to_json()
@@ -181,27 +127,36 @@ def _describe(run: Run, model: "keras.Model", data: Dataset, history: np.ndarray
     metrics["training"] = {
         "seconds": seconds,
         "epochs": len(history),
-        "images_per_second": len(data.train) * len(history) / seconds,
+        "images_per_second": len(data.train) * len(history) * plan.recipe.members / seconds,
         "parameters": model.count_params(),
     }
     write_json(run.metrics, metrics)
 
 
+def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
+    """Draw the first training image as the recipe distorts it: here, where TensorFlow is, and not in the painter."""
+    from mnist_digits.training.augmentation import Distortion
+
+    distortion = Distortion.of(recipe)
+    if not distortion:
+        return
+    from mnist_digits.evaluation import figures
+    from mnist_digits.evaluation.report import save_figure
+
+    save_figure(figures.distortions(distortion.variants(data.train.images[0], 40)), run.distortions)
+
+
 def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
     from mnist_digits.training.export import export_onnx
 
+    metrics = read_json(run.metrics)
     metadata = {
         "recipe": plan.recipe.name,
         "seed": str(plan.seed),
-        "test_accuracy": str(read_json(run.metrics)["test"]["accuracy"]),
+        "test_accuracy": str(metrics["test"]["accuracy"]),
         "temperature": "1.0",
         "version": __version__,
     }
+    if plan.recipe.pictures:
+        metadata["threshold"] = str(metrics["declining"]["threshold"])
     export_onnx(model, run.onnx, metadata, data.test.images)
-
-
-def _as_csv(history: Iterable[np.ndarray]) -> str:
-    from mnist_digits.training.checkpoint import COLUMNS
-
-    rows = (f"{int(epoch)}," + ",".join(f"{value:.6f}" for value in values) for epoch, *values in history)
-    return "\n".join([",".join(COLUMNS), *rows]) + "\n"

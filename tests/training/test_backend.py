@@ -1,0 +1,87 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import either_backend
+from mnist_digits.dataset import Dataset
+from mnist_digits.errors import UsageError
+from mnist_digits.evaluation import evaluate
+from mnist_digits.runs import Run
+from mnist_digits.training import backend
+from mnist_digits.training.engine import compile_prediction
+from mnist_digits.training.networks import load
+
+
+@pytest.fixture(scope="module")
+def on_jax(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `either_backend` leaves; a process has one backend for life, and this one's is TensorFlow."""
+    folder = tmp_path_factory.mktemp("jax")
+    command = [sys.executable, either_backend.__file__, str(small_folder), str(folder)]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(on_jax: Path, small: Dataset) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+    return np.load(on_jax / "results.npz"), either_backend.compute(small)
+
+
+def test_distortion_is_the_same_on_both_backends(both: tuple):
+    jax, tensorflow = (results["distorted"] for results in both)
+    # Where a place lies on the border between two pixels, rounding decides which four are looked up.
+    np.testing.assert_allclose(jax, tensorflow, atol=0.05)
+
+
+def test_both_backends_take_the_same_steps(both: tuple):
+    jax, tensorflow = both
+    for name in ("weights", "average", "loss", "probabilities"):
+        np.testing.assert_allclose(jax[name], tensorflow[name], atol=2e-5, err_msg=name)
+    np.testing.assert_allclose(jax["accuracy"], tensorflow["accuracy"], atol=0.011)
+
+
+def test_a_run_on_jax_is_whole_and_says_so(on_jax: Path):
+    run = Run(on_jax / "whole")
+    assert run.finished
+    for path in (run.history, run.predictions, run.metrics, run.report):
+        assert path.exists()
+    assert not run.checkpoint.exists()
+    environment = json.loads(run.environment.read_text())
+    assert environment["backend"] == "jax"
+    assert environment["devices"] == ["CPU:0 cpu"]
+    assert {"jax", "jaxlib", "keras"} <= set(environment["versions"])
+
+
+def test_a_resumed_run_on_jax_is_an_unbroken_one_bit_for_bit(on_jax: Path):
+    whole, resumed = (load(on_jax / name / "model.keras").get_weights() for name in ("whole", "broken"))
+    assert [w.tobytes() for w in whole] == [w.tobytes() for w in resumed]
+
+
+def test_tensorflow_and_onnx_read_what_jax_has_trained(on_jax: Path, small: Dataset):
+    run = Run(on_jax / "whole")
+    saved = np.load(run.predictions)["test_probabilities"]
+    probabilities = compile_prediction(load(run.model))(small.test.images)
+    np.testing.assert_allclose(probabilities, saved, atol=1e-5)
+    metrics = json.loads(run.metrics.read_text())["test"]
+    assert evaluate(small.test.labels, probabilities).accuracy == metrics["accuracy"] > 0.3
+    (exported,) = onnxruntime.InferenceSession(run.onnx).run(None, {"images": small.test.images})
+    np.testing.assert_allclose(exported, saved, atol=1e-5)
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
+    find = backend.importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("jax", "tensorflow") else find(name))
+    for name, extra in (("jax", "jax"), ("tensorflow", "train")):
+        monkeypatch.setenv("KERAS_BACKEND", name)
+        with pytest.raises(UsageError, match=rf"{name} is not installed; .* pip install 'mnist-digits\[{extra}\]'"):
+            backend.check_installed()
+    with pytest.raises(UsageError, match="TensorFlow writes its logs"):
+        backend.check_tensorboard()
