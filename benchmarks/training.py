@@ -10,12 +10,9 @@ afterwards with the clock stopped; nothing is chosen by it.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +21,13 @@ import numpy as np
 from mnist_digits.dataset import Dataset, Split, load_mnist
 from mnist_digits.runs import write_json
 from mnist_digits.training import backend, find_recipe
+from stopwatch import OnEpoch, Predict, Stopwatch, run_in_own_process, seconds_since_start
 
 RESULTS = Path(__file__).parent.parent / "results" / "training.json"
 WARM_UP = 2
 TARGET = 0.97
 # Multiply and add, for the forward product and the two products of its gradient; the images need no gradient.
 FLOP_PER_IMAGE = 2 * (2 * 784 * 128 + 3 * 128 * 10)
-
-Predict = Callable[[np.ndarray], np.ndarray]
-"""From images, uint8 (n, 28, 28), to probabilities (n, 10)."""
-OnEpoch = Callable[[Predict], None]
-"""Called after every epoch."""
 
 
 def train_engine(train: Split, epochs: int, on_epoch: OnEpoch) -> None:
@@ -90,26 +83,6 @@ PEERS = {
 }
 
 
-class Stopwatch:
-    """Seconds per epoch; stands still while an epoch's accuracy is looked up."""
-
-    def __init__(self, test: Split | None = None) -> None:
-        self.seconds: list[float] = []
-        self.accuracies: list[float] = []
-        self.paused = 0.0
-        self._test = test
-        self._start = time.perf_counter()
-
-    def __call__(self, predict: Predict) -> None:
-        """An epoch has ended."""
-        stopped = time.perf_counter()
-        self.seconds.append(stopped - self._start)
-        if self._test is not None:
-            self.accuracies.append(float((predict(self._test.images).argmax(1) == self._test.labels).mean()))
-        self._start = time.perf_counter()
-        self.paused += self._start - stopped
-
-
 def measure_epochs(data: Dataset, rounds: int, epochs: int) -> dict[str, list[float]]:
     """Seconds of each epoch after warm-up, by peer, all in this process.
 
@@ -139,8 +112,8 @@ def measure_arithmetic(images: int) -> float:
     return images * FLOP_PER_IMAGE * statistics.median(timings) / (2 * side**3)
 
 
-def race(name: str, folder: Path | None, epochs: int, target: float, started: float) -> dict[str, float | None]:
-    """Train one peer in this process, begun at `started`, until the test accuracy reaches the target."""
+def race(name: str, folder: Path | None, epochs: int, target: float) -> dict[str, float | None]:
+    """Train one peer in this process until the test accuracy reaches the target."""
 
     class TargetReached(Exception):  # noqa: N818
         """Stop here."""
@@ -158,27 +131,16 @@ def race(name: str, folder: Path | None, epochs: int, target: float, started: fl
     try:
         PEERS[name](data.train, epochs, stop_when_reached)
     except TargetReached:
-        whole = time.time() - started - watch.paused
+        whole = seconds_since_start() - watch.paused
         return {"epochs": len(watch.seconds), "training": sum(watch.seconds), "whole_process": whole}
     return {"epochs": None, "training": None, "whole_process": None}
 
 
 def race_in_own_process(name: str, options: argparse.Namespace) -> dict[str, float | None]:
-    """The same in a process of its own, so that imports and compilation count."""
-    command = [
-        sys.executable,
-        __file__,
-        "--race",
-        name,
-        "--target",
-        str(options.target),
-        "--epochs",
-        str(options.epochs),
-    ]
-    if options.data:
-        command += ["--data", str(options.data)]
-    environment = {**os.environ, "STARTED": repr(time.time())}
-    return json.loads(subprocess.check_output(command, env=environment))
+    """The same in a process of its own."""
+    data = ["--data", str(options.data)] if options.data else []
+    limits = ["--target", str(options.target), "--epochs", str(options.epochs)]
+    return run_in_own_process(__file__, "--race", name, *limits, *data)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -248,8 +210,7 @@ def main() -> None:
     if options.tiny:
         options.rounds, options.epochs, options.target = 1, 1, 0.3
     if options.race:
-        started = float(os.environ["STARTED"])
-        print(json.dumps(race(options.race, options.data, options.epochs, options.target, started)))
+        print(json.dumps(race(options.race, options.data, options.epochs, options.target)))
         return
     result = run(options)
     write_json(options.output, result)
