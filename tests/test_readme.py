@@ -1,13 +1,16 @@
 """The README's tables say what `results/` holds, and its commands exist."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from mnist_digits.training import RECIPES
+import inference
+import peers
+import training
+from mnist_digits.training import RECIPES, Recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,25 +33,22 @@ def test_every_recipe_with_results_stands_in_the_table_with_its_figures():
         accuracy = summary["test_accuracy"]
         _, parameters, shown, seconds, command = table[path.stem]
         assert parameters == f"{summary['parameters']:,}"
-        assert shown == f"{accuracy['mean']:.2%} ± {accuracy['sd']:.2%}".replace("%", " %")
-        assert seconds == f"{summary['seconds']['mean']:.1f} s"
+        spread = f" ± {accuracy['sd']:.2%}" if summary["count"] > 1 else ""
+        assert shown == f"{accuracy['mean']:.2%}{spread} ({summary['count']})".replace("%", " %")
+        mean = summary["seconds"]["mean"]
+        assert seconds == (f"{mean:.1f} s" if mean < 600 else f"{mean / 60:.0f} min")
         assert command == f"`digits train {path.stem} --seeds {summary['count']}`"
-        assert summary["count"] >= 5
 
 
 @pytest.mark.parametrize("path", SUMMARIES, ids=lambda path: path.stem)
 def test_results_are_of_the_recipe_as_it_is_now(path: Path):
-    assert json.loads(path.read_text())["recipe"] == RECIPES[path.stem].to_json()
+    # A field that came later has a default that leaves older recipes as they were.
+    assert Recipe(**json.loads(path.read_text())["recipe"]) == RECIPES[path.stem]
 
 
-def test_the_training_table_is_the_benchmarks_own():
-    specification = importlib.util.spec_from_file_location("training", ROOT / "benchmarks" / "training.py")
-    assert specification is not None
-    assert specification.loader is not None
-    benchmark = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(benchmark)
-    result = json.loads((ROOT / "results" / "training.json").read_text())
-    assert benchmark.as_table(result) in README
+@pytest.mark.parametrize("benchmark", [training, inference, peers], ids=lambda benchmark: benchmark.__name__)
+def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
+    assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in README
 
 
 def test_links_lead_somewhere():
