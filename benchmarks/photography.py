@@ -1,0 +1,164 @@
+"""From ink on a sheet to a picture of it: paper, its ruling, the desk, the light, and what camera and file do to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Random = np.random.Generator
+Colour = tuple[float, float, float]
+"""Red, green, blue, 0 to 255."""
+Range = tuple[float, float]
+"""From, to."""
+
+PAPERS: tuple[Colour, ...] = (
+    (250, 249, 246), (244, 241, 233), (238, 238, 240), (250, 240, 205), (225, 236, 246), (247, 226, 226), (208, 186, 152),
+)  # fmt: skip
+BOARDS: tuple[Colour, ...] = ((38, 62, 50), (32, 34, 38), (50, 52, 56), (25, 45, 70))
+CHALKS: tuple[Colour, ...] = ((238, 238, 232), (244, 232, 160), (236, 236, 240), (250, 205, 205))
+PENS: tuple[Colour, ...] = ((28, 28, 34), (32, 48, 140), (40, 70, 160), (170, 36, 40), (82, 82, 88), (24, 90, 60))
+DESKS: tuple[Colour, ...] = ((120, 84, 54), (70, 60, 55), (176, 150, 118), (60, 66, 74), (150, 150, 152))
+RULES: tuple[Colour, ...] = ((150, 180, 215), (165, 165, 172), (190, 160, 165), (130, 175, 165))
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What is written on, and with."""
+
+    paper: Colour
+    pen: Colour
+    darkness: float
+    """How much of the paper full ink covers, 0 to 1."""
+    grain: float
+    """How much of the ink the paper's roughness leaves out, 0 for a felt pen, 0.6 for pencil or chalk."""
+    texture: float
+    """Standard deviation of the paper's own unevenness, in grey levels."""
+    rules: Colour
+    rule_strength: float
+    """How much of the paper a ruled line covers, 0 to 1."""
+    desk: Colour
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The light in which the picture is taken, and what taking and storing it do."""
+
+    gradient: Range
+    """How much brighter, as a share, the right side and the lower side are than the middle."""
+    warmth: float
+    """How much redder than blue the light is, as a share."""
+    shadow: float
+    """The share of the light that a shadow takes, 0 for none."""
+    shadow_edge: float
+    """How soft its edge is, as a share of the picture's side."""
+    blur: float
+    """Standard deviation, in pixels."""
+    noise: float
+    """Standard deviation, in grey levels."""
+    quality: int
+    """Of the JPEG, 0 to 100."""
+    grey: bool
+    """Whether the picture has no colours."""
+
+
+def photograph(
+    ink: np.ndarray,
+    printed: np.ndarray,
+    rules: np.ndarray,
+    paper: np.ndarray,
+    materials: Materials,
+    camera: Camera,
+    random: Random,
+) -> np.ndarray:
+    """A picture, uint8 (h, w, 3), RGB.
+
+    ink, printed: float32 (h, w) in [0, 1], what a pen wrote and what a printer did. rules: how much of a ruled line
+    is there. paper: 1 on the sheet, 0 beside it. All as they lie in the picture.
+    """
+    shape = ink.shape
+    rough = _smooth_noise(shape, 1.2, random)
+    surface = np.float32(materials.texture) * (0.6 * _smooth_noise(shape, max(shape) / 25, random) + 0.4 * rough)
+    picture = np.asarray(materials.paper, np.float32) + surface[..., None]
+    picture = _cover(picture, rules * np.float32(materials.rule_strength), materials.rules)
+    light_pen = sum(materials.pen) > sum(materials.paper)
+    picture = _cover(picture, printed * np.float32(0.9), materials.pen if light_pen else (35, 35, 38))
+    left = np.clip(1 - np.float32(materials.grain) * (0.8 + 0.9 * rough), 0, 1)
+    picture = _cover(picture, ink * np.float32(materials.darkness) * left, materials.pen)
+    if paper.min() < 1:
+        picture = _lay_on_desk(picture, paper, materials.desk, random)
+    picture *= light(shape, camera, random)[..., None]
+    picture *= np.asarray((1 + camera.warmth, 1, 1 - camera.warmth), np.float32)
+    return expose(picture, camera, random)
+
+
+def expose(picture: np.ndarray, camera: Camera, random: Random) -> np.ndarray:
+    """What the camera makes of the light that reaches it, float32 (h, w, 3): uint8 of the same shape."""
+    if camera.blur > 0.2:
+        picture = cv2.GaussianBlur(picture, (0, 0), camera.blur)
+    if camera.grey:
+        picture = np.repeat(picture.mean(2, keepdims=True), 3, 2)
+    noise = random.standard_normal(picture.shape[:2], np.float32)[..., None] * np.float32(camera.noise)
+    taken = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    _, encoded = cv2.imencode(".jpg", taken[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, camera.quality])
+    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def light(shape: Sequence[int], camera: Camera, random: Random) -> np.ndarray:
+    """How much light falls where, float32 (h, w), about 1."""
+    height, width = shape
+    y, x = np.mgrid[:48, :48].astype(np.float32) / 47 - 0.5
+    falling = 1 + 2 * camera.gradient[0] * x + 2 * camera.gradient[1] * y
+    bright = cv2.resize(np.clip(falling, 0.3, 1.3), (width, height), interpolation=cv2.INTER_LINEAR)
+    if camera.shadow:
+        bright *= 1 - np.float32(camera.shadow) * _shadow(shape, camera.shadow_edge, random)
+    return bright
+
+
+def _shadow(shape: Sequence[int], edge: float, random: Random) -> np.ndarray:
+    """Where a hand, a head or a telephone keeps the light off: float32 (h, w), 1 in the middle of the shadow."""
+    height, width = shape
+    shade = np.zeros((height, width), np.uint8)
+    centre = random.uniform(0, 1, 2) * (width, height)
+    reach = max(shape) * random.uniform(0.25, 0.7)
+    if random.random() < 0.5:
+        sides = (reach, reach * random.uniform(0.4, 0.7))
+        corners = cv2.boxPoints((tuple(map(float, centre)), sides, float(random.uniform(0, 180))))
+    else:
+        angles = np.sort(random.uniform(0, 2 * np.pi, 9))
+        far = reach * random.uniform(0.4, 0.9, (9, 1))
+        corners = centre + far * np.column_stack([np.cos(angles), np.sin(angles)])
+    cv2.fillPoly(shade, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return _soften(shade.astype(np.float32) / 255, edge * max(shape))
+
+
+def _soften(field: np.ndarray, sigma: float) -> np.ndarray:
+    """Blurred; a wide blur is taken of a smaller field, where it is cheap."""
+    height, width = field.shape
+    shrink = max(1, int(sigma / 4))
+    small = cv2.resize(field, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), max(sigma / shrink, 0.3)), (width, height))
+
+
+def _smooth_noise(shape: Sequence[int], sigma: float, random: Random) -> np.ndarray:
+    """Noise with a standard deviation of about 1 and spots of about that size: float32 (h, w)."""
+    height, width = shape
+    shrink = max(1, int(sigma / 1.5))
+    small = random.standard_normal((height // shrink + 2, width // shrink + 2), np.float32)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / shrink)
+    return cv2.resize(small / max(float(small.std()), 1e-6), (width, height))
+
+
+def _cover(picture: np.ndarray, share: np.ndarray, colour: Colour) -> np.ndarray:
+    """The picture, (h, w, 3), with a colour laid over that share of it, (h, w)."""
+    return picture + share[..., None] * (np.asarray(colour, np.float32) - picture)
+
+
+def _lay_on_desk(picture: np.ndarray, paper: np.ndarray, desk: Colour, random: Random) -> np.ndarray:
+    """The sheet, with its own shadow along the edge, on a desk with a grain."""
+    grain = random.standard_normal((picture.shape[0] // 3 + 2, 1), np.float32)
+    streaks = cv2.resize(cv2.GaussianBlur(grain, (0, 0), 1.5), picture.shape[1::-1])
+    top = np.asarray(desk, np.float32) + (8 * streaks + 5 * _smooth_noise(paper.shape, 3, random))[..., None]
+    away = _soften(paper, max(picture.shape) / 120)
+    top *= (1 - 0.5 * away)[..., None]
+    return top + paper[..., None] * (picture - top)
