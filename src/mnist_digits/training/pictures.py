@@ -29,6 +29,8 @@ SIDE = 84
 """Pixels along each side of the sheet on which everything is drawn: three to each of MNIST's."""
 CHUNK = 1000
 """Digits that are redrawn together, from random numbers of their own."""
+LENGTHENED = 0.35
+"""Share of the digits whose upper or lower strokes are drawn out."""
 PHOTOGRAPHED = 0.2
 """Share of the drawings that are put on paper and photographed, and found again."""
 
@@ -126,6 +128,8 @@ def draw_digit(image: np.ndarray, label: int, random: Random) -> np.ndarray:
         share, habit = HABITS[label]
         if random.random() < share:
             ink = habit(ink, random)
+    if random.random() < LENGTHENED:
+        ink = _lengthen(ink, random)
     ink = _write(_bend(ink, random), random)
     for share, mishap in MISHAPS:
         if random.random() < share:
@@ -209,10 +213,23 @@ HABITS: dict[int, tuple[float, Callable[[np.ndarray, Random], np.ndarray]]] = {
 """Digit → how often it is written the way of other countries, and how."""
 
 
+def _lengthen(ink: np.ndarray, random: Random) -> np.ndarray:
+    """The upper or the lower strokes drawn out at the others' expense, as in a nine with a long tail."""
+    _, top, _, bottom = _bounds(ink)
+    place = np.arange(SIDE, dtype=np.float32)
+    inside = np.clip((place - top) / max(bottom - top, 1), 0, 1)
+    source = np.where(
+        (place < top) | (place > bottom), place, top + (bottom - top) * inside ** math.exp(random.uniform(-0.6, 0.6))
+    )
+    x, y = np.meshgrid(place, source.astype(np.float32))
+    return cv2.remap(ink, x, y, cv2.INTER_LINEAR)
+
+
 def _bend(ink: np.ndarray, random: Random) -> np.ndarray:
     """The sheet turned, slanted, stretched and bent."""
     angle, slant = math.radians(random.uniform(-14, 14)), random.uniform(-0.25, 0.25)
-    wide, high = np.exp(random.uniform(-0.2, 0.2, 2))
+    # Narrower more than wider: hasty writing is.
+    wide, high = np.exp((random.uniform(-0.4, 0.2), random.uniform(-0.2, 0.2)))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.array([[1, slant], [0, 1]]) @ np.diag([1 / wide, 1 / high])
     place = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), -1) - (SIDE - 1) / 2
@@ -285,10 +302,24 @@ def _crop(ink: np.ndarray, random: Random) -> np.ndarray:
     return ink
 
 
+def _link(ink: np.ndarray, random: Random) -> np.ndarray:
+    """What is left of a stroke to a neighbour, where two digits were written without lifting the pen."""
+    rows = np.flatnonzero((ink > 0.5).any(axis=1))
+    if not len(rows):
+        return ink
+    y = int(random.choice(rows))
+    columns = np.flatnonzero(ink[y] > 0.5)
+    _, top, _, bottom = _bounds(ink)
+    length, rise = random.uniform(0.04, 0.16) * (bottom - top), random.uniform(-0.6, 0.6)
+    x, side = (float(columns[0]), -1) if random.random() < 0.5 else (float(columns[-1]), 1)
+    return _line(ink, [(x, y), (x + side * length, y - rise * length)], _stroke_width(ink))
+
+
 MISHAPS: tuple[tuple[float, Callable[[np.ndarray, Random], np.ndarray]], ...] = (
     (0.10, _break),
     (0.08, _speck),
     (0.05, _crop),
+    (0.08, _link),
 )
 """How often each happens to a digit."""
 
