@@ -35,10 +35,12 @@ class Mark:
     """Whether a printer did it and not the pen."""
 
 
-def scatter(rows: Sequence[Sequence[Mark]], hand: Hand, level: Level, random: Random) -> list[Mark]:
-    """As much clutter as the level asks for, around the rows and clear of them and of each other."""
+def scatter(
+    rows: Sequence[Sequence[Mark]], taken: Sequence[Mark], hand: Hand, level: Level, random: Random
+) -> list[Mark]:
+    """As much clutter as the level asks for, around the rows and clear of them, of what is taken and of each other."""
     count = int(random.integers(level.clutter[0], level.clutter[1] + 1))
-    every = [mark for row in rows for mark in row]
+    every = [*taken, *(mark for row in rows for mark in row)]
     others: list[Mark] = []
     for _ in range(count):
         kind = str(random.choice(list(KINDS), p=(0.4, 0.25, 0.1, 0.15, 0.1)))
@@ -101,7 +103,7 @@ def scribble(hand: Hand, random: Random) -> np.ndarray:
     speed = np.interp(time, range(length + 1), random.uniform(0.3, 0.7, length + 1))
     phase = 2 * np.pi * time * 0.9 + random.uniform(0, 6)
     x = np.cumsum(speed) / 40 + 0.25 * np.sin(phase) + 0.3 * tall * np.cos(phase) * 0.5
-    return _draw(np.column_stack([x, 0.5 * tall * np.cos(phase)]) * hand.height * 0.8, hand)
+    return draw_line(np.column_stack([x, 0.5 * tall * np.cos(phase)]) * hand.height * 0.8, hand)
 
 
 def arrow(hand: Hand, random: Random) -> np.ndarray:
@@ -109,13 +111,13 @@ def arrow(hand: Hand, random: Random) -> np.ndarray:
     length, angle = hand.height * random.uniform(1.2, 2.5), random.uniform(0, 2 * np.pi)
     shape = np.array([[0, 0], [1, 0], [0.75, 0.18], [1, 0], [0.75, -0.18]]) * length
     turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return _draw(shape @ turned.T, hand)
+    return draw_line(shape @ turned.T, hand)
 
 
 def line(hand: Hand, random: Random) -> np.ndarray:
     """An underline, not quite straight."""
     x = np.linspace(0, 6, 30)
-    return _draw(np.column_stack([x, 0.08 * np.cumsum(random.normal(0, 0.3, 30))]) * hand.height, hand)
+    return draw_line(np.column_stack([x, 0.08 * np.cumsum(random.normal(0, 0.3, 30))]) * hand.height, hand)
 
 
 def smudge(hand: Hand, random: Random) -> np.ndarray:
@@ -127,7 +129,7 @@ def smudge(hand: Hand, random: Random) -> np.ndarray:
     return (0.35 * np.clip(noise / max(float(noise.std()), 1e-6) + 0.5, 0, 1) * round_).astype(np.float32)
 
 
-def _draw(points: np.ndarray, hand: Hand) -> np.ndarray:
+def draw_line(points: np.ndarray, hand: Hand) -> np.ndarray:
     """A line through the points, (n, 2) x and y in pixels, with the writer's pen: float32 (h, w), cropped."""
     width = max(1, round(hand.height * hand.stroke))
     points = points - points.min(0) + width + 2

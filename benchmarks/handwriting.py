@@ -1,4 +1,4 @@
-"""One writer's digits: MNIST's, enlarged and written anew with one pen, so that they look like strokes and not like 28×28.
+"""One writer's digits: MNIST's, enlarged and written anew with one pen, so that they look like strokes.
 
 The stroke that a digit consists of is found at three times MNIST's size and kept as distances, which enlarge without
 steps; the pen draws all that is within half its width of it.
@@ -95,11 +95,8 @@ def _removable(shape: np.ndarray, first: bool) -> np.ndarray:
     count = around.sum(0, dtype=np.uint8)
     begins = ((around == 0) & (np.roll(around, -1, 0) == 1)).sum(0, dtype=np.uint8)
     north, east, south, west = around[0], around[2], around[4], around[6]
-    if first:
-        open_side = (north & east & south) | (east & south & west)
-    else:
-        open_side = (north & east & west) | (north & south & west)
-    return (shape[1:-1, 1:-1] == 1) & (count >= 2) & (count <= 6) & (begins == 1) & (open_side == 0)
+    enclosed = (north | west) & east & south if first else (east | south) & north & west
+    return (shape[1:-1, 1:-1] == 1) & (count >= 2) & (count <= 6) & (begins == 1) & (enclosed == 0)
 
 
 def _lean(image: np.ndarray) -> float:

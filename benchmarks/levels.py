@@ -2,8 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 Range = tuple[float, float]
 """From, to."""
+
+
+def log_uniform(limits: Range, random: np.random.Generator) -> float:
+    """Between the limits, where every doubling is as likely as any other."""
+    return float(np.exp(random.uniform(*np.log(limits))))
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,10 @@ class Level:
     broken: float = 0.0
     """Share of pages with gaps in strokes."""
     two_columns: float = 0.0
+    forms: float = 0.0
+    """Share of pages with a printed box for each digit."""
+    separators: float = 0.0
+    """Share of pages with dashes or dots between words."""
     clutter: tuple[int, int] = (0, 0)
     """How many words, scribbles, arrows, lines and smudges."""
     # The paper.
@@ -86,6 +97,8 @@ LEVELS = {
         uneven=(0.03, 0.1),
         row_slope=8,
         bow=0.25,
+        forms=0.06,
+        separators=0.06,
         ruled=0.45,
         boards=0.12,
         darkness=(0.65, 1.0),
@@ -104,7 +117,7 @@ LEVELS = {
         least_pixels=0.2e6,
     ),
     "hard": Level(
-        heights=(15, 200),
+        heights=(16, 200),
         widest=1900,
         rows=(2, 9),
         pitch=(1.1, 1.9),
@@ -116,6 +129,8 @@ LEVELS = {
         bow=0.7,
         broken=0.35,
         two_columns=0.2,
+        forms=0.1,
+        separators=0.15,
         clutter=(1, 7),
         ruled=0.6,
         rule_strengths=(0.35, 0.8),

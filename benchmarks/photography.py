@@ -1,19 +1,22 @@
 """From ink on a sheet to a picture of it: paper, its ruling, the desk, the light, and what camera and file do to it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from handwriting import Hand
+from levels import Level, Range, log_uniform
+
 Random = np.random.Generator
 Colour = tuple[float, float, float]
 """Red, green, blue, 0 to 255."""
-Range = tuple[float, float]
-"""From, to."""
 
 PAPERS: tuple[Colour, ...] = (
-    (250, 249, 246), (244, 241, 233), (238, 238, 240), (250, 240, 205), (225, 236, 246), (247, 226, 226), (208, 186, 152),
+    (250, 249, 246), (244, 241, 233), (238, 238, 240), (250, 240, 205), (225, 236, 246), (247, 226, 226),
+    (208, 186, 152),
 )  # fmt: skip
 BOARDS: tuple[Colour, ...] = ((38, 62, 50), (32, 34, 38), (50, 52, 56), (25, 45, 70))
 CHALKS: tuple[Colour, ...] = ((238, 238, 232), (244, 232, 160), (236, 236, 240), (250, 205, 205))
@@ -60,6 +63,44 @@ class Camera:
     """Of the JPEG, 0 to 100."""
     grey: bool
     """Whether the picture has no colours."""
+
+
+def choose_materials(hand: Hand, board: bool, level: Level, random: Random) -> Materials:
+    """A pen and paper, or chalk and a board."""
+    plain = level.ruled == 0
+    papers = BOARDS if board else PAPERS[: 1 if plain else None]
+    pens = CHALKS if board else PENS[: 3 if plain else None]
+    paper, pen = papers[random.integers(len(papers))], pens[random.integers(len(pens))]
+    rules = RULES[random.integers(len(RULES))]
+    # Rough paper would leave nothing of a line one or two pixels wide.
+    grain = min(random.uniform(*level.grain), 0.12 * hand.height * hand.stroke)
+    return Materials(
+        paper=paper,
+        pen=pen,
+        darkness=random.uniform(*level.darkness),
+        grain=grain,
+        texture=random.uniform(*level.texture),
+        rules=(95, 110, 110) if board else rules,
+        rule_strength=random.uniform(*level.rule_strengths),
+        desk=DESKS[random.integers(len(DESKS))],
+    )
+
+
+def choose_camera(hand: Hand, materials: Materials, level: Level, random: Random) -> Camera:
+    """A camera, and the light it works in; no worse than leaves the writing to be read by a person."""
+    stroke = hand.height * hand.stroke
+    contrast = materials.darkness * abs(sum(materials.paper) - sum(materials.pen)) / 3
+    shadow = random.uniform(*level.shadow_depths) if random.random() < level.shadows else 0.0
+    return Camera(
+        gradient=tuple(random.uniform(-1, 1, 2) * level.gradient),
+        warmth=random.uniform(-0.04, 0.08) if level.gradient else 0.0,
+        shadow=shadow,
+        shadow_edge=log_uniform(level.shadow_edges, random),
+        blur=min(random.uniform(*level.blur), 0.4 * stroke),
+        noise=min(random.uniform(*level.noise), contrast * (1 - shadow) * math.sqrt(stroke) / 14),
+        quality=max(int(random.integers(level.quality[0], level.quality[1] + 1)), round(90 - 1.3 * hand.height)),
+        grey=random.random() < level.grey,
+    )
 
 
 def photograph(
@@ -109,7 +150,9 @@ def light(shape: Sequence[int], camera: Camera, random: Random) -> np.ndarray:
     height, width = shape
     y, x = np.mgrid[:48, :48].astype(np.float32) / 47 - 0.5
     falling = 1 + 2 * camera.gradient[0] * x + 2 * camera.gradient[1] * y
-    bright = cv2.resize(np.clip(falling, 0.3, 1.3), (width, height), interpolation=cv2.INTER_LINEAR)
+    # The camera lights the whole picture so that the brightest part is just about white.
+    falling *= np.float32(random.uniform(0.85, 1.03)) / falling.max() if any(camera.gradient) else np.float32(1)
+    bright = cv2.resize(np.maximum(falling, 0.3), (width, height), interpolation=cv2.INTER_LINEAR)
     if camera.shadow:
         bright *= 1 - np.float32(camera.shadow) * _shadow(shape, camera.shadow_edge, random)
     return bright
@@ -127,7 +170,7 @@ def _shadow(shape: Sequence[int], edge: float, random: Random) -> np.ndarray:
     else:
         angles = np.sort(random.uniform(0, 2 * np.pi, 9))
         far = reach * random.uniform(0.4, 0.9, (9, 1))
-        corners = centre + far * np.column_stack([np.cos(angles), np.sin(angles)])
+        corners = cv2.convexHull((centre + far * np.column_stack([np.cos(angles), np.sin(angles)])).astype(np.float32))
     cv2.fillPoly(shade, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return _soften(shade.astype(np.float32) / 255, edge * max(shape))
 
