@@ -31,7 +31,7 @@ CHUNK = 1000
 """Digits that are redrawn together, from random numbers of their own."""
 LENGTHENED = 0.35
 """Share of the digits whose upper or lower strokes are drawn out."""
-PHOTOGRAPHED = 0.2
+PHOTOGRAPHED = 0.3
 """Share of the drawings that are put on paper and photographed, and found again."""
 
 Random = np.random.Generator
@@ -100,17 +100,27 @@ def _join(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Split:
 def _as_seen(ink: np.ndarray, random: Random) -> np.ndarray:
     """What recognition makes of a drawing, uint8 (28, 28)."""
     if random.random() < PHOTOGRAPHED:
-        ink = find_ink(_photograph(ink, random))
+        found = find_ink(_photograph(ink, random))
+        # What nobody could see is nothing to learn from.
+        ink = found if found.any() else ink
     return normalise(ink).image
 
 
 def _photograph(ink: np.ndarray, random: Random) -> np.ndarray:
-    """The drawing on uneven, grainy paper in uneven light, a little out of focus, as JPEG: uint8 (SIDE, SIDE)."""
-    y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
+    """The drawing on uneven, grainy paper in uneven light, a little out of focus, as JPEG: uint8 (side, side).
+
+    The side is that of the sheet or down to a third of it, as where a whole page has to fit a small picture; but no
+    stroke becomes thinner than a pixel.
+    """
+    reduction = math.exp(min(0.0, random.uniform(math.log(1 / 3), 0.5)))
+    side = round(SIDE * min(1.0, max(reduction, 1.2 / _stroke_width(ink))))
+    ink = cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA)
+    y, x = np.mgrid[:side, :side] / side - 0.5
     light = random.uniform(110, 250) * (1 + random.uniform(-0.25, 0.25) * x + random.uniform(-0.25, 0.25) * y)
-    paper = light + random.uniform(0, 6) * _smooth_noise(random, 10) + random.normal(0, random.uniform(0, 6), ink.shape)
+    clouds = cv2.resize(_smooth_noise(random, 10), (side, side))
+    paper = light + random.uniform(0, 6) * clouds + random.normal(0, random.uniform(0, 6), ink.shape)
     picture = paper * (1 - random.uniform(0.35, 0.95) * ink)
-    blurred = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 1.4))
+    blurred = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 1.4 if side > SIDE / 2 else 0.9))
     if random.random() < 0.25:
         blurred = 255 - blurred
     quality = int(random.integers(40, 96))
