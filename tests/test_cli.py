@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -47,7 +48,7 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_help_names_the_commands_and_does_not_load_tensorflow(digits: Digits):
     result = digits("--help")
     assert result.returncode == 0
-    for command in ("train", "evaluate", "predict", "report", "compare", "info"):
+    for command in ("train", "evaluate", "export", "predict", "report", "compare", "info"):
         assert command in result.stdout
         assert "Example" in digits(command, "--help").stdout
     program = "import sys, mnist_digits.cli; print({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
@@ -126,6 +127,41 @@ def test_runs_on_other_data_are_not_compared(digits: Digits, trained: Path, tmp_
     assert result.returncode == 3
     assert "tested on other images" in result.stderr
     assert digits("compare", other).returncode == 2
+
+
+def test_export_writes_every_format_once(digits: Digits, trained: Path, tmp_path: Path, small_folder: Path):
+    run = trained / "runs/latest"
+    for name in ("dense-0.onnx", "dense-0.tflite", "dense-0-saved_model", "dense-0.keras"):
+        format_ = {"dense-0.tflite": "litert"}.get(name, re.split("[.-]", name)[-1])
+        result = digits("export", run, "--format", format_)
+        assert (result.returncode, result.stdout, result.stderr) == (0, f"{name}\n", "")
+        assert (tmp_path / name).exists()
+    again = digits("export", run, "--format", "onnx")
+    assert again.returncode == 3
+    assert again.stderr == "digits: dense-0.onnx: exists already; name another with --output, or remove it\n"
+    assert (tmp_path / "dense-0.onnx").read_bytes() == (run / "model.onnx").read_bytes()
+    assert (tmp_path / "dense-0.keras").read_bytes() == (run / "model.keras").read_bytes()
+    elsewhere = digits("export", run, "--format", "onnx", "--output", "a/b.onnx", "--data", small_folder)
+    assert (elsewhere.returncode, elsewhere.stdout) == (0, "a/b.onnx\n")
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_cannot_be_exported_is_said_in_one_line(digits: Digits, trained: Path, tmp_path: Path):
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(trained / "runs/dense-0", unfinished)
+    (unfinished / "model.onnx").unlink()
+    cases = [
+        (["nowhere", "--format", "onnx"], "tensorflow", 3, "nowhere: no such folder"),
+        (["unfinished", "--format", "keras"], "tensorflow", 3, "unfinished: not finished; expected a finished run"),
+        ([trained / "runs/latest", "--format", "tflite"], "tensorflow", 2, "expected one of onnx, litert"),
+        ([trained / "runs/latest", "--format", "litert"], "jax", 2, "--format litert: TensorFlow writes it"),
+        ([trained / "runs/latest", "--format", "saved_model"], "jax", 2, "unset KERAS_BACKEND"),
+    ]
+    for arguments, backend, status, message in cases:
+        result = digits("export", *arguments, env={**os.environ, "KERAS_BACKEND": backend})
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (status, "", 1)
+        assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["unfinished"]
 
 
 def test_info_describes_machine_and_recipes(digits: Digits, capsys: pytest.CaptureFixture[str]):

@@ -224,6 +224,32 @@ def compare(
 
 
 @app.command(
+    epilog="Examples:  digits export runs/latest --format litert  ·  "
+    "digits export runs/cnn-0 --format saved_model --output serving/digits/1"
+)
+def export(
+    run_folder: RunFolder,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="onnx, litert, saved_model or keras.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where to write it. [default: named like the run, here]")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Write a finished run's model for ONNX Runtime, LiteRT (phones), TensorFlow or Keras.
+
+    All but keras take images as bytes, give calibrated probabilities, and are checked against Keras first.
+    """
+    from mnist_digits.training import formats
+
+    run = Run.open(run_folder, "recipe", "model", "metrics")
+    path = formats.new_path(run, format_, output)
+    formats.export_run(run, _dataset_of(run, data), format_, path)
+    results.print(str(path), markup=False)
+
+
+@app.command(
     epilog="Examples:  digits predict seven.png  ·  digits predict scans/ --recursive --json  ·  "
     "digits predict - --show < photo.jpg  ·  digits predict *.png --model runs/latest"
 )

@@ -183,6 +183,25 @@ def whole(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` to fill; moved to `path`, where there must be nothing, at the end, or removed.
+
+    Raises DataError when it cannot be written: no space, no permission.
+    """
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.rename(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all. Raises DataError like `whole`."""
     with whole(path) as beside:

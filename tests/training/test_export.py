@@ -9,8 +9,8 @@ from keras import layers
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
-from mnist_digits.training import RECIPES, export
-from mnist_digits.training.networks import build, for_use
+from mnist_digits.training import RECIPES, export, parity
+from mnist_digits.training.networks import average, build, for_use
 
 
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"reader"}))
@@ -62,7 +62,7 @@ def test_what_is_not_translated_is_named(tmp_path: Path, small: Dataset, layer: 
 
 def test_a_model_that_differs_leaves_no_file(tmp_path: Path, small: Dataset, monkeypatch: pytest.MonkeyPatch):
     trained, other = build(RECIPES["dense"]), build(RECIPES["dense"])
-    monkeypatch.setattr(export, "_convert", lambda model, convert=export._convert: convert(other))
+    monkeypatch.setattr(export, "_convert", lambda model, *rest, convert=export._convert: convert(other, *rest))
     with pytest.raises(DataError, match="ONNX and Keras differ by .* not written"):
         export.export_onnx(trained, tmp_path / "model.onnx", {}, small.test.images)
     assert not list(tmp_path.iterdir())
@@ -76,15 +76,56 @@ def test_not_a_number_is_a_difference(tmp_path: Path, small: Dataset):
     assert not list(tmp_path.iterdir())
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 def test_a_model_that_declines_has_a_second_output(tmp_path: Path, small: Dataset):
     model = for_use(build(RECIPES["reader"]))
-    export.export_onnx(model, tmp_path / "model.onnx", {"threshold": "0.5"}, small.test.images)
+    export.export_onnx(model, tmp_path / "model.onnx", {"threshold": "0.5"}, small.test.images, temperature=0.6)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert [(output.name, output.shape) for output in session.get_outputs()] == [
         ("probabilities", ["n", 10]),
         ("is_digit", ["n"]),
     ]
-    eleven = model.predict(small.test.images[:7] / np.float32(255), verbose=0)
+    eleven = softmax(logits_of(model, small.test.images[:7]) / 0.6)
     probabilities, is_digit = session.run(["probabilities", "is_digit"], {"images": small.test.images[:7]})
     np.testing.assert_allclose(is_digit, 1 - eleven[:, 10], atol=1e-5)
     np.testing.assert_allclose(probabilities, eleven[:, :10] / eleven[:, :10].sum(1, keepdims=True), atol=1e-5)
+
+
+def logits_of(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
+    """What softmax is taken of, from the weights of the last layer."""
+    before = keras.Model(model.inputs, model.layers[-1].input)
+    kernel, bias = model.layers[-1].get_weights()
+    return before.predict(images / np.float32(255), verbose=0) @ kernel + bias
+
+
+def test_the_temperature_divides_the_logits(tmp_path: Path, small: Dataset):
+    model, images = for_use(build(RECIPES["dense"])), small.test.images[:50]
+    for temperature in (0.5, 1.0, 3.0):
+        export.export_onnx(model, tmp_path / "model.onnx", {}, images, temperature)
+        (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": images})
+        np.testing.assert_allclose(found, softmax(logits_of(model, images) / temperature), atol=1e-5)
+
+
+def test_the_temperature_of_a_mean_is_that_of_its_logarithm(tmp_path: Path, small: Dataset):
+    members = [for_use(build(RECIPES["dense"])) for _ in range(2)]
+    mean = np.mean([member.predict(small.test.images[:50] / 255, verbose=0) for member in members], axis=0)
+    export.export_onnx(average(members), tmp_path / "model.onnx", {}, small.test.images, temperature=2)
+    (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": small.test.images[:50]})
+    roots = np.sqrt(mean)
+    np.testing.assert_allclose(found, roots / roots.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_is_digit_is_compared_too(tmp_path: Path, small: Dataset):
+    model = for_use(build(RECIPES["reader"]))
+    right = [parity.compile_prediction(model), parity.compile_declining(model)]
+    for shift, message in ((0, None), (0.001, "Elsewhere and Keras differ by 1.0e-03")):
+        check = (model, 1.0, tmp_path, "Elsewhere", lambda x, s=shift: [right[0](x), right[1](x) + s])
+        if message is None:
+            parity.check_parity(*check, small.test.images)
+        else:
+            with pytest.raises(DataError, match=message):
+                parity.check_parity(*check, small.test.images)

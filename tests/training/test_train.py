@@ -93,9 +93,26 @@ def test_the_cards_programs_run_and_agree(
         assert names["probabilities"].shape == (1, 10)
         said.append(capsys.readouterr().out.split())
     blank = load(finished.model)(np.zeros((1, 28, 28))).numpy()
-    for digit, confidence in said:
-        assert digit == f"[{blank.argmax()}]"
-        assert float(confidence.strip("[]")) == pytest.approx(blank.max(), abs=1e-5)
+    calibrated = blank ** (1 / json.loads(finished.metrics.read_text())["calibration"]["temperature"])
+    for (digit, confidence), expected in zip(said, (blank, calibrated / calibrated.sum()), strict=True):
+        assert digit == f"[{expected.argmax()}]"
+        assert float(confidence.strip("[]")) == pytest.approx(expected.max(), abs=1e-5)
+
+
+def test_the_onnx_model_is_calibrated_on_validation_and_says_so(finished: Run, small: Dataset):
+    metrics = json.loads(finished.metrics.read_text())
+    session = onnxruntime.InferenceSession(finished.onnx)
+    described = session.get_modelmeta().custom_metadata_map
+    assert float(described["temperature"]) == metrics["calibration"]["temperature"] != 1
+    (validation,) = session.run(None, {"images": small.validation.images})
+    found = evaluate(small.validation.labels, validation)
+    assert found.loss < metrics["validation"]["loss"]
+    assert found.calibration_error == pytest.approx(metrics["calibration"]["calibration_error_after"], abs=1e-4)
+    (test,) = session.run(None, {"images": small.test.images})
+    found = evaluate(small.test.labels, test)
+    assert found.accuracy == metrics["test"]["accuracy"]
+    for name in ("loss", "calibration_error"):
+        assert getattr(found, name) == pytest.approx(metrics["test_calibrated"][name], abs=1e-4)
 
 
 def test_callbacks_and_tensorboard(small: Dataset, tmp_path: Path):

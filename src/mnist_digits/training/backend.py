@@ -8,14 +8,17 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from mnist_digits.errors import UsageError
 
-CHATTER = (b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions")
-"""How the lines begin that TensorFlow prints on start-up when nothing is wrong."""
+CHATTER = (
+    *(b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions"),
+    b"INFO: Created TensorFlow Lite",
+)
+"""How the lines begin that TensorFlow prints, on start-up and elsewhere, when nothing is wrong."""
 
 EXTRAS = {"tensorflow": "train", "jax": "jax"}
 """What Keras may compute with, by `KERAS_BACKEND`, and the extra that installs it."""
@@ -54,7 +57,8 @@ def start_keras() -> None:
     # A variable goes before ~/.keras/keras.json, which may name another.
     os.environ["KERAS_BACKEND"] = chosen_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    with _without_chatter(), _without_garbage_collection():
+    started = "keras" in sys.modules
+    with nullcontext() if started else without_chatter(), _without_garbage_collection():
         import keras  # noqa: F401
 
         # On JAX, too, Keras imports TensorFlow where it finds it, as soon as it saves a model.
@@ -69,11 +73,8 @@ def check_tensorboard() -> None:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Hold back what native code writes to stderr, and pass on the lines that are not chatter."""
-    if "keras" in sys.modules:
-        yield
-        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -94,31 +94,38 @@ def fit(
     return history
 
 
-def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def compile_prediction(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
     """A function from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10); for any n.
 
-    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1]. What it gives to an eleventh class, no digit, is left
-    out: the probabilities are those of an image that is one. Compiled once; on JAX, once for each size
-    of batch.
+    model, temperature: as for `classify`. Compiled once; on JAX, once for each size of batch.
     """
-
-    def classify(images: Any) -> Any:
-        digits = _forward(model, images)[:, :10]
-        return digits if model.output_shape[-1] == 10 else digits / ops.maximum(ops.sum(digits, 1, keepdims=True), TINY)
-
-    return _in_batches(compile_function(classify, model), (10,))
+    return _in_batches(compile_function(lambda images: classify(model, images, temperature)[0], model), (10,))
 
 
-def compile_declining(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def compile_declining(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
     """A function from images, uint8 (n, 28, 28), to the probability that each is a digit, float32 (n,).
 
-    model: as for `compile_prediction`, with eleven classes.
+    model, temperature: as for `classify`.
     """
-    return _in_batches(compile_function(lambda images: ops.sum(_forward(model, images)[:, :10], 1), model), ())
+    return _in_batches(compile_function(lambda images: classify(model, images, temperature)[1], model), ())
 
 
-def _forward(model: keras.Model, images: Any) -> Any:
-    return model(ops.reshape(scale(images), (-1, *model.input_shape[1:])), training=False)
+def classify(model: keras.Model, images: Any, temperature: float) -> tuple[Any, Any]:
+    """Probabilities of the ten digits, float32 (n, 10), and that each image is a digit at all, float32 (n,).
+
+    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1]. What it gives to an eleventh class, no digit, is left
+    out of the first: those are the probabilities of an image that is one. images: uint8 (n, 28, 28). temperature:
+    what all logits are divided by; 1 leaves them as the network was trained.
+    """
+    classes = model(ops.reshape(scale(images), (-1, *model.input_shape[1:])), training=False)
+    if temperature != 1:
+        # Up to a constant, which softmax takes away again, the logarithms of probabilities are the logits.
+        classes = ops.softmax(ops.log(classes) / temperature)
+    digits = classes[:, :10]
+    total = ops.sum(digits, 1)
+    if model.output_shape[-1] > 10:
+        digits = digits / ops.maximum(total, TINY)[:, None]
+    return digits, total
 
 
 def _in_batches(forward: Callable[[np.ndarray], Any], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_digits import __version__
 from mnist_digits.dataset import Dataset, corrected_test_labels
 from mnist_digits.errors import UsageError
 from mnist_digits.evaluation.painter import Painter
@@ -102,25 +101,15 @@ def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history
 
     history: of the training, float64 (epochs, 6).
     """
-    from mnist_digits.evaluation import evaluate
     from mnist_digits.training import checkpoint, engine
 
     with whole(run.model) as beside:
         model.save(beside)
     predict = engine.compile_prediction(model)
-    arrays: dict[str, np.ndarray] = {}
-    metrics = {}
-    for name, split in (("validation", data.validation), ("test", data.test)):
-        probabilities = predict(split.images)
-        arrays |= {f"{name}_labels": split.labels, f"{name}_probabilities": probabilities}
-        metrics[name] = evaluate(split.labels, probabilities).to_json()
-    if plan.recipe.pictures:
-        from mnist_digits.training import declining
-
-        metrics["declining"] = declining.measure(engine.compile_declining(model), data.validation, plan.seed)
-    corrected = corrected_test_labels(data)
-    if corrected is not None:
-        metrics["test_corrected"] = evaluate(corrected, arrays["test_probabilities"]).to_json()
+    probabilities = {"validation": predict(data.validation.images), "test": predict(data.test.images)}
+    metrics = _score(plan, model, data, probabilities)
+    arrays = {f"{name}_probabilities": values for name, values in probabilities.items()}
+    arrays |= {"validation_labels": data.validation.labels, "test_labels": data.test.labels}
     with whole(run.predictions) as beside:
         np.savez_compressed(beside, allow_pickle=False, **arrays)
     seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())
@@ -131,6 +120,31 @@ def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history
         "parameters": model.count_params(),
     }
     write_json(run.metrics, metrics)
+
+
+def _score(
+    plan: Plan, model: "keras.Model", data: Dataset, probabilities: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """What metrics.json says of the model. probabilities: float32 (n, 10), of the validation and test images."""
+    from mnist_digits.evaluation import evaluate
+    from mnist_digits.training import calibration, engine
+
+    splits = {"validation": data.validation, "test": data.test}
+    metrics = {name: evaluate(split.labels, probabilities[name]).to_json() for name, split in splits.items()}
+    metrics["calibration"] = calibration.measure(data.validation, probabilities["validation"])
+    temperature = metrics["calibration"]["temperature"]
+    calibrated = evaluate(data.test.labels, calibration.temper(probabilities["test"], temperature))
+    metrics["test_calibrated"] = {"loss": calibrated.loss, "calibration_error": calibrated.calibration_error}
+    if plan.recipe.pictures:
+        from mnist_digits.training import declining
+
+        # It is the exported model that declines, and that is calibrated.
+        is_digit = engine.compile_declining(model, temperature)
+        metrics["declining"] = declining.measure(is_digit, data.validation, plan.seed)
+    corrected = corrected_test_labels(data)
+    if corrected is not None:
+        metrics["test_corrected"] = evaluate(corrected, probabilities["test"]).to_json()
+    return metrics
 
 
 def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
@@ -148,15 +162,7 @@ def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
 
 def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
     from mnist_digits.training.export import export_onnx
+    from mnist_digits.training.formats import describe_model, temperature_of
 
     metrics = read_json(run.metrics)
-    metadata = {
-        "recipe": plan.recipe.name,
-        "seed": str(plan.seed),
-        "test_accuracy": str(metrics["test"]["accuracy"]),
-        "temperature": "1.0",
-        "version": __version__,
-    }
-    if plan.recipe.pictures:
-        metadata["threshold"] = str(metrics["declining"]["threshold"])
-    export_onnx(model, run.onnx, metadata, data.test.images)
+    export_onnx(model, run.onnx, describe_model(plan, metrics), data.test.images, temperature_of(metrics))
