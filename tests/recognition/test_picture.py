@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition import MOST_PIXELS, read_picture
+from mnist_digits.recognition import MOST_PIXELS, Classifier, read_picture
 
 HEIGHT, WIDTH = 12, 16
 
@@ -206,8 +206,8 @@ def mutated(random: np.random.Generator, content: bytes) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of what it then survives
-def test_mutated_files_give_pixels_or_a_clear_error():
-    random = np.random.default_rng(0)
+def test_mutated_files_give_an_answer_or_a_clear_error():
+    random, classifier = np.random.default_rng(0), Classifier()
     contents = list(FILES.values())
     read, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(5_000):
@@ -218,7 +218,28 @@ def test_mutated_files_give_pixels_or_a_clear_error():
         else:
             assert pixels.dtype == np.uint8
             assert pixels.shape[0] * pixels.shape[1] <= MOST_PIXELS
+            prediction = classifier.classify(pixels)
+            assert (prediction.digit is None) == (prediction.reason is not None)
+            assert 0 <= prediction.confidence <= 1
+            assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-4)
+            x, y, width, height = prediction.box
+            assert 0 <= x <= x + width <= pixels.shape[1]
+            assert 0 <= y <= y + height <= pixels.shape[0]
             read += 1
     assert 500 < read < 4_500
     # The most a picture may need: MOST_PIXELS of four bytes and a copy or two, in KiB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * MOST_PIXELS / 1024
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_mutated_file_is_classified_as_its_pixels_are():
+    random, classifier = np.random.default_rng(1), Classifier()
+    for content in list(FILES.values()) * 10:
+        changed = mutated(random, content)
+        try:
+            pixels = read_picture(changed)
+        except DataError:
+            with pytest.raises(DataError):
+                classifier.classify(changed)
+        else:
+            assert classifier.classify(changed).to_json() == classifier.classify(pixels).to_json()
