@@ -112,9 +112,9 @@ def open_tutorial(network: Path) -> Read:
     return read
 
 
-WINDOW = (11, 2)
+WINDOW = (51, 15)
 """Of the threshold: pixels on a side, and how much darker than their mean ink is."""
-SMALLEST = 50
+SMALLEST = 100
 """Area of an outline, in pixels, below which it is dirt."""
 
 
@@ -243,7 +243,7 @@ def into_rows(fragments: Sequence[Fragment]) -> list[list[int]]:
         one = fragments[number]
         away = [abs(fragments[row[-1]].right[1] - one.left[1]) for row in rows]
         tall = [max(fragments[row[-1]].height, one.height) for row in rows]
-        near = [n for n in range(len(rows)) if away[n] < tall[n] / 2]
+        near = [n for n in range(len(rows)) if away[n] < 0.6 * tall[n]]
         if near:
             rows[min(near, key=away.__getitem__)].append(number)
         else:

@@ -120,29 +120,33 @@ def photograph(
     shape = ink.shape
     rough = _smooth_noise(shape, 1.2, random)
     surface = np.float32(materials.texture) * (0.6 * _smooth_noise(shape, max(shape) / 25, random) + 0.4 * rough)
-    picture = np.asarray(materials.paper, np.float32) + surface[..., None]
-    picture = _cover(picture, rules * np.float32(materials.rule_strength), materials.rules)
+    # Plane by plane, which takes NumPy a third of the time that pixel by pixel would.
+    planes = [surface + np.float32(level) for level in materials.paper]
+    _cover(planes, rules * np.float32(materials.rule_strength), materials.rules)
     light_pen = sum(materials.pen) > sum(materials.paper)
-    picture = _cover(picture, printed * np.float32(0.9), materials.pen if light_pen else (35, 35, 38))
+    _cover(planes, printed * np.float32(0.9), materials.pen if light_pen else (35, 35, 38))
     left = np.clip(1 - np.float32(materials.grain) * (0.8 + 0.9 * rough), 0, 1)
-    picture = _cover(picture, ink * np.float32(materials.darkness) * left, materials.pen)
+    _cover(planes, ink * np.float32(materials.darkness) * left, materials.pen)
     if paper.min() < 1:
-        picture = _lay_on_desk(picture, paper, materials.desk, random)
-    picture *= light(shape, camera, random)[..., None]
-    picture *= np.asarray((1 + camera.warmth, 1, 1 - camera.warmth), np.float32)
-    return expose(picture, camera, random)
+        _lay_on_desk(planes, paper, materials.desk, random)
+    bright = light(shape, camera, random)
+    for plane, tint in zip(planes, (1 + camera.warmth, 1, 1 - camera.warmth), strict=True):
+        plane *= bright * np.float32(tint)
+    return expose(planes, camera, random)
 
 
-def expose(picture: np.ndarray, camera: Camera, random: Random) -> np.ndarray:
-    """What the camera makes of the light that reaches it, float32 (h, w, 3): uint8 of the same shape."""
-    if camera.blur > 0.2:
-        picture = cv2.GaussianBlur(picture, (0, 0), camera.blur)
+def expose(planes: Sequence[np.ndarray], camera: Camera, random: Random) -> np.ndarray:
+    """What the camera makes of the light that reaches it: uint8 (h, w, 3). planes: red, green, blue, float32 (h, w)."""
     if camera.grey:
-        picture = np.repeat(picture.mean(2, keepdims=True), 3, 2)
-    noise = random.standard_normal(picture.shape[:2], np.float32)[..., None] * np.float32(camera.noise)
-    taken = np.clip(picture + noise, 0, 255).astype(np.uint8)
-    _, encoded = cv2.imencode(".jpg", taken[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, camera.quality])
-    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+        planes = [np.mean(planes, axis=0)] * 3
+    noise = random.standard_normal(planes[0].shape, np.float32) * np.float32(camera.noise)
+    taken = []
+    # OpenCV's files have blue first.
+    for plane in planes[::-1]:
+        seen = cv2.GaussianBlur(plane, (0, 0), camera.blur) if camera.blur > 0.2 else plane
+        taken.append(np.clip(seen + noise, 0, 255).astype(np.uint8))
+    _, encoded = cv2.imencode(".jpg", cv2.merge(taken), [cv2.IMWRITE_JPEG_QUALITY, camera.quality])
+    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def light(shape: Sequence[int], camera: Camera, random: Random) -> np.ndarray:
@@ -192,16 +196,22 @@ def _smooth_noise(shape: Sequence[int], sigma: float, random: Random) -> np.ndar
     return cv2.resize(small / max(float(small.std()), 1e-6), (width, height))
 
 
-def _cover(picture: np.ndarray, share: np.ndarray, colour: Colour) -> np.ndarray:
-    """The picture, (h, w, 3), with a colour laid over that share of it, (h, w)."""
-    return picture + share[..., None] * (np.asarray(colour, np.float32) - picture)
+def _cover(planes: Sequence[np.ndarray], share: np.ndarray, colour: Colour) -> None:
+    """Lay a colour over that share, (h, w), of the red, green and blue planes, (h, w) each."""
+    if share.any():
+        for plane, level in zip(planes, colour, strict=True):
+            plane += share * (np.float32(level) - plane)
 
 
-def _lay_on_desk(picture: np.ndarray, paper: np.ndarray, desk: Colour, random: Random) -> np.ndarray:
-    """The sheet, with its own shadow along the edge, on a desk with a grain."""
-    grain = random.standard_normal((picture.shape[0] // 3 + 2, 1), np.float32)
-    streaks = cv2.resize(cv2.GaussianBlur(grain, (0, 0), 1.5), picture.shape[1::-1])
-    top = np.asarray(desk, np.float32) + (8 * streaks + 5 * _smooth_noise(paper.shape, 3, random))[..., None]
-    away = _soften(paper, max(picture.shape) / 120)
-    top *= (1 - 0.5 * away)[..., None]
-    return top + paper[..., None] * (picture - top)
+def _lay_on_desk(planes: Sequence[np.ndarray], paper: np.ndarray, desk: Colour, random: Random) -> None:
+    """Put the sheet, with its own shadow along the edge, on a desk with a grain. planes, paper: (h, w) each."""
+    height, width = paper.shape
+    grain = random.standard_normal((height // 3 + 2, 1), np.float32)
+    streaks = cv2.resize(cv2.GaussianBlur(grain, (0, 0), 1.5), (width, height))
+    surface = 8 * streaks + 5 * _smooth_noise(paper.shape, 3, random)
+    shaded = 1 - 0.5 * _soften(paper, max(paper.shape) / 120)
+    for plane, level in zip(planes, desk, strict=True):
+        top = (surface + np.float32(level)) * shaded
+        plane -= top
+        plane *= paper
+        plane += top

@@ -107,13 +107,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result["environment"] = _environment()
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
-    for level in LEVELS:
+    for level in LEVELS if readers else ():
         for name, readings in measure_level(level, readers, options).items():
             rows[name]["levels"][level] = summarise(readings)
             print(f"{level}, {rows[name]['title']}: {rows[name]['levels'][level]}", file=sys.stderr)
-        result["rows"] = {name: rows[name] for name in PAGE_READERS if name in rows}
-        write_json(options.output, result)
+        _keep(result, rows, options.output)
+    _keep(result, rows, options.output)
     return result
+
+
+def _keep(result: dict[str, Any], rows: dict[str, Any], output: Path) -> None:
+    """Write what is known so far, the readers in their order."""
+    result["rows"] = {name: rows[name] for name in PAGE_READERS if name in rows}
+    write_json(output, result)
 
 
 def open_readers(options: argparse.Namespace, rows: dict[str, Any]) -> dict[str, Read]:
@@ -230,13 +236,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--network", type=Path, default=NETWORK, help="the tutorial's; trained if there is no such file"
     )
     parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
-    parser.add_argument("--tiny", action="store_true", help="two pages of each level, without the slow readers")
+    parser.add_argument("--tiny", action="store_true", help="one page of each level, without the slow readers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file to write")
     options = parser.parse_args(arguments)
     if (options.tiny or options.dev) and options.output == RESULTS:
         parser.error("--tiny and --dev measure nothing worth keeping: name another --output")
     if options.tiny:
-        options.pages = 2
+        options.pages = 1
     print(as_table(read_json(options.output) if options.table else run(options)))
 
 
