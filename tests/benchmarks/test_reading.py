@@ -1,0 +1,154 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import page_readers
+import reading
+from mnist_digits.dataset import load_mnist
+from page_readers import PAGE_READERS, Fragment, Given, PageReader, ReadLine, into_rows
+from pages import make_page
+
+
+@pytest.fixture(scope="module")
+def measured(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that tiny mode writes."""
+    output = tmp_path_factory.mktemp("reading") / "reading.json"
+    reading.main(["--tiny", "--dev", "--network", str(small_model), "--output", str(output)])
+    return output
+
+
+def test_tiny_mode_measures_every_level(measured: Path, small_model: Path):
+    result = json.loads(measured.read_text())
+    assert (result["command"], result["pages"]) == ("python benchmarks/reading.py --pages 1 --dev --tiny", 1)
+    assert set(result["rows"]) == {"reader", "tutorial"}
+    tutorial = result["rows"]["tutorial"]
+    assert tutorial["model_bytes"] == small_model.stat().st_size
+    for level, row in tutorial["levels"].items():
+        train = load_mnist().train
+        pages = [make_page(train.images, train.labels, level, reading.DEV_SEEDS)]
+        lines = [line.text.replace(" ", "") for page in pages for line in page.lines]
+        assert (row["digits"], row["rows"]) == (sum(map(len, lines)), len(lines))
+        assert row["median_milliseconds"] > 0
+        wrong = row["mistaken"] + row["missed"] + row["invented"]
+        assert row["digit_accuracy"] == pytest.approx(1 - wrong / row["digits"])
+    clean = tutorial["levels"]["clean"]
+    assert clean["digit_accuracy"] > 0.4
+    assert clean["interval95"][0] <= clean["digit_accuracy"] <= clean["interval95"][1]
+
+
+def test_the_table_has_a_row_for_each_reader(measured: Path, capsys: pytest.CaptureFixture):
+    reading.main(["--table", "--output", str(measured)])
+    lines = capsys.readouterr().out.splitlines()
+    row = json.loads(measured.read_text())["rows"]["tutorial"]["levels"]["clean"]
+    assert lines[0].startswith(f"| clean: 1 pages, {row['digits']} digits, {row['rows']} rows | digits right |")
+    cells = lines[3].split(" | ")
+    assert cells[:2] == ["| OpenCV tutorial", f"{100 * row['digit_accuracy']:.1f} %"]
+    assert len({line.count("|") for line in lines if line}) == 1
+
+
+def test_one_reader_can_be_measured_anew(
+    measured: Path, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = tmp_path / "again.json"
+    output.write_text(measured.read_text())
+    perfect = {page.pixels.tobytes(): page for page in _dev_pages()}
+
+    def read(given: Given) -> list[ReadLine]:
+        np.testing.assert_array_equal(np.asarray(Image.open(given.path)), given.pixels)
+        return [ReadLine(line.text, line.boxes) for line in perfect[given.pixels.tobytes()].lines]
+
+    monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Perfect", lambda network: read, lambda network: 7))
+    arguments = ["--tiny", "--dev", "--network", str(small_model), "--output", str(output)]
+    reading.main([*arguments, "--only", "reader", "--dump", str(tmp_path / "wrong")])
+    before, after = json.loads(measured.read_text())["rows"], json.loads(output.read_text())["rows"]
+    assert after["tutorial"] == before["tutorial"]
+    assert {row["digit_accuracy"] for row in after["reader"]["levels"].values()} == {1.0}
+    assert {row["exact_rows"] for row in after["reader"]["levels"].values()} == {1.0}
+    assert not list((tmp_path / "wrong").iterdir())
+
+
+def _dev_pages() -> list:
+    train = load_mnist().train
+    return [make_page(train.images, train.labels, level, reading.DEV_SEEDS) for level in reading.LEVELS]
+
+
+def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
+    output = tmp_path / "other.json"
+    output.write_text(json.dumps(json.loads(measured.read_text()) | {"pages": 30}))
+    with pytest.raises(SystemExit, match="30 pages of training digits"):
+        reading.main(["--tiny", "--dev", "--only", "tutorial", "--output", str(output)])
+
+
+def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    output = tmp_path / "missing.json"
+    output.write_text(measured.read_text())
+    absent = replace(PAGE_READERS["tesseract"], missing=lambda: "tesseract is not installed; apt-get install it")
+    monkeypatch.setitem(PAGE_READERS, "tesseract", absent)
+    reading.main(["--tiny", "--dev", "--only", "tesseract", "--output", str(output)])
+    rows = json.loads(output.read_text())["rows"]
+    assert rows["tesseract"] == {"title": "Tesseract 5", "not_measured": "tesseract is not installed"}
+    shown = capsys.readouterr()
+    assert "apt-get install it, then measure it with --only tesseract" in shown.err
+    assert "| Tesseract 5 | not measured |" in shown.out
+
+
+def test_pages_that_were_read_wrong_are_drawn(tmp_path: Path):
+    page = _dev_pages()[0]
+    drawn = reading.annotate(page, [ReadLine("12", ((3, 3, 10, 10),))])
+    height, width, _ = page.pixels.shape
+    assert drawn.shape[0] > height
+    assert drawn.shape[1] >= width
+    x, y, *_ = page.lines[0].boxes[0]
+    assert tuple(drawn[y, x]) == (0, 170, 0)
+    assert tuple(drawn[3, 3]) == (230, 0, 200)
+
+
+def test_the_tutorial_reads_a_tidy_page(small_model: Path):
+    # Ones in a single stroke: nothing but a box around each can go wrong.
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 4:24, 13:16] = 255
+    page = make_page(image, np.array([1], np.uint8), "clean", 0)
+    lines = page_readers.open_tutorial(small_model)(Given(page.pixels, Path("unused")))
+    assert [line.text for line in lines] == [line.text.replace(" ", "") for line in page.lines]
+    for true, read in zip(page.lines, lines, strict=True):
+        np.testing.assert_allclose(read.boxes, true.boxes, atol=4)
+
+
+def test_rows_follow_their_slope():
+    # Two rows that fall by more than the space between them, given in no order.
+    boxes = [(x, 20 + x // 5 + row * 40, 18, 20) for row in range(2) for x in range(0, 400, 40)]
+    order = np.random.default_rng(0).permutation(len(boxes))
+    rows = into_rows([Fragment.around(boxes[n]) for n in order])
+    assert [[order[n] for n in row] for row in rows] == [list(range(10)), list(range(10, 20))]
+    assert into_rows([]) == []
+
+
+def test_a_turned_box_has_ends_of_its_own():
+    fragment = Fragment.along(np.array([[0, 0], [100, 20], [98, 30], [-2, 10]], float))
+    np.testing.assert_allclose((fragment.left, fragment.right), ([-1, 5], [99, 25]))
+    assert fragment.height == pytest.approx(np.hypot(2, 10))
+
+
+@pytest.mark.parametrize("name", ["tesseract", "rapidocr"])
+def test_a_reader_of_any_text_reads_plain_digits(name: str, tmp_path: Path):
+    reader = PAGE_READERS[name]
+    if reader.missing():
+        pytest.skip(reader.missing())
+    page = make_page(load_mnist().train.images, load_mnist().train.labels, "clean", 4)
+    path = tmp_path / "page.png"
+    Image.fromarray(page.pixels).save(path)
+    lines = reader.open(path)(Given(page.pixels, path))
+    assert reading.score_page([line.text for line in page.lines], [line.text for line in lines]).accuracy > 0.2
+    assert reader.model_bytes(path) > 1e6
+
+
+@pytest.mark.parametrize("mode", ["--tiny", "--dev"])
+def test_what_is_not_worth_keeping_never_overwrites_the_results(mode: str, capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit) as stopped:
+        reading.main([mode])
+    assert stopped.value.code == 2
+    assert "name another --output" in capsys.readouterr().err
