@@ -4,8 +4,8 @@
     python benchmarks/inference.py --tiny --output FILE    # a few seconds, for the tests
 
 Measured are the time for one image, with everything loaded and warm, the rate for many on all cores, beside what the
-processor's arithmetic allows, and a whole process of `digits predict`. The weights are random but for the shipped
-model's: how long a network takes does not depend on them.
+processor's arithmetic allows, a whole process of `digits predict`, and what has to be installed for it. The weights are
+random but for the shipped model's: how long a network takes does not depend on them.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -34,7 +35,8 @@ from mnist_digits.training import RECIPES, backend
 if TYPE_CHECKING:
     import keras
 
-RESULTS = Path(__file__).parent.parent / "results" / "inference.json"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "inference.json"
 NETWORKS = ("dense", "cnn", "reader")
 SHIPPED = "reader"
 """Whose file comes with the package."""
@@ -53,6 +55,16 @@ assert status == 0
 print(json.dumps([time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
 """
 """Started by a small process, because Linux counts as a child's memory what its parent had."""
+
+
+def measure_installation() -> float:
+    """Megabytes of files that `pip install .` puts into an empty virtual environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder)
+        pip = [sys.executable, "-m", "pip", "--python", str(Path(folder) / "bin" / "python"), "--quiet"]
+        subprocess.run([*pip, "install", "--constraint", str(ROOT / "constraints.txt"), str(ROOT)], check=True)
+        packages = next(Path(folder).glob("lib/*/site-packages"))
+        return sum(path.stat().st_size for path in packages.rglob("*") if path.is_file()) / 1e6
 
 
 def measure_process(picture: Path, runs: int) -> dict[str, Any]:
@@ -208,6 +220,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "environment": backend.describe_environment(),
         "networks": rows,
         "digits_predict": process,
+        # In tiny mode nothing is installed: that needs a network.
+        "installation_megabytes": None if options.tiny else measure_installation(),
     }
 
 
@@ -227,8 +241,14 @@ def as_table(result: dict[str, Any]) -> str:
         lines.append(f"| {way} | {' | '.join(cells)} |".replace("%", " %"))
     process = result["digits_predict"]
     times = " | ".join(f"{process[key]:.2f} s" for key in ("median_seconds", "processor_seconds"))
-    lines += ["", "| a process of its own | from start to end | processor | memory |", "|---|---:|---:|---:|"]
-    lines.append(f"| `digits predict one.png` | {times} | {process['resident_megabytes']:.0f} MB |")
+    installed = result["installation_megabytes"]
+    sizes = " | ".join(f"{size:.0f} MB" if size else "" for size in (process["resident_megabytes"], installed))
+    lines += [
+        "",
+        "| a process of its own | from start to end | processor | memory | installed |",
+        "|---|" + "---:|" * 4,
+    ]
+    lines.append(f"| `digits predict one.png` | {times} | {sizes} |")
     return "\n".join(lines)
 
 
