@@ -15,6 +15,8 @@ FINE = 3
 """Pixels, along each side, to one of MNIST's, while the stroke is looked for."""
 TALL = 20
 """MNIST's digits are that many of its pixels in height, or in width where they are wider than tall."""
+SPECK = 0.06
+"""A part with a smaller share of a digit's area than this is no part of it."""
 FAR = 60.0
 """Where there is no digit near, in pixels of the enlarged image."""
 
@@ -59,7 +61,7 @@ def stroke_field(image: np.ndarray, stroke: float) -> np.ndarray:
     image: uint8 (28, 28). stroke: the pen's width as a share of a digit's height.
     """
     large = cv2.resize(image, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_CUBIC)
-    inside = (cv2.GaussianBlur(large, (0, 0), 1.2) > 96).astype(np.uint8)
+    inside = _without_specks((cv2.GaussianBlur(large, (0, 0), 1.2) > 96).astype(np.uint8))
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     signed = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     middle = thin(inside)
@@ -97,6 +99,15 @@ def _removable(shape: np.ndarray, first: bool) -> np.ndarray:
     north, east, south, west = around[0], around[2], around[4], around[6]
     enclosed = (north | west) & east & south if first else (east | south) & north & west
     return (shape[1:-1, 1:-1] == 1) & (count >= 2) & (count <= 6) & (begins == 1) & (enclosed == 0)
+
+
+def _without_specks(shape: np.ndarray) -> np.ndarray:
+    """The shape, uint8 (h, w) of 0 and 1, without parts so small that on a page they would be dirt."""
+    _, parts, found, _ = cv2.connectedComponentsWithStats(shape)
+    areas = found[:, cv2.CC_STAT_AREA]
+    large = areas >= SPECK * areas[1:].sum()
+    large[0] = False
+    return large[parts].astype(np.uint8)
 
 
 def _lean(image: np.ndarray) -> float:

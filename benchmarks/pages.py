@@ -123,17 +123,19 @@ def point_camera(
 def draw_rules(sheet: Sheet, to_picture: np.ndarray, size: tuple[int, int], level: Level, random: Random) -> np.ndarray:
     """How much of a ruled line lies where: float32 (h, w) in [0, 1]; squares, lines under the rows, or none."""
     rules = np.zeros(size[::-1], np.uint8)
-    if random.random() >= level.ruled:
+    if random.random() >= level.ruled or sheet.form:
         return rules.astype(np.float32)
     height = sheet.hand.height
     squared = random.random() < 0.5
     step = height * random.uniform(0.55, 1.0) if squared else sheet.pitch
     start = random.uniform(0, step) if squared else height * 0.05
     width = max(1, round(height * random.uniform(0.012, 0.03)))
-    far = 3 * max(size)
-    lines = [((-far, start + step * n), (far, start + step * n)) for n in range(-int(far / step), int(far / step))]
+    # As much of the sheet as the camera sees, and no more: far enough away, perspective turns everything round.
+    seen = _project(np.array([[0, 0], [size[0], 0], size, [0, size[1]]], float), np.linalg.inv(to_picture))
+    (left, top), (right, bottom) = seen.min(0), seen.max(0)
+    lines = [((left, y), (right, y)) for y in np.arange(start + step * ((top - start) // step), bottom, step)]
     if squared:
-        lines += [((start + step * n, -far), (start + step * n, far)) for n in range(-int(far / step), int(far / step))]
+        lines += [((x, top), (x, bottom)) for x in np.arange(start + step * ((left - start) // step), right, step)]
     for ends in lines:
         first, last = np.round(_project(np.array(ends), to_picture) * 16).astype(int).tolist()
         cv2.line(rules, first, last, 255, width, cv2.LINE_AA, 4)

@@ -64,11 +64,11 @@ class Manner:
 
 def write_sheet(images: np.ndarray, labels: np.ndarray, level: Level, random: Random) -> Sheet:
     """Rows of digits in one hand, and on some pages what does not belong to them."""
-    manner = choose_manner(level, random)
+    columns = 2 if random.random() < level.two_columns else 1
+    manner = choose_manner(columns, level, random)
     height = manner.hand.height
     widest = int(np.clip(level.widest / height, 4, 14))
     count = int(min(random.integers(level.rows[0], level.rows[1] + 1), max(1, level.widest // manner.pitch)))
-    columns = 2 if random.random() < level.two_columns else 1
     rows: list[list[Placed]] = [[] for _ in range(count)]
     for _ in range(columns):
         start = max(map(_right, rows)) + height * random.uniform(1.8, 5) if rows[0] else 0.0
@@ -83,7 +83,7 @@ def write_sheet(images: np.ndarray, labels: np.ndarray, level: Level, random: Ra
     return Sheet(rows, frames + others, manner.hand, manner.pitch, manner.cell is not None)
 
 
-def choose_manner(level: Level, random: Random) -> Manner:
+def choose_manner(columns: int, level: Level, random: Random) -> Manner:
     """Someone, with some pen, on a plain page or in a form."""
     height = log_uniform(level.heights, random)
     # No pen is finer than a pixel or so in a picture that a person can read.
@@ -100,7 +100,8 @@ def choose_manner(level: Level, random: Random) -> Manner:
         cell=height * random.uniform(1.15, 1.5) if form else None,
         between=None if form else between,
         slope=0.0 if form else math.tan(math.radians(random.uniform(-1, 1) * level.row_slope / 3)),
-        bow=0.0 if form else random.uniform(-1, 1) * level.bow * height,
+        # Of two columns nobody could tell which rows belong together, were they bent.
+        bow=0.0 if form or columns > 1 else random.uniform(-1, 1) * level.bow * height,
     )
 
 
