@@ -124,7 +124,7 @@ def _lift_pen(field: np.ndarray, random: Random) -> np.ndarray:
     chosen = random.integers(len(rows))
     y, x = np.mgrid[: field.shape[0], : field.shape[1]]
     distance = np.hypot(y - rows[chosen], x - columns[chosen])
-    return np.minimum(field, distance - random.uniform(2, 4)).astype(np.float32)
+    return np.minimum(field, distance - random.uniform(1.5, 3)).astype(np.float32)
 
 
 def crop(ink: np.ndarray) -> np.ndarray:

@@ -73,11 +73,12 @@ def choose_materials(hand: Hand, board: bool, level: Level, random: Random) -> M
     paper, pen = papers[random.integers(len(papers))], pens[random.integers(len(pens))]
     rules = RULES[random.integers(len(RULES))]
     # Rough paper would leave nothing of a line one or two pixels wide.
-    grain = min(random.uniform(*level.grain), 0.12 * hand.height * hand.stroke)
+    stroke = hand.height * hand.stroke
+    grain = min(random.uniform(*level.grain), 0.12 * stroke, 0.2 if hand.broken else 1.0)
     return Materials(
         paper=paper,
         pen=pen,
-        darkness=random.uniform(*level.darkness),
+        darkness=max(random.uniform(*level.darkness), 0.7 if stroke < 3 else 0.0),
         grain=grain,
         texture=random.uniform(*level.texture),
         rules=(95, 110, 110) if board else rules,
@@ -96,8 +97,8 @@ def choose_camera(hand: Hand, materials: Materials, level: Level, random: Random
         warmth=random.uniform(-0.04, 0.08) if level.gradient else 0.0,
         shadow=shadow,
         shadow_edge=log_uniform(level.shadow_edges, random),
-        blur=min(random.uniform(*level.blur), 0.4 * stroke),
-        noise=min(random.uniform(*level.noise), contrast * (1 - shadow) * math.sqrt(stroke) / 14),
+        blur=min(random.uniform(*level.blur), 0.36 * stroke),
+        noise=min(random.uniform(*level.noise), contrast * (1 - shadow) * math.sqrt(stroke) / 16),
         quality=max(int(random.integers(level.quality[0], level.quality[1] + 1)), round(90 - 1.3 * hand.height)),
         grey=random.random() < level.grey,
     )
