@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ class Reading:
 
     score: Score
     milliseconds: float
+    failed: bool
+    """Whether it broke off with an error."""
 
 
 def measure_level(level: str, readers: dict[str, Read], options: argparse.Namespace) -> dict[str, list[Reading]]:
@@ -77,11 +80,18 @@ def choose_digits(dev: bool) -> Split:
 
 def measure_page(page: WrittenPage, path: Path, read: Read) -> tuple[Reading, list[ReadLine]]:
     """One reader on one page, whose picture also lies at that path."""
+    lines: list[ReadLine] = []
+    failed = False
     start = time.perf_counter()
-    lines = read(Given(page.pixels, path))
+    # An hour's measurement shall not end here: who fails has read nothing, and the result says so.
+    try:
+        lines = read(Given(page.pixels, path))
+    except Exception:
+        failed = True
+        traceback.print_exc()
     milliseconds = 1000 * (time.perf_counter() - start)
     score = score_page([line.text for line in page.lines], [line.text for line in lines])
-    return Reading(score, milliseconds), lines
+    return Reading(score, milliseconds, failed), lines
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
@@ -94,6 +104,7 @@ def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
         "digit_accuracy": total.accuracy,
         "interval95": interval(scores),
         "exact_rows": total.exact / total.rows,
+        "failures": sum(reading.failed for reading in readings),
         "median_milliseconds": statistics.median(reading.milliseconds for reading in readings),
     }
 
@@ -183,7 +194,13 @@ def as_table(result: dict[str, Any]) -> str:
             cells = _describe(row, level) if row in measured else ["not measured", *[""] * 7]
             lines.append(f"| {' | '.join([row['title'], *cells])} |")
         tables.append("\n".join(lines))
-    return "\n\n".join(tables)
+    failures = {
+        f"{row['title']} broke off with an error on {measured['failures']} pages of level {level}."
+        for row in result["rows"].values()
+        for level, measured in row.get("levels", {}).items()
+        if measured["failures"]
+    }
+    return "\n\n".join([*tables, *sorted(failures)])
 
 
 def _describe(row: dict[str, Any], level: str) -> list[str]:

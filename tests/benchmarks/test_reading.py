@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: py
     assert "| Tesseract 5 | not measured |" in shown.out
 
 
+def test_who_fails_has_read_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    def read(given: Given) -> list[ReadLine]:
+        raise ZeroDivisionError("at all")
+
+    monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Broken", lambda network: read, lambda network: 7))
+    output = tmp_path / "failed.json"
+    reading.main(["--tiny", "--dev", "--only", "reader", "--output", str(output)])
+    for row in json.loads(output.read_text())["rows"]["reader"]["levels"].values():
+        assert (row["failures"], row["missed"], row["digit_accuracy"]) == (1, row["digits"], 0)
+    shown = capsys.readouterr()
+    assert "Broken broke off with an error on 1 pages of level clean." in shown.out
+    assert "ZeroDivisionError: at all" in shown.err
+
+
 def test_pages_that_were_read_wrong_are_drawn(tmp_path: Path):
     page = _dev_pages()[0]
     drawn = reading.annotate(page, [ReadLine("12", ((3, 3, 10, 10),))])
@@ -108,10 +123,11 @@ def test_pages_that_were_read_wrong_are_drawn(tmp_path: Path):
 
 
 def test_the_tutorial_reads_a_tidy_page(small_model: Path):
-    # Ones in a single stroke: nothing but a box around each can go wrong.
+    # Ones in a single stroke, large enough: nothing but a box around each can go wrong.
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 4:24, 13:16] = 255
-    page = make_page(image, np.array([1], np.uint8), "clean", 0)
+    pages = (make_page(image, np.array([1], np.uint8), "clean", seed) for seed in itertools.count())
+    page = next(page for page in pages if page.lines[0].boxes[0][3] > 50)
     lines = page_readers.open_tutorial(small_model)(Given(page.pixels, Path("unused")))
     assert [line.text for line in lines] == [line.text.replace(" ", "") for line in page.lines]
     for true, read in zip(page.lines, lines, strict=True):
