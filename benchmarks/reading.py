@@ -224,11 +224,13 @@ def _percent(share: float) -> str:
 
 def annotate(page: WrittenPage, lines: Sequence[ReadLine]) -> np.ndarray:
     """The page, each true digit's box green and each read one's magenta, and below it both texts, line by line."""
-    picture = page.pixels.copy()
-    width = max(1, round(max(picture.shape) / 800))
+    # Small enough to look at.
+    scale = min(1.0, 1400 / max(page.pixels.shape))
+    picture = cv2.resize(page.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for colour, some in (((0, 170, 0), page.lines), ((230, 0, 200), lines)):
-        for x, y, wide, tall in (box for line in some for box in line.boxes):
-            cv2.rectangle(picture, (x, y), (x + wide, y + tall), colour, width)
+        for box in (box for line in some for box in line.boxes):
+            x, y, wide, tall = (round(side * scale) for side in box)
+            cv2.rectangle(picture, (x, y), (x + wide, y + tall), colour, 1)
     true, read = only_digits(line.text for line in page.lines), only_digits(line.text for line in lines)
     panel = np.full((28 * (len(true) + len(read) + 1), max(picture.shape[1], 700), 3), 255, np.uint8)
     used = 0
