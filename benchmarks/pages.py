@@ -103,8 +103,8 @@ def point_camera(
     """
     corners = np.array([[0, 0], [shape[1], 0], [shape[1], shape[0]], [0, shape[0]]], float)
     angle = math.radians(random.uniform(-1, 1) * level.row_slope * 0.75)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    seen = corners @ turn.T
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    seen = corners @ rotation.T
     seen += random.uniform(-1, 1, (4, 2)) * level.perspective * np.ptp(seen, axis=0)
     extent = np.ptp(seen, axis=0)
     least = max(level.least_pixels, 1)

@@ -176,12 +176,11 @@ def bring_into_place(rows: list[list[Placed]], manner: Manner, level: Level, ran
         start = alignment * (widest - _right(row)) + random.uniform(0, 1) * ragged
         base = manner.pitch * number + height * random.normal(0, level.uneven[0] / 2)
         slope = manner.slope + (0.0 if manner.cell else math.tan(math.radians(random.normal(0, level.row_slope / 20))))
-        for one in row:
-            along = (one.mark.x + start + one.mark.ink.shape[1] / 2) / widest - 0.5
-            drop = slope * along * widest + manner.bow * (2 * along) ** 2
-            one = _shift(one, start, base + drop, 0)
-            placed.append((number, one))
-    return [[one for at, one in placed if at == number] for number in range(len(rows))]
+        # From -0.5 at the left end of the widest row to 0.5 at its right end.
+        along = [(one.mark.x + start + one.mark.ink.shape[1] / 2) / widest - 0.5 for one in row]
+        drops = [slope * place * widest + manner.bow * (2 * place) ** 2 for place in along]
+        placed.append([_shift(one, start, base + drop, 0) for one, drop in zip(row, drops, strict=True)])
+    return placed
 
 
 def draw_frames(rows: Sequence[Sequence[Placed]], manner: Manner, random: Random) -> list[Mark]:
