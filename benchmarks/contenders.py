@@ -7,12 +7,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training import RECIPES, Recipe, backend
 from stopwatch import OnEpoch
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) 
 
 
 def train_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
+    """What `fit_keras_example` trains."""
+    return fit_keras_example(data, epochs, on_epoch).count_params()
+
+
+def fit_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> "keras.Sequential":
     """The small convolutional network of Keras's documentation (keras.io/examples/vision/mnist_convnet)."""
     import keras
     from keras import layers
@@ -89,7 +98,7 @@ def train_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
     observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
     images, options = scale(train.images)[..., None], {"batch_size": 128, "validation_split": 0.1, "verbose": 0}
     model.fit(images, train.labels, epochs=epochs, callbacks=[observer], **options)
-    return model.count_params()
+    return model
 
 
 def train_pytorch_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:

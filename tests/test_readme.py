@@ -7,8 +7,10 @@ from types import ModuleType
 
 import pytest
 
+import declining
 import inference
 import peers
+import robustness
 import training
 from mnist_digits.training import RECIPES, Recipe
 
@@ -46,7 +48,9 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
     assert Recipe(**json.loads(path.read_text())["recipe"]) == RECIPES[path.stem]
 
 
-@pytest.mark.parametrize("benchmark", [training, inference, peers], ids=lambda benchmark: benchmark.__name__)
+@pytest.mark.parametrize(
+    "benchmark", [training, inference, peers, robustness, declining], ids=lambda benchmark: benchmark.__name__
+)
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
     assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in README
 
