@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-import declining
+import confidence
 import inference
 import peers
 import robustness
@@ -49,7 +49,7 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 
 @pytest.mark.parametrize(
-    "benchmark", [training, inference, peers, robustness, declining], ids=lambda benchmark: benchmark.__name__
+    "benchmark", [training, inference, peers, robustness, confidence], ids=lambda benchmark: benchmark.__name__
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
     assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in README

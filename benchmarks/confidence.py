@@ -1,8 +1,8 @@
 """What the shipped model declines, and what its confidence is worth: errors against the share of pictures accepted.
 
-    python benchmarks/declining.py             # writes results/declining.json and the picture, prints the table
-    python benchmarks/declining.py --table     # measures nothing: draws and prints what was measured
-    python benchmarks/declining.py --tiny --output FILE    # a few pictures of each kind, for the tests
+    python benchmarks/confidence.py             # writes results/confidence.json and the picture, prints the table
+    python benchmarks/confidence.py --table     # measures nothing: draws and prints what was measured
+    python benchmarks/confidence.py --tiny --output FILE    # a few pictures of each kind, for the tests
 
 Three sets: MNIST's test images; the same digits drawn anew, with pictures of what is no digit drawn beside them, as
 `training/pictures.py` draws both (the recipe `reader` learned from such drawings, made from other images); and crops
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "declining.json"
+RESULTS = ROOT / "results" / "confidence.json"
 PICTURE = ROOT / "docs" / "pictures" / "risk-coverage.png"
 SEED = 1
 """Of the drawings and crops; the shipped model learned from those of seed 0, and its threshold is from seed 1 of the
@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     by_photograph = measure_photographs(classifier, options.crops)
     backend.start_keras()
     return {
-        "command": "python benchmarks/declining.py",
+        "command": "python benchmarks/confidence.py",
         "environment": backend.describe_environment(),
         "model": classifier.metadata,
         "curves": {"mnist": judge(mnist, test.labels.astype(int)), "drawn": drawings["curve"]},
