@@ -38,6 +38,10 @@ Data = Annotated[
     typer.Option(metavar="FOLDER", help="Four IDX files of another set, such as Fashion-MNIST, instead of MNIST."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Model = Annotated[
+    Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. [default: the shipped]")
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/latest.")]
 
 
@@ -258,13 +262,11 @@ def predict(
         list[str],
         typer.Argument(metavar="FILE…", help="Pictures of a digit each, folders of them, or - for standard input."),
     ],
-    model: Annotated[
-        Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. [default: the shipped]")
-    ] = None,
+    model: Model = None,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, metavar="FRACTION", help="What is less sure is not a digit.")
     ] = 0.0,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")] = False,
+    recursive: Recursive = False,
     show: Annotated[bool, typer.Option("--show", help="Draw the 28×28 image that the network saw.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -279,7 +281,7 @@ def predict(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mnist_digits.recognition import Classifier, Prediction
 
-    classifier = Classifier(Run.open(model, "onnx").onnx if model and model.is_dir() else model)
+    classifier = Classifier(_onnx_of(model))
     status = 0
     for file in _expand(files, recursive):
         try:
@@ -292,6 +294,72 @@ def predict(
         else:
             terminal.print_prediction(file, prediction, show)
     raise typer.Exit(status)
+
+
+@app.command(
+    epilog="Examples:  digits read photo.jpg  ·  digits read scans/ --json  ·  "
+    "digits read photo.jpg --annotate boxes.png  ·  digits read photo.jpg --debug-folder why/"
+)
+def read(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE…", help="Pictures of pages, folders of them, or - for standard input."),
+    ],
+    annotate: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png|FOLDER", help="Also draw each picture with boxes and readings."),
+    ] = None,
+    debug_folder: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also draw every stage from the picture to the digits.")
+    ] = None,
+    model: Model = None,
+    recursive: Recursive = False,
+    as_json: Json = False,
+) -> None:
+    """Read the numbers on each page: rows from top to bottom, digits from left to right.
+
+    Letters, scribbles and what else is no digit is left out. Results come one by one, in order. A file that
+    cannot be read is reported, the others are read all the same, and the exit status is 3.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mnist_digits.recognition import Page, Reader, drawing, read_picture
+
+    reader = Reader(_onnx_of(model))
+    status, pictures = 0, _expand(files, recursive)
+    if annotate and annotate.suffix == ".png":
+        pictures = iter(_only_one(list(pictures), annotate))
+    for file in pictures:
+        try:
+            pixels = read_picture(_open_picture(file))
+            reading = reader.follow(pixels)
+        except DataError as error:
+            messages.print(f"digits: {error}", markup=False)
+            page, status = Page.unreadable(), error.exit_status
+        else:
+            page = reading.to_page()
+            name = "stdin" if file == "-" else Path(file).name
+            if annotate:
+                target = annotate if annotate.suffix == ".png" else annotate / f"{name}.png"
+                drawing.write(target, drawing.annotate(pixels, page))
+            if debug_folder:
+                drawing.write_stages(debug_folder / name, pixels, reading)
+        if as_json:
+            print(json.dumps({"file": file, **page.to_json()}), flush=True)
+        else:
+            terminal.print_page(file, page)
+    raise typer.Exit(status)
+
+
+def _only_one(pictures: list[str], target: Path) -> list[str]:
+    """The pictures, if they are no more than one; UsageError otherwise."""
+    if len(pictures) > 1:
+        raise UsageError(f"--annotate {target}: one file for {len(pictures)} pictures; name a folder instead")
+    return pictures
+
+
+def _onnx_of(model: Path | None) -> Path | None:
+    """The model.onnx of a run's folder; a file, or None, as it is."""
+    return Run.open(model, "onnx").onnx if model and model.is_dir() else model
 
 
 def _expand(files: list[str], recursive: bool) -> Iterator[str]:

@@ -14,7 +14,7 @@ from mnist_digits.runs import Run
 if TYPE_CHECKING:
     import numpy as np
 
-    from mnist_digits.recognition import Prediction
+    from mnist_digits.recognition import Page, Prediction
     from mnist_digits.training.train import Progress as EpochProgress
 
 results = Console(highlight=False, soft_wrap=True)
@@ -145,6 +145,16 @@ def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
     results.print(f"{found:<{13 + BAR}}  {_printable(file)}", markup=False, emoji=False)
     if show:
         results.print(_drawing(prediction.image), markup=False)
+
+
+def print_page(file: str, page: "Page") -> None:
+    """The file's name, and below it a line for each of the page's, uncertain digits in another colour."""
+    results.print(_printable(file), markup=False, emoji=False, style="dim")
+    if page.reason:
+        results.print(f"  –  {page.reason}", markup=False)
+    for line in page.lines:
+        words = [[(str(digit.digit), "yellow" * digit.uncertain) for digit in word] for word in line.words]
+        results.print(Text("  ") + Text(" ").join(Text.assemble(*word) for word in words))
 
 
 def _bar(fraction: float) -> str:

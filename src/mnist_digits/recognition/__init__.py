@@ -5,14 +5,20 @@ from mnist_digits.recognition.files import MOST_BYTES, find_pictures
 from mnist_digits.recognition.ink import find_ink
 from mnist_digits.recognition.normalise import Normalised, normalise
 from mnist_digits.recognition.picture import MOST_PIXELS, Picture, read_picture
+from mnist_digits.recognition.reader import Digit, Line, Page, Reader, Reading
 
 __all__ = [
     "MOST_BYTES",
     "MOST_PIXELS",
     "Classifier",
+    "Digit",
+    "Line",
     "Normalised",
+    "Page",
     "Picture",
     "Prediction",
+    "Reader",
+    "Reading",
     "find_ink",
     "find_pictures",
     "normalise",

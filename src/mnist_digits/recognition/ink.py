@@ -14,6 +14,9 @@ FAINTEST = 0.06
 DARKEST_SHADOW = 0.4
 """A shadow leaves at least this share of the light."""
 
+PALEST = 0.4
+"""Ink of which there is nothing stronger around is taken for a full stroke from here on."""
+
 NORMAL_30 = 0.385
 """Three of ten values of a normal distribution lie within this many standard deviations of its mean."""
 
@@ -35,6 +38,22 @@ def find_ink(pixels: np.ndarray) -> np.ndarray:
     darkness, noise = _darkness(*_ink_dark(pixels))
     darkness = _without_rim(without_ruling(darkness, noise), noise)
     return _stretched(darkness, noise)
+
+
+def even(ink: np.ndarray) -> np.ndarray:
+    """The ink, float32 (h, w) in [0, 1], of pens of any strength at the full stroke of each, as on a page of several.
+
+    Each pixel is divided by the strongest ink around it, but by no less than PALEST.
+    """
+    block = max(1, max(ink.shape) // 128)
+    strongest = (
+        cv2.resize(cv2.dilate(ink, _square(block)), None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_NEAREST)
+        if block > 1
+        else ink
+    )
+    around = cv2.blur(cv2.dilate(strongest, _square(9)), (9, 9))
+    scale = cv2.resize(np.maximum(around, PALEST), ink.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.minimum(ink / scale, 1)
 
 
 def _sketch(pixels: np.ndarray) -> np.ndarray:

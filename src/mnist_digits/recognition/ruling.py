@@ -64,7 +64,7 @@ def without_ruling(darkness: np.ndarray, noise: float) -> np.ndarray:
 
 def _limit(level: float, writing: float) -> float:
     """Up to where a pixel on a line of such darkness is the line's."""
-    return (level + writing) / 2 if level < PALE * writing else 1.3 * level
+    return min((level + writing) / 2, 1.6 * level) if level < PALE * writing else 1.3 * level
 
 
 def _square(side: int) -> np.ndarray:
@@ -76,7 +76,8 @@ def _ruling(search: np.ndarray, noise: float) -> tuple[list[Line], float]:
     thin = (cv2.morphologyEx(search, cv2.MORPH_TOPHAT, _square(5)) > noise).astype(np.uint8)
     if np.count_nonzero(thin) > MOST_RULED * thin.size:
         return [], 0.0
-    lines = _straight_lines(search, thin)
+    # What is no darker than the grain is taken out with the grain.
+    lines = [line for line in _straight_lines(search, thin) if line.level > 1.5 * noise]
     writing = _writing_level(search, lines, noise)
     pale = [line for line in lines if line.level < PALE * writing]
     if len(pale) > len(lines) / 2:

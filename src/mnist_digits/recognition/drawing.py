@@ -1,0 +1,104 @@
+"""Pictures of how a page was read: the result over the picture, and every stage on the way there."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mnist_digits.errors import DataError
+from mnist_digits.recognition.pieces import joint_box
+from mnist_digits.recognition.reader import Page, Reading
+
+SURE, UNSURE = (0, 114, 178), (213, 94, 0)
+"""Colours, in red, green and blue, that the colour-blind can tell apart (Okabe and Ito 2008)."""
+
+COLUMNS = 20
+"""Images in a row of what the network saw."""
+
+
+def annotate(pixels: np.ndarray, page: Page) -> np.ndarray:
+    """The picture with a box around each digit and its reading above it; uncertain ones in another colour.
+
+    pixels: uint8 (h, w) or (h, w, 3), as `read_picture` returns them. Returns uint8 (h, w, 3).
+    """
+    drawn = _coloured(pixels)
+    for digit in (digit for line in page.lines for digit in line.digits):
+        x, y, width, height = digit.box
+        colour = UNSURE if digit.uncertain else SURE
+        thick = max(1, height // 24)
+        cv2.rectangle(drawn, (x - thick, y - thick), (x + width + thick, y + height + thick), colour, thick)
+        scale = max(0.4, height / 60)
+        place = (x, max(y - 2 * thick, round(22 * scale)))
+        cv2.putText(drawn, str(digit.digit), place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+    return drawn
+
+
+def stages(pixels: np.ndarray, reading: Reading) -> dict[str, np.ndarray]:
+    """Name of each stage → what it made, uint8 (h, w) or (h, w, 3), in the order of the work."""
+    return {
+        "1-picture": pixels,
+        "2-sheet": reading.sheet,
+        "3-ink": np.rint(255 * (1 - reading.ink)).astype(np.uint8),
+        "4-pieces": _pieces(reading),
+        "5-rows": _rows(reading),
+        "6-seen": _seen(reading),
+        "7-read": annotate(pixels, reading.to_page()),
+    }
+
+
+def write_stages(folder: Path, pixels: np.ndarray, reading: Reading) -> None:
+    """Each stage as a PNG file of its name in a folder, made if need be. Raises DataError where that fails."""
+    for name, picture in stages(pixels, reading).items():
+        write(folder / f"{name}.png", picture)
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    """A picture, uint8 (h, w) or (h, w, 3) in red, green and blue, as PNG. Raises DataError where that fails."""
+    rows = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".png", rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.tobytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; name a place that can be written") from error
+
+
+def _coloured(pixels: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels.copy()
+
+
+def _pieces(reading: Reading) -> np.ndarray:
+    """Every piece in a colour of its own, on white."""
+    colours = np.random.default_rng(0).integers(0, 200, (len(reading.pieces) + 1, 3), np.uint8)
+    colours[0] = 255
+    return colours[reading.pieces.labels]
+
+
+def _rows(reading: Reading) -> np.ndarray:
+    """The ink, each row's course through it, and what was taken for one digit or, in the other colour, for none."""
+    drawn = _coloured(np.rint(255 - 155 * reading.ink).astype(np.uint8))
+    for row, tokens in zip(reading.rows, reading.tokens, strict=True):
+        left, _, width, _ = joint_box(reading.pieces.boxes[row.members])
+        x = np.linspace(left, left + width, 20)
+        course = np.stack([x, np.polyval(row.course, x)], axis=1)
+        cv2.polylines(drawn, [np.rint(course).astype(np.int32)], False, (0, 158, 115), 1, cv2.LINE_AA)
+        for token in tokens:
+            x0, y0, wide, high = token.box
+            cv2.rectangle(drawn, (x0, y0), (x0 + wide, y0 + high), SURE if token.prediction else UNSURE, 1)
+    return drawn
+
+
+def _seen(reading: Reading) -> np.ndarray:
+    """What the network saw of every digit that was considered, framed by whether it was read."""
+    read = {id(token) for row in reading.words for word in row for token in word}
+    images = []
+    for token in (token for tokens in reading.tokens for token in tokens if token.prediction):
+        assert token.prediction is not None
+        image = _coloured(cv2.resize(255 - token.prediction.image, (56, 56), interpolation=cv2.INTER_NEAREST))
+        colour = SURE if id(token) in read else UNSURE
+        images.append(cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=colour))
+    if not images:
+        return np.full((62, 62, 3), 255, np.uint8)
+    images += [np.full_like(images[0], 255)] * (-len(images) % min(COLUMNS, len(images)))
+    columns = min(COLUMNS, len(images))
+    return np.vstack([np.hstack(images[start : start + columns]) for start in range(0, len(images), columns)])

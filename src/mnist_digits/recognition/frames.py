@@ -1,0 +1,57 @@
+"""Boxes of forms, and cells of tables and squared paper: taken out, so that what is written in them stays."""
+
+import cv2
+import numpy as np
+
+from mnist_digits.recognition.normalise import PRESENT
+
+RECTANGULAR = 0.87
+"""Share of its smallest upright or turned box that a cell fills at least; an ellipse fills 0.79."""
+
+SMALLEST = 10
+"""Pixels along each side of a cell."""
+
+LARGEST = 0.3
+"""Share of the picture that a cell covers at most."""
+
+HOLLOW = 0.5
+"""Share of a frame that its cells cover at least."""
+
+
+def without_frames(ink: np.ndarray) -> np.ndarray:
+    """The ink, float32 (h, w) in [0, 1], without the lines of closed boxes."""
+    # Small gaps in a line do not open the box.
+    mask = cv2.dilate((ink > PRESENT).view(np.uint8), np.ones((3, 3), np.uint8))
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if hierarchy is None:
+        return ink
+    cells: dict[int, list[np.ndarray]] = {}
+    for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
+        if parent >= 0 and (cell := _cell(contour, ink.size)) is not None:
+            cells.setdefault(parent, []).append(cell)
+    frames = [(contours[parent], own) for parent, own in cells.items() if _is_frame(contours[parent], own)]
+    if not frames:
+        return ink
+    lines, inside = np.zeros_like(mask), np.zeros_like(mask)
+    for outline, own in frames:
+        cv2.drawContours(lines, [outline], -1, 1, cv2.FILLED)
+        # One by one: where two overlap, cv2 would take them for a hole.
+        for cell in own:
+            cv2.fillConvexPoly(inside, cell, 1)
+    return np.where((lines > 0) & (inside == 0), np.float32(0), ink)
+
+
+def _cell(contour: np.ndarray, page: int) -> np.ndarray | None:
+    """The convex hull of a hole in the ink, if it is rectangular and of a cell's size."""
+    _, _, width, height = cv2.boundingRect(contour)
+    if min(width, height) < SMALLEST or width * height > LARGEST * page:
+        return None
+    hull = cv2.convexHull(contour)
+    _, sides, _ = cv2.minAreaRect(hull)
+    return hull if cv2.contourArea(hull) > RECTANGULAR * sides[0] * sides[1] and min(sides) >= SMALLEST else None
+
+
+def _is_frame(outline: np.ndarray, cells: list[np.ndarray]) -> bool:
+    """Whether a piece of ink is hardly more than lines around cells."""
+    area = cv2.contourArea(cv2.convexHull(outline))
+    return sum(cv2.contourArea(cell) for cell in cells) > HOLLOW * area

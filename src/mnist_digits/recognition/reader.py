@@ -1,0 +1,224 @@
+"""Pages → lines of digits, each with its box and confidence: photos, scans and drawings of any number of rows."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from mnist_digits.recognition.classifier import Classifier
+from mnist_digits.recognition.frames import without_frames
+from mnist_digits.recognition.ink import even, find_ink
+from mnist_digits.recognition.normalise import Box
+from mnist_digits.recognition.picture import Picture, read_picture
+from mnist_digits.recognition.pieces import Pieces, find_pieces
+from mnist_digits.recognition.rows import Row, find_rows
+from mnist_digits.recognition.segmentation import read_rows
+from mnist_digits.recognition.sheet import cut_out_sheet
+from mnist_digits.recognition.words import Token, numbers, share_read
+
+SIZES = (1_000_000, 3_000_000)
+"""Larger pictures are reduced to so many pixels before they are read: to the first, or, where that leaves the writing
+too small, to the second."""
+
+LEGIBLE = 24
+"""Height of digits, in pixels, that is large enough to read them."""
+
+UPRIGHT = 0.7
+"""Share of the writing that must be read for the page to lie the right way up."""
+
+UNCERTAIN = 0.9
+"""A digit read with less confidence is worth a second look."""
+
+Reason = Literal["blank", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One digit of a line."""
+
+    digit: int
+    """0 to 9."""
+    confidence: float
+    """0 to 1: its probability, times that of being a digit at all."""
+    box: Box
+    """x, y, width, height of its ink, in pixels of the picture as displayed."""
+    probabilities: np.ndarray
+    """float32 (10,), of each digit; sums to 1."""
+    image: np.ndarray
+    """uint8 (28, 28): what the network saw."""
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether it is worth a second look."""
+        return self.confidence < UNCERTAIN
+
+    def to_json(self) -> dict[str, Any]:
+        """Digit, confidence and box, as plain values."""
+        return {"digit": self.digit, "confidence": round(self.confidence, 6), "box": list(self.box)}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of writing, as far as it is numbers."""
+
+    words: tuple[tuple[Digit, ...], ...]
+    """Its numbers from left to right, each of at least one digit."""
+
+    @property
+    def text(self) -> str:
+        """The digits, with a space between words."""
+        return " ".join("".join(str(digit.digit) for digit in word) for word in self.words)
+
+    @property
+    def digits(self) -> tuple[Digit, ...]:
+        """The digits of all words."""
+        return tuple(digit for word in self.words for digit in word)
+
+    def to_json(self) -> dict[str, Any]:
+        """Text and digits, as plain values."""
+        return {"text": self.text, "digits": [digit.to_json() for digit in self.digits]}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a picture says in digits."""
+
+    lines: tuple[Line, ...]
+    """From top to bottom."""
+    reason: Reason | None
+    """Why there are no lines; None when there are some."""
+
+    @classmethod
+    def unreadable(cls) -> "Page":
+        """What there is to say of a file that cannot be opened."""
+        return cls((), "unreadable")
+
+    @property
+    def text(self) -> str:
+        """The lines, one below the other."""
+        return "\n".join(line.text for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Lines and reason, as plain values."""
+        return {"lines": [line.to_json() for line in self.lines], "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a page was read, from the picture to the hypotheses in its rows; all in pixels of the sheet."""
+
+    sheet: np.ndarray
+    """uint8 (h, w) or (h, w, 3): the part of the picture that was read, reduced and turned."""
+    ink: np.ndarray
+    """float32 (h, w) in [0, 1], 1 = full stroke."""
+    pieces: Pieces
+    rows: Sequence[Row]
+    tokens: Sequence[Sequence[Token]]
+    """What stands in each row, digits or not."""
+    place: "Place"
+
+    @property
+    def words(self) -> list[list[list[Token]]]:
+        """In each row the words that are numbers."""
+        return [numbers(tokens, row.height) for row, tokens in zip(self.rows, self.tokens, strict=True)]
+
+    @property
+    def share_read(self) -> float:
+        """How much of what looks like writing was read, by width: 0 to 1."""
+        return share_read(self.tokens, self.words)
+
+    def to_page(self) -> Page:
+        """The lines, with boxes in pixels of the picture."""
+        lines = [
+            Line(tuple(tuple(self.place.digit(token) for token in word) for word in words))
+            for words in self.words
+            if words
+        ]
+        return Page(tuple(lines), None if lines else "blank")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sheet lies in the picture."""
+
+    quarter_turns: int
+    """How often the picture was turned left by 90° before it was read."""
+    size: tuple[int, int]
+    """Width and height of the picture after that, in its own pixels."""
+    reduction: float
+    """Pixels of the picture to one of the sheet."""
+    corner: tuple[int, int]
+    """x, y of the sheet in the reduced picture."""
+
+    def digit(self, token: Token) -> Digit:
+        """What was read at a place of the sheet."""
+        assert token.prediction is not None
+        probabilities, image = token.prediction.probabilities, token.prediction.image
+        box = self._box(token.box)
+        return Digit(int(probabilities.argmax()), token.prediction.confidence, box, probabilities, image)
+
+    def _box(self, box: Box) -> Box:
+        """A box of the sheet in pixels of the picture as displayed."""
+        x, y = box[0] + self.corner[0], box[1] + self.corner[1]
+        left, top = round(x * self.reduction), round(y * self.reduction)
+        width, height = (max(1, round(side * self.reduction)) for side in box[2:])
+        across, down = self.size
+        for _ in range(self.quarter_turns):
+            # Undo a turn to the left: what was on top lies to the right.
+            left, top, width, height, across, down = down - top - height, left, height, width, down, across
+        return left, top, width, height
+
+
+class Reader:
+    """Reads the digits on a page. Any number of threads may share one."""
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, threads: int = 1) -> None:
+        """Load a model.
+
+        path: a `model.onnx` that `digits train` wrote, or the shipped one. threads: how many processor cores the
+        network may use. Raises DataError as `Classifier` does.
+        """
+        self._classifier = Classifier(path, threads)
+
+    def read(self, picture: Picture) -> Page:
+        """The digits in a picture: a file's path or content, or an array of pixels, as `read_picture` takes them.
+
+        Raises DataError when a file cannot be read, ValueError when an array is not a picture.
+        """
+        return self.follow(picture).to_page()
+
+    def follow(self, picture: Picture) -> Reading:
+        """The same, with everything that was seen on the way."""
+        pixels = read_picture(picture)
+        upright = self._read(pixels, 0)
+        if not len(upright.pieces) or upright.share_read >= UPRIGHT:
+            return upright
+        # Nothing in the file says that the page lies on its side or its head, but the writing may.
+        readings = [upright, *(self._read(pixels, turns) for turns in (1, 2, 3))]
+        return max(readings, key=lambda reading: reading.share_read * (1.15 if reading is upright else 1.0))
+
+    def _read(self, pixels: np.ndarray, quarter_turns: int) -> Reading:
+        turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+        sheet, ink, pieces, reduction, corner = _find_writing(turned)
+        rows = find_rows(pieces)
+        tokens = read_rows(ink, pieces, rows, self._classifier)
+        place = Place(quarter_turns, (turned.shape[1], turned.shape[0]), reduction, corner)
+        return Reading(sheet, ink, pieces, rows, tokens, place)
+
+
+def _find_writing(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, Pieces, float, tuple[int, int]]:
+    """Sheet, ink and pieces at the smallest of SIZES that is large enough to read; its reduction and its corner."""
+    for most in SIZES:
+        reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
+        width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
+        reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
+        sheet, corner = cut_out_sheet(reduced)
+        ink = without_frames(even(find_ink(sheet)))
+        pieces = find_pieces(ink)
+        if reduction == 1 or pieces.height >= LEGIBLE:
+            break
+    return sheet, ink, pieces, reduction, corner

@@ -1,0 +1,175 @@
+"""Rows of pieces → digits: hypotheses of what belongs together, judged by the classifier.
+
+A piece may be a digit, a part of one that is broken, or several that touch. Doubtful pieces are cut where
+little ink is in the way, and neighbours joined; the most credible way through the row is found by dynamic
+programming over the resulting lattice (Casey and Lecolinet 1996, "A survey of methods and strategies in
+character segmentation", on recognition-based segmentation).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+import numpy as np
+
+from mnist_digits.recognition.classifier import Classifier, Prediction
+from mnist_digits.recognition.cuts import Atoms, cut_pieces
+from mnist_digits.recognition.normalise import normalise
+from mnist_digits.recognition.pieces import Pieces, cut_out, joint_box
+from mnist_digits.recognition.rows import Row
+from mnist_digits.recognition.words import Token
+
+CERTAIN = 0.95
+"""A piece read with this confidence is not cut."""
+
+WIDEST = 1.7
+"""Width of a digit, in heights of its row."""
+
+FURTHEST = 0.25
+"""Gap within a digit, in heights of its row."""
+
+JUNK = 3.0
+"""Cost of leaving out a piece as high as the row: as much as reading it with a confidence of exp(-3)."""
+
+JOIN = 0.25
+"""Cost of joining two pieces."""
+
+BESIDE = 1.5
+"""The same, in addition, when they are tall and stand side by side, as two digits do."""
+
+LOW, LOWEST = 3.0, 0.45
+"""Cost of each height of the row that a digit falls short of this share of it."""
+
+CUT = 0.5
+"""Cost of each cut."""
+
+MOST_ATOMS = 8
+"""Of which a digit may be made."""
+
+MOST_CANDIDATES = 3000
+"""What is judged on a page; one full of digits has a third of it."""
+
+Span = tuple[int, int]
+"""Start and stop of neighbours in a row's members."""
+
+Members = tuple[int, ...]
+"""Indices of the atoms of what may be one digit."""
+
+
+def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: Classifier) -> list[list[Token]]:
+    """For each row what it holds from left to right, digits or not.
+
+    ink: float32 (h, w) in [0, 1].
+    """
+    singles: list[tuple[Row, Members]] = [(row, (int(piece),)) for row in rows for piece in row.members]
+    known = dict(zip([members for _, members in singles], _judge(ink, pieces, singles, classifier), strict=True))
+    doubtful = np.array([(i,) in known and known[i,].confidence < CERTAIN for i in range(len(pieces))], bool)
+    atoms, rows = cut_pieces(ink, pieces, rows, doubtful)
+    spans = _within_bounds([list(_spans(atoms, row, doubtful)) for row in rows])
+    asked = [
+        (row, members)
+        for row, own in zip(rows, spans, strict=True)
+        for span in own
+        if (members := _members(row, span)) not in known
+    ]
+    known |= zip([members for _, members in asked], _judge(ink, atoms, asked, classifier), strict=True)
+    return [_best_path(atoms, row, own, known) for row, own in zip(rows, spans, strict=True)]
+
+
+def _within_bounds(spans: list[list[Span]]) -> list[list[Span]]:
+    """The spans of every row, where there are too many only those of one atom: such a page is hardly writing."""
+    most = MOST_CANDIDATES
+    bounded = []
+    for own in spans:
+        own = own if len(own) < most else [span for span in own if span[1] - span[0] == 1][: max(most, 0)]
+        most -= len(own)
+        bounded.append(own)
+    return bounded
+
+
+def _members(row: Row, span: Span) -> Members:
+    return tuple(int(member) for member in row.members[slice(*span)])
+
+
+def _judge(
+    ink: np.ndarray, pieces: Pieces, asked: Sequence[tuple[Row, Members]], classifier: Classifier
+) -> list[Prediction]:
+    blobs = []
+    for row, members in asked:
+        index = np.array(members)
+        x = float(pieces.centres[index, 0].mean())
+        crop, _ = cut_out(ink, pieces, index, row.slope_at(x))
+        blobs.append(normalise(crop))
+    return classifier.classify_normalised(blobs)
+
+
+def _spans(atoms: Atoms, row: Row, doubtful: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Which neighbours, row.members[start:stop], may together be one digit."""
+    boxes, origins = atoms.boxes[row.members], atoms.origins[row.members]
+    for start in range(len(boxes)):
+        yield start, start + 1
+        for stop in range(start + 2, min(start + MOST_ATOMS, len(boxes)) + 1):
+            _, _, width, height = joint_box(boxes[start:stop])
+            if width > WIDEST * max(row.height, 0.7 * height):
+                break
+            if _may_join(boxes[start:stop], origins[start:stop], row.height, doubtful):
+                yield start, stop
+
+
+def _may_join(boxes: np.ndarray, origins: np.ndarray, height: float, doubtful: np.ndarray) -> bool:
+    """Whether atoms from left to right lie near enough to be one digit."""
+    right = np.maximum.accumulate(boxes[:, 0] + boxes[:, 2])
+    gaps = boxes[1:, 0] - right[:-1]
+    if (gaps > FURTHEST * height).any():
+        return False
+    # Two good digits side by side are hardly the halves of one.
+    return bool(doubtful[origins].any()) or bool((gaps < 0.05 * height).all())
+
+
+def _best_path(atoms: Atoms, row: Row, spans: Sequence[Span], known: dict[Members, Prediction]) -> list[Token]:
+    """The cheapest way through the row."""
+    ending: list[list[tuple[int, Token]]] = [
+        [(stop - 1, _junk(atoms, row, int(atom)))] for stop, atom in enumerate(row.members, 1)
+    ]
+    for start, stop in spans:
+        members = _members(row, (start, stop))
+        ending[stop - 1].append((start, _digit(atoms, row, members, known[members])))
+    costs, steps = [0.0], []
+    for options in ending:
+        cost, step = min(((costs[start] + token.cost, (start, token)) for start, token in options), key=itemgetter(0))
+        costs.append(cost)
+        steps.append(step)
+    path, place = [], len(steps)
+    while place:
+        place, token = steps[place - 1]
+        path.append(token)
+    return path[::-1]
+
+
+def _junk(atoms: Atoms, row: Row, atom: int) -> Token:
+    box = joint_box(atoms.boxes[[atom]])
+    return Token(box, None, JUNK * min(1.0, max(box[2:]) / row.height))
+
+
+def _digit(atoms: Atoms, row: Row, members: Members, prediction: Prediction) -> Token:
+    index = np.array(members)
+    box = joint_box(atoms.boxes[index])
+    cost = -math.log(max(prediction.confidence, 1e-4)) + _joining_cost(atoms, index, box[3])
+    # Digits stand side by side: what is low beside the rest of its piece, or of its row, is a part of one.
+    whole = max(row.height, *atoms.boxes[atoms.origins[index], 3]) if atoms.sliced(index) else row.height
+    cost += LOW * max(0.0, LOWEST - box[3] / whole)
+    thickness = float(atoms.thickness[members[0]])
+    if thickness:
+        cost += CUT + 2 * max(0.0, thickness - 0.15)
+    return Token(box, prediction, cost)
+
+
+def _joining_cost(atoms: Atoms, index: np.ndarray, height: int) -> float:
+    """What it costs to take atoms for one digit whose joint height is given."""
+    origins = np.unique(atoms.origins[index])
+    if len(origins) == 1:
+        return 0.0
+    boxes = atoms.boxes[origins]
+    tall = boxes[boxes[:, 3] > 0.6 * height]
+    gaps = np.maximum(tall[1:, 0] - (tall[:-1, 0] + tall[:-1, 2]), tall[:-1, 0] - (tall[1:, 0] + tall[1:, 2]))
+    return JOIN * (len(origins) - 1) + BESIDE * int((gaps > 0).sum())
