@@ -67,7 +67,7 @@ def best(recipe: Recipe) -> keras.Sequential:
 
 def reader(recipe: Recipe) -> keras.Sequential:
     """Wider than `cnn`, for pictures from outside; an eleventh class is what is no digit."""
-    return _convolutional(recipe, (32, 5, 2), (64, 3, 1), (96, 3, 2), (96, 3, 1), classes=11)
+    return _convolutional(recipe, (32, 5, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1), classes=11)
 
 
 def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int], classes: int = 10) -> keras.Sequential:

@@ -450,6 +450,16 @@ def _fragment(images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndar
     return ink if right - left > 1.3 * (bottom - top) else _lines(images, labels, random)
 
 
+def _specks(images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndarray:
+    """Dots and spots here and there, as of dirt, or of what a photograph without writing is taken for."""
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    largest = random.uniform(2, 9)
+    for x, y in random.uniform(0.15, 0.85, (int(random.integers(3, 14)), 2)) * SIDE:
+        axes = tuple(int(axis) for axis in np.ceil(random.uniform(0.3, 1, 2) * largest))
+        cv2.ellipse(ink, (int(x), int(y)), axes, random.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_AA)
+    return ink
+
+
 def _several(images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndarray:
     """Two to four digits side by side, apart, touching or overlapping."""
     count = int(random.choice([2, 2, 2, 3, 4]))
@@ -486,9 +496,10 @@ OTHERS: dict[str, Callable[[np.ndarray, np.ndarray, Random], np.ndarray]] = {
     "lines": _lines,
     "blot": _blot,
     "texture": _texture,
+    "specks": _specks,
     "fragment": _fragment,
     "several digits": _several,
 }
 """What is no digit, by kind."""
-AS_DRAWN = ("blot", "texture")
+AS_DRAWN = ("blot", "texture", "specks")
 """The kinds that no pen wrote."""
