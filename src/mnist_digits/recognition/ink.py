@@ -46,11 +46,8 @@ def even(ink: np.ndarray) -> np.ndarray:
     Each pixel is divided by the strongest ink around it, but by no less than PALEST.
     """
     block = max(1, max(ink.shape) // 128)
-    strongest = (
-        cv2.resize(cv2.dilate(ink, _square(block)), None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_NEAREST)
-        if block > 1
-        else ink
-    )
+    width, height = (max(1, round(side / block)) for side in ink.shape[::-1])
+    strongest = cv2.resize(cv2.dilate(ink, _square(block)), (width, height), interpolation=cv2.INTER_NEAREST)
     around = cv2.blur(cv2.dilate(strongest, _square(9)), (9, 9))
     scale = cv2.resize(np.maximum(around, PALEST), ink.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.minimum(ink / scale, 1)

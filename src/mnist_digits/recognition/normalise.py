@@ -185,7 +185,10 @@ def _boxed(digit: np.ndarray, longest: int) -> np.ndarray:
         # The greys at its edges are MNIST's already.
         return digit
     # Bilevel but for its edges, as MNIST's scans were.
-    fine = np.clip(4 * _scaled(digit, WORK / longest) - 1.5, 0, 1)
+    fine = _scaled(digit, WORK / longest)
+    bilevel = np.clip(4 * fine - 1.5, 0, 1)
+    # Specks no larger than a pixel may be too pale for that.
+    fine = bilevel if bilevel.any() else fine
     width = stroke_width(fine) * BOX / WORK
     target = min(max(width, THINNEST), THICKEST)
     if target != width:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mnist_digits.recognition.normalise import PRESENT, Box
+from mnist_digits.recognition.normalise import PRESENT, Box, stroke_width
 
 MOST = 2000
 """Pieces that are looked at; of a page of specks, the largest."""
@@ -27,6 +27,8 @@ class Pieces:
     """int (n, 4) of x, y, width, height."""
     strengths: np.ndarray
     """Mean ink of each: float (n,) in [0, 1]."""
+    strokes: np.ndarray
+    """Mean width in pixels of the strokes of each: float (n,)."""
     height: float
     """Typical height of the writing, in pixels; 0 where there is none."""
 
@@ -45,21 +47,28 @@ def find_pieces(ink: np.ndarray) -> Pieces:
     ink: float32 (h, w) in [0, 1]. Left out are specks, what lies along the page's border, and what is far
     larger than the writing.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8), connectivity=8)
+    mask = (ink > PRESENT).view(np.uint8)
+    # Where a ruled line was taken out, a stroke along it may have gone as well: what is above belongs to what is below.
+    upright = np.ones((3 + 2 * (max(ink.shape) // 500), 1), np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, upright))
     boxes, areas = stats[1:, :4].astype(int), stats[1:, 4]
     height = _writing_height(boxes)
     kept = np.flatnonzero(_is_writing(boxes, areas, height, ink.shape))
     kept = np.sort(kept[np.argsort(-areas[kept], kind="stable")[:MOST]])
     numbers = np.zeros(len(stats), np.int32)
     numbers[1 + kept] = np.arange(1, 1 + len(kept))
-    labels = numbers[labels]
-    strengths = np.array(
-        [
-            cv2.mean(ink[y : y + h, x : x + w], (labels[y : y + h, x : x + w] == i).view(np.uint8))[0]
-            for i, (x, y, w, h) in enumerate(boxes[kept], 1)
-        ]
-    )
-    return Pieces(labels, boxes[kept], strengths, height)
+    labels = numbers[labels] * mask
+    alone = [_alone(ink, labels, number, box) for number, box in enumerate(boxes[kept], 1)]
+    strengths = np.array([float(piece[piece > 0].mean()) for piece in alone])
+    strokes = np.array([stroke_width(piece) for piece in alone])
+    return Pieces(labels, boxes[kept], strengths, strokes, height)
+
+
+def _alone(ink: np.ndarray, labels: np.ndarray, number: int, box: np.ndarray) -> np.ndarray:
+    """The ink in a box that belongs to the piece of this number in the labels, float32 (h, w)."""
+    x, y, width, height = box
+    window = np.s_[y : y + height, x : x + width]
+    return ink[window] * (labels[window] == number)
 
 
 def _writing_height(boxes: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from mnist_digits.recognition.normalise import Box
 from mnist_digits.recognition.picture import Picture, read_picture
 from mnist_digits.recognition.pieces import Pieces, find_pieces
 from mnist_digits.recognition.rows import Row, find_rows
-from mnist_digits.recognition.segmentation import read_rows
+from mnist_digits.recognition.segmentation import find_turn, read_rows
 from mnist_digits.recognition.sheet import cut_out_sheet
 from mnist_digits.recognition.words import Token, numbers, share_read
 
@@ -27,7 +27,7 @@ too small, to the second."""
 LEGIBLE = 24
 """Height of digits, in pixels, that is large enough to read them."""
 
-UPRIGHT = 0.7
+UPRIGHT = 0.9
 """Share of the writing that must be read for the page to lie the right way up."""
 
 UNCERTAIN = 0.9
@@ -195,11 +195,13 @@ class Reader:
         """The same, with everything that was seen on the way."""
         pixels = read_picture(picture)
         upright = self._read(pixels, 0)
-        if not len(upright.pieces) or upright.share_read >= UPRIGHT:
+        if upright.share_read >= UPRIGHT:
             return upright
         # Nothing in the file says that the page lies on its side or its head, but the writing may.
-        readings = [upright, *(self._read(pixels, turns) for turns in (1, 2, 3))]
-        return max(readings, key=lambda reading: reading.share_read * (1.15 if reading is upright else 1.0))
+        turns = find_turn(upright.ink, upright.pieces, self._classifier)
+        if not turns:
+            return upright
+        return max(upright, self._read(pixels, turns), key=lambda reading: reading.share_read)
 
     def _read(self, pixels: np.ndarray, quarter_turns: int) -> Reading:
         turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))

@@ -19,6 +19,9 @@ REACH = 0.6
 PALE = 0.65
 """Strength of a piece of writing, as a share of its row's, at least."""
 
+FINE = 0.5
+"""Width of the strokes of a piece of writing, as a share of its row's, at least."""
+
 BAR = 0.16
 """Width of an upright line, in its heights, at most."""
 
@@ -59,14 +62,22 @@ def find_rows(pieces: Pieces) -> list[Row]:
 
 
 def _row(pieces: Pieces, members: np.ndarray, course: np.ndarray) -> Row:
-    strengths = pieces.strengths[members]
-    tall = pieces.boxes[members, 3] > LARGE * pieces.height
-    # What is much paler than the rest is ruling, the print of a form, or what the other side of the paper lets through.
-    members = members[strengths > PALE * np.median(strengths[tall] if tall.any() else strengths)]
+    members = members[_same_pen(pieces, members)]
     heights = pieces.boxes[members, 3]
     tall = heights > LARGE * pieces.height
     order = np.argsort(pieces.centres[members, 0], kind="stable")
     return Row(members[order], course, float(np.median(heights[tall] if tall.any() else heights)))
+
+
+def _same_pen(pieces: Pieces, members: np.ndarray) -> np.ndarray:
+    """Which of a row's pieces are about as dark and as thick as the rest: bool (n,).
+
+    What is much paler or finer is ruling, the print of a form, or what the other side of the paper lets through.
+    """
+    strengths, strokes = pieces.strengths[members], pieces.strokes[members]
+    tall = pieces.boxes[members, 3] > LARGE * pieces.height
+    tall = tall if tall.any() else np.ones_like(tall)
+    return (strengths > PALE * np.median(strengths[tall])) & (strokes > FINE * np.median(strokes[tall]))
 
 
 def _without_bars(pieces: Pieces, row: Row) -> Row:
@@ -187,6 +198,8 @@ def _share_columns(pieces: Pieces, ones: np.ndarray, others: np.ndarray) -> bool
 
 def _assign(pieces: Pieces, chosen: np.ndarray, courses: list[np.ndarray]) -> list[np.ndarray]:
     """Each of the chosen pieces to the nearest course, if one is near enough."""
+    if not courses:
+        return []
     x, y = pieces.centres[chosen].T
     away = np.abs(np.stack([np.polyval(course, x) for course in courses]) - y)
     heights = np.maximum(pieces.boxes[chosen, 3], pieces.height)

@@ -49,6 +49,9 @@ MOST_ATOMS = 8
 MOST_CANDIDATES = 3000
 """What is judged on a page; one full of digits has a third of it."""
 
+MOST_TURNED = 80
+"""Pieces that are looked at from every side."""
+
 Span = tuple[int, int]
 """Start and stop of neighbours in a row's members."""
 
@@ -74,6 +77,23 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     ]
     known |= zip([members for _, members in asked], _judge(ink, atoms, asked, classifier), strict=True)
     return [_best_path(atoms, row, own, known) for row, own in zip(rows, spans, strict=True)]
+
+
+def find_turn(ink: np.ndarray, pieces: Pieces, classifier: Classifier) -> int:
+    """How many quarter turns to the left bring the writing upright: 0 to 3, by what its largest pieces look like."""
+    # Neither specks nor ones, which look alike on their heads, nor what is several digits.
+    width, height = pieces.boxes[:, 2], pieces.boxes[:, 3]
+    likely = np.flatnonzero((np.minimum(width, height) > 0.4 * pieces.height) & (width < 2 * height))[:MOST_TURNED]
+    if not len(likely):
+        return 0
+    crops = [cut_out(ink, pieces, likely[i : i + 1])[0] for i in range(len(likely))]
+    confidence = []
+    for turns in range(4):
+        blobs = [normalise(np.ascontiguousarray(np.rot90(crop, turns))) for crop in crops]
+        confidence.append(np.mean([one.confidence for one in classifier.classify_normalised(blobs)]))
+    # Upright, unless it clearly is not.
+    confidence[0] += 0.08
+    return int(np.argmax(confidence))
 
 
 def _within_bounds(spans: list[list[Span]]) -> list[list[Span]]:
