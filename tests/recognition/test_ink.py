@@ -7,6 +7,7 @@ import pytest
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import find_ink
+from mnist_digits.recognition.ink import even
 from pictures import paper, photographed, strokes, written
 
 SIDE = 200
@@ -122,6 +123,34 @@ def test_any_shape_and_content(shape: tuple[int, ...]):
         assert ink.shape == shape[:2]
         assert 0 <= ink.min() <= ink.max() <= 1
         assert not ink.flags.writeable or ink.dtype == np.float32
+
+
+def test_pens_of_any_strength_are_evened(mnist: Dataset):
+    masks = np.stack([np.pad(strokes(image, 100), 80) for image in mnist.train.images[:3]])
+    strengths = np.float32([1, 0.7, 0.45])
+    ink = np.hstack(masks.astype(np.float32) * strengths[:, None, None])
+    before = ink.copy()
+    found = even(ink)
+    np.testing.assert_array_equal(ink, before)
+    np.testing.assert_allclose(found, np.hstack(masks), atol=0.02)
+
+
+def test_evening_keeps_paper_and_what_is_hardly_ink():
+    ink = np.zeros((300, 400), np.float32)
+    ink[100:120, 100:200] = 0.05
+    found = even(ink)
+    np.testing.assert_array_equal(found > 0, ink > 0)
+    assert found.max() < 0.35
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (40, 20_000), (3, 700)])
+def test_ink_of_any_shape_is_evened(shape: tuple[int, int]):
+    ink = np.random.default_rng(0).random(shape, np.float32)
+    found = even(ink)
+    assert found.shape == shape
+    assert found.dtype == np.float32
+    assert 0 <= found.min() <= found.max() <= 1
+    assert (found >= ink - 1e-6).all()
 
 
 def test_time_is_bounded(mnist: Dataset):
