@@ -1,0 +1,117 @@
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_digits.dataset import Dataset
+from mnist_digits.errors import DataError
+from mnist_digits.recognition import Classifier, Page, Reader, Reading, drawing
+from mnist_digits.recognition.reader import Digit, Line
+from small_pages import SmallPage, sure_digits, write_page
+
+
+@pytest.fixture(scope="module")
+def page(mnist: Dataset) -> SmallPage:
+    return write_page(sure_digits(mnist.train, Classifier()), ["3141", "59"])
+
+
+@pytest.fixture(scope="module")
+def reading(page: SmallPage) -> Reading:
+    return Reader().follow(page.pixels())
+
+
+def with_confidence(page: Page, confidence: float) -> Page:
+    lines = (tuple(replace(digit, confidence=confidence) for digit in line.digits) for line in page.lines)
+    return replace(page, lines=tuple(Line((digits,)) for digits in lines))
+
+
+def changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one != other).any(axis=2)
+
+
+def test_a_frame_around_each_digit(page: SmallPage, reading: Reading):
+    pixels = page.pixels()
+    before = pixels.copy()
+    drawn = drawing.annotate(pixels, reading.to_page())
+    np.testing.assert_array_equal(pixels, before)
+    assert drawn.shape == pixels.shape
+    assert drawn.dtype == np.uint8
+    differs = changed(drawn, pixels)
+    for x, y, width, height in page.boxes:
+        # The frame stands clear of the ink that it shows.
+        for side in (np.s_[y : y + height, x - 6 : x], np.s_[y : y + height, x + width : x + width + 6]):
+            assert differs[side].any(axis=1).all()
+        for side in (np.s_[y - 6 : y, x : x + width], np.s_[y + height : y + height + 6, x : x + width]):
+            assert differs[side].any(axis=0).all()
+        assert differs[y + 3 : y + height - 3, x + 3 : x + width - 3].mean() < 0.02
+
+
+def test_uncertain_digits_have_another_colour(page: SmallPage, reading: Reading):
+    pixels, found = page.pixels(), reading.to_page()
+    sure, unsure = (drawing.annotate(pixels, with_confidence(found, confidence)) for confidence in (0.999, 0.3))
+    np.testing.assert_array_equal(changed(sure, pixels), changed(unsure, pixels))
+    frames = changed(sure, unsure)
+    assert frames.sum() > 0.9 * changed(sure, pixels).sum()
+    assert not {tuple(colour) for colour in sure[frames]} & {tuple(colour) for colour in unsure[frames]}
+
+
+def test_grey_pictures_and_digits_at_the_border():
+    digit = Digit(7, 0.5, (0, 0, 3, 4), np.full(10, 0.1, np.float32), np.zeros((28, 28), np.uint8))
+    page = Page((Line(((digit,),)),), None)
+    for shape in ((4, 3), (1, 1), (40, 30)):
+        assert drawing.annotate(np.zeros(shape, np.uint8), page).shape == (*shape, 3)
+    plain = drawing.annotate(np.full((5, 6), 9, np.uint8), Page((), "blank"))
+    assert (plain == 9).all()
+
+
+def test_stages_are_pictures_in_order(page: SmallPage, reading: Reading):
+    pixels = page.pixels()
+    made = drawing.stages(pixels, reading)
+    assert list(made) == sorted(made)
+    assert [int(name.split("-")[0]) for name in made] == list(range(1, 1 + len(made)))
+    for picture in made.values():
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 2 or picture.shape[2] == 3
+    np.testing.assert_array_equal(made["1-picture"], pixels)
+    ink = made["3-ink"]
+    assert ink[page.mask].mean() < 60
+    assert ink[~page.mask].mean() > 240
+    colours = made["4-pieces"]
+    assert len({tuple(np.median(colours[page.labels == label], axis=0)) for label in range(1, 7)}) == 6
+    np.testing.assert_array_equal(list(made.values())[-1], drawing.annotate(pixels, reading.to_page()))
+
+
+@pytest.mark.parametrize("pixels", [np.full((1, 1), 9, np.uint8), np.full((90, 80, 3), 200, np.uint8)])
+def test_a_blank_page_has_stages_too(pixels: np.ndarray, tmp_path: Path):
+    reading = Reader().follow(pixels)
+    drawing.write_stages(tmp_path / "new" / "why", pixels, reading)
+    names = sorted(path.stem for path in (tmp_path / "new" / "why").iterdir())
+    assert names == list(drawing.stages(pixels, reading))
+
+
+def test_what_is_written_is_what_was_drawn(tmp_path: Path):
+    random = np.random.default_rng(0)
+    for shape in ((5, 7), (5, 7, 3)):
+        picture = random.integers(0, 256, shape, np.uint8)
+        drawing.write(tmp_path / "new" / "a.png", picture)
+        content = (tmp_path / "new" / "a.png").read_bytes()
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), picture)
+
+
+def test_where_nothing_can_be_written(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="name a place that can be written") as caught:
+        drawing.write(tmp_path / "file" / "a.png", np.zeros((2, 2), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(DataError, match="Permission denied"):
+        drawing.write(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
+    tmp_path.chmod(0o700)
