@@ -71,3 +71,10 @@ def test_any_shape_and_content(shape: tuple[int, ...]):
         assert found.ndim == len(shape)
         assert 0 < found.shape[0] <= shape[0] - y
         assert 0 < found.shape[1] <= shape[1] - x
+
+
+def test_a_picture_without_a_smooth_part_is_returned():
+    squares = np.where((np.indices((200, 200)) // 20).sum(axis=0) % 2, 230, 20).astype(np.uint8)
+    found, corner = cut_out_sheet(squares)
+    assert found is squares
+    assert corner == (0, 0)

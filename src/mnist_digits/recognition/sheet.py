@@ -66,10 +66,10 @@ def _sheet(sketch: np.ndarray) -> np.ndarray | None:
     labels, count = _smooth_regions(plain)
     areas = np.bincount(labels.ravel(), minlength=count)[1:]
     large = 1 + np.flatnonzero(areas > 0.01 * labels.size)
-    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + 1.0
     eligible = areas[large - 1] > SMALLEST * labels.size
     if not eligible.any():
         return None
+    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + 1.0
     main = int(np.argmax(colours.mean(axis=1) * eligible))
     kept = _is_paper(colours, colours[main])
     touched = _sides_touched(labels, large)
