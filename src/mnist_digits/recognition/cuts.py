@@ -66,7 +66,7 @@ def cut_pieces(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], chosen: np.
                 members.append(len(boxes) - 1)
             if not slices:
                 members.append(int(piece))
-        cut_rows.append(replace(row, members=_in_order(np.array(boxes), np.array(members))))
+        cut_rows.append(replace(row, members=_in_order(np.array(boxes), np.array(members, int))))
     atoms = Atoms(
         labels,
         np.array(boxes).reshape(-1, 4),

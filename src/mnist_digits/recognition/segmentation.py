@@ -8,6 +8,7 @@ character segmentation", on recognition-based segmentation).
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
@@ -16,7 +17,7 @@ from mnist_digits.recognition.classifier import Classifier, Prediction
 from mnist_digits.recognition.cuts import Atoms, cut_pieces
 from mnist_digits.recognition.normalise import normalise
 from mnist_digits.recognition.pieces import Pieces, cut_out, joint_box
-from mnist_digits.recognition.rows import Row
+from mnist_digits.recognition.rows import FINE, PALE, Row
 from mnist_digits.recognition.words import Token
 
 CERTAIN = 0.95
@@ -66,6 +67,7 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     """
     singles: list[tuple[Row, Members]] = [(row, (int(piece),)) for row in rows for piece in row.members]
     known = dict(zip([members for _, members in singles], _judge(ink, pieces, singles, classifier), strict=True))
+    rows = [_same_pen(pieces, row, known) for row in rows]
     doubtful = np.array([(i,) in known and known[i,].confidence < CERTAIN for i in range(len(pieces))], bool)
     atoms, rows = cut_pieces(ink, pieces, rows, doubtful)
     spans = _within_bounds([list(_spans(atoms, row, doubtful)) for row in rows])
@@ -77,6 +79,20 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     ]
     known |= zip([members for _, members in asked], _judge(ink, atoms, asked, classifier), strict=True)
     return [_best_path(atoms, row, own, known) for row, own in zip(rows, spans, strict=True)]
+
+
+def _same_pen(pieces: Pieces, row: Row, known: dict[Members, Prediction]) -> Row:
+    """The row without what is much finer or paler than the digits of the page that are beyond doubt.
+
+    Of ruling that could not be taken out, many short lines are left, each of which looks like a one.
+    """
+    width, height = pieces.boxes[:, 2], pieces.boxes[:, 3]
+    sure = [i for (i,), one in known.items() if one.confidence > CERTAIN and width[i] > 0.35 * height[i]]
+    if len(sure) < 3:
+        return row
+    stroke, strength = np.median(pieces.strokes[sure]), np.median(pieces.strengths[sure])
+    alike = (pieces.strokes[row.members] > FINE * stroke) & (pieces.strengths[row.members] > PALE * strength)
+    return replace(row, members=row.members[alike])
 
 
 def find_turn(ink: np.ndarray, pieces: Pieces, classifier: Classifier) -> int:

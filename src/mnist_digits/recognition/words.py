@@ -9,7 +9,7 @@ import numpy as np
 from mnist_digits.recognition.classifier import Prediction
 from mnist_digits.recognition.normalise import Box
 
-CREDIBLE = 0.5
+CREDIBLE = 0.65
 """Mean credibility, by width, of a word that is a number."""
 
 LONE = 0.63
