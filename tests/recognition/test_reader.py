@@ -73,14 +73,14 @@ def test_rows_of_different_lengths(reader: Reader, page: SmallPage):
 NUMBER = st.text("0123456789", min_size=2, max_size=6)
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(rows=st.lists(st.lists(NUMBER, min_size=1, max_size=3).map(" ".join), min_size=1, max_size=4))
 def test_any_numbers(reader: Reader, sure: Digits, rows: list[str]):
     page = write_page(sure, rows, height=48)
     assert_read(reader.read(page.pixels()), page)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     factor=st.floats(0.6, 2.5),
     margins=st.tuples(*[st.integers(0, 200)] * 4),
@@ -280,7 +280,7 @@ def test_any_shape_and_content(reader: Reader, shape: tuple[int, ...]):
             assert 0 <= y < y + height <= shape[0]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_small_picture(reader: Reader, data: st.DataObject):
     """Blocks of any size and grey, which are now strokes, now frames, now paper."""

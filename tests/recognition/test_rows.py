@@ -82,3 +82,10 @@ def test_a_piece_belongs_to_one_row_at_most():
 
 def test_no_pieces_no_rows():
     assert find_rows(find_pieces(np.zeros((50, 50), np.float32))) == []
+
+
+def test_pieces_of_which_one_is_pale_and_the_other_fine():
+    ink = np.zeros((200, 300), np.float32)
+    ink[80:120, 80:110] = 0.4
+    ink[80:120, 150:152] = ink[80:120, 170:172] = ink[80:82, 150:172] = 1
+    assert all(len(row.members) for row in find_rows(find_pieces(ink)))

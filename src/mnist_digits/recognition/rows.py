@@ -55,6 +55,7 @@ def find_rows(pieces: Pieces) -> list[Row]:
         members = _assign(pieces, large, courses)
     courses = [_course(pieces, own, slope) for own in members]
     members = _assign(pieces, np.arange(len(pieces)), courses)
+    members = [own[_same_pen(pieces, own)] if len(own) else own for own in members]
     rows = [_row(pieces, own, course) for own, course in zip(members, courses, strict=True) if len(own)]
     rows = [row for row in map(partial(_without_bars, pieces), rows) if len(row.members)]
     middle = pieces.labels.shape[1] / 2
@@ -62,7 +63,6 @@ def find_rows(pieces: Pieces) -> list[Row]:
 
 
 def _row(pieces: Pieces, members: np.ndarray, course: np.ndarray) -> Row:
-    members = members[_same_pen(pieces, members)]
     heights = pieces.boxes[members, 3]
     tall = heights > LARGE * pieces.height
     order = np.argsort(pieces.centres[members, 0], kind="stable")
