@@ -322,11 +322,14 @@ def read(
     cannot be read is reported, the others are read all the same, and the exit status is 3.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mnist_digits.recognition import Page, Reader, drawing, read_picture
+    from mnist_digits.recognition import SUFFIXES, Page, Reader, drawing, read_picture
 
     reader = Reader(_onnx_of(model))
     status, pictures = 0, _expand(files, recursive)
-    if annotate and annotate.suffix == ".png":
+    to_file = annotate is not None and annotate.suffix.lower() == ".png"
+    if annotate and not to_file and annotate.suffix.lower() in SUFFIXES:
+        raise UsageError(f"--annotate {annotate}: expected a name that ends in .png, or a folder")
+    if annotate and to_file:
         pictures = iter(_only_one(list(pictures), annotate))
     for file in pictures:
         try:
@@ -337,17 +340,22 @@ def read(
             page, status = Page.unreadable(), error.exit_status
         else:
             page = reading.to_page()
-            name = "stdin" if file == "-" else Path(file).name
             if annotate:
-                target = annotate if annotate.suffix == ".png" else annotate / f"{name}.png"
+                target = annotate if to_file else _below(annotate, f"{file}.png")
                 drawing.write(target, drawing.annotate(pixels, page))
             if debug_folder:
-                drawing.write_stages(debug_folder / name, pixels, reading)
+                drawing.write_stages(_below(debug_folder, file), pixels, reading)
         if as_json:
             print(json.dumps({"file": file, **page.to_json()}), flush=True)
         else:
             terminal.print_page(file, page)
     raise typer.Exit(status)
+
+
+def _below(folder: Path, file: str) -> Path:
+    """Where in a folder of results a file's belongs: below the file's own folders, so that no two fall together."""
+    name = Path(file.replace("-", "stdin", 1) if file in ("-", "-.png") else file)
+    return folder.joinpath(*(part for part in name.parts if part not in (name.anchor, "..")))
 
 
 def _only_one(pictures: list[str], target: Path) -> list[str]:

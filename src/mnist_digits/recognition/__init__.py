@@ -1,7 +1,7 @@
 """Reading digits from any picture, without a training framework."""
 
 from mnist_digits.recognition.classifier import Classifier, Prediction
-from mnist_digits.recognition.files import MOST_BYTES, find_pictures
+from mnist_digits.recognition.files import MOST_BYTES, SUFFIXES, find_pictures
 from mnist_digits.recognition.ink import find_ink
 from mnist_digits.recognition.normalise import Normalised, normalise
 from mnist_digits.recognition.picture import MOST_PIXELS, Picture, read_picture
@@ -10,6 +10,7 @@ from mnist_digits.recognition.reader import Digit, Line, Page, Reader, Reading
 __all__ = [
     "MOST_BYTES",
     "MOST_PIXELS",
+    "SUFFIXES",
     "Classifier",
     "Digit",
     "Line",

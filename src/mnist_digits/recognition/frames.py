@@ -25,20 +25,19 @@ def without_frames(ink: np.ndarray) -> np.ndarray:
     contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if hierarchy is None:
         return ink
-    cells: dict[int, list[np.ndarray]] = {}
+    holes: dict[int, list[np.ndarray]] = {}
     for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
-        if parent >= 0 and (cell := _cell(contour, ink.size)) is not None:
-            cells.setdefault(parent, []).append(cell)
-    frames = [(contours[parent], own) for parent, own in cells.items() if _is_frame(contours[parent], own)]
-    if not frames:
-        return ink
-    lines, inside = np.zeros_like(mask), np.zeros_like(mask)
-    for outline, own in frames:
-        cv2.drawContours(lines, [outline], -1, 1, cv2.FILLED)
-        # One by one: where two overlap, cv2 would take them for a hole.
-        for cell in own:
-            cv2.fillConvexPoly(inside, cell, 1)
-    return np.where((lines > 0) & (inside == 0), np.float32(0), ink)
+        if parent >= 0:
+            holes.setdefault(parent, []).append(contour)
+    lines = np.zeros_like(mask)
+    for parent, own in holes.items():
+        cells = [cell for hole in own if (cell := _cell(hole, ink.size)) is not None]
+        if cells and _is_frame(contours[parent], cells):
+            cv2.drawContours(lines, [contours[parent], *own], -1, 1, cv2.FILLED)
+            # A digit that touches its box is part of the same piece, but lies within the cell.
+            for cell in cells:
+                cv2.fillConvexPoly(lines, cell, 0)
+    return np.where(lines > 0, np.float32(0), ink)
 
 
 def _cell(contour: np.ndarray, page: int) -> np.ndarray | None:

@@ -194,7 +194,9 @@ def _boxed(digit: np.ndarray, longest: int) -> np.ndarray:
     if target != width:
         # Widening every stroke widens the box as well, which is then scaled back.
         growth = (target - width) / 2 / (1 - target / BOX)
-        fine = _regrown(fine, growth * WORK / BOX, target / 2 * WORK / BOX)
+        regrown = _regrown(fine, growth * WORK / BOX, target / 2 * WORK / BOX)
+        # Thinned, dust would vanish.
+        fine = regrown if regrown.any() else fine
     return _box_filled(fine)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mnist_digits.recognition.normalise import PRESENT, Box, stroke_width
 
-MOST = 2000
+MOST = 1000
 """Pieces that are looked at; of a page of specks, the largest."""
 
 SPECK = 0.15

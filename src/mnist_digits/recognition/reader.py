@@ -124,19 +124,20 @@ class Reading:
     @property
     def words(self) -> list[list[list[Token]]]:
         """In each row the words that are numbers."""
-        return [numbers(tokens, row.height) for row, tokens in zip(self.rows, self.tokens, strict=True)]
+        return self._numbers(1 - self.share_read)
 
     @property
     def share_read(self) -> float:
-        """How much of what looks like writing was read, by width: 0 to 1."""
-        return share_read(self.tokens, self.words)
+        """How much of what looks like writing is numbers, by height: 0 to 1."""
+        return share_read(self.tokens, self._numbers(0.0))
+
+    def _numbers(self, doubt: float) -> list[list[list[Token]]]:
+        return [numbers(tokens, row.height, doubt) for row, tokens in zip(self.rows, self.tokens, strict=True)]
 
     def to_page(self) -> Page:
         """The lines, with boxes in pixels of the picture."""
         lines = [
-            Line(tuple(tuple(self.place.digit(token) for token in word) for word in words))
-            for words in self.words
-            if words
+            Line(tuple(tuple(self.place.digit(token) for token in word) for word in row)) for row in self.words if row
         ]
         return Page(tuple(lines), None if lines else "blank")
 

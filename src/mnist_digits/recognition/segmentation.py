@@ -47,8 +47,11 @@ CUT = 0.5
 MOST_ATOMS = 8
 """Of which a digit may be made."""
 
-MOST_CANDIDATES = 3000
-"""What is judged on a page; one full of digits has a third of it."""
+MOST_CANDIDATES = 1500
+"""What is judged on a page beside the pieces themselves; a page full of digits has a third of it."""
+
+MOST_CUT = 120
+"""Pieces of a page that are cut."""
 
 MOST_TURNED = 80
 """Pieces that are looked at from every side."""
@@ -69,7 +72,7 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     known = dict(zip([members for _, members in singles], _judge(ink, pieces, singles, classifier), strict=True))
     rows = [_same_pen(pieces, row, known) for row in rows]
     doubtful = np.array([(i,) in known and known[i,].confidence < CERTAIN for i in range(len(pieces))], bool)
-    atoms, rows = cut_pieces(ink, pieces, rows, doubtful)
+    atoms, rows = cut_pieces(ink, pieces, rows, _largest(pieces, doubtful))
     spans = _within_bounds([list(_spans(atoms, row, doubtful)) for row in rows])
     asked = [
         (row, members)
@@ -93,6 +96,14 @@ def _same_pen(pieces: Pieces, row: Row, known: dict[Members, Prediction]) -> Row
     stroke, strength = np.median(pieces.strokes[sure]), np.median(pieces.strengths[sure])
     alike = (pieces.strokes[row.members] > FINE * stroke) & (pieces.strengths[row.members] > PALE * strength)
     return replace(row, members=row.members[alike])
+
+
+def _largest(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
+    """Of the chosen pieces, bool (n,), the MOST_CUT largest: where there are more, the page is hardly writing."""
+    size = np.where(chosen, pieces.boxes[:, 2] * pieces.boxes[:, 3], 0)
+    kept = np.zeros_like(chosen)
+    kept[np.argsort(-size, kind="stable")[:MOST_CUT]] = True
+    return kept & chosen
 
 
 def find_turn(ink: np.ndarray, pieces: Pieces, classifier: Classifier) -> int:

@@ -15,6 +15,9 @@ CREDIBLE = 0.65
 LONE = 0.63
 """The same of a word that is a single digit: it has no neighbours to speak for it."""
 
+STRICTER = 0.35
+"""By how much both rise on a page that is all in doubt."""
+
 GUESS = 0.15
 """Confidence from which a digit among credible ones is read, for there it hardly is anything else."""
 
@@ -36,12 +39,14 @@ class Token:
         return math.exp(-self.cost) if self.prediction else 0.0
 
 
-def numbers(tokens: Sequence[Token], height: float) -> list[list[Token]]:
+def numbers(tokens: Sequence[Token], height: float, doubt: float = 0.0) -> list[list[Token]]:
     """The words of a row that are numbers, each with its digits from left to right.
 
-    tokens: from left to right. height: of the row, in pixels.
+    tokens: from left to right. height: of the row, in pixels. doubt: how much of the page is no number, 0 to 1: among
+    letters, what looks like a digit often is none.
     """
-    kept = [[token for token in word if _is_read(token)] for word in _words(tokens, height) if _is_number(word, height)]
+    words = [word for word in _words(tokens, height) if _is_number(word, height, STRICTER * doubt)]
+    kept = [[token for token in word if _is_read(token)] for word in words]
     return [word for word in kept if word]
 
 
@@ -62,7 +67,8 @@ def _words(tokens: Sequence[Token], height: float) -> Iterator[list[Token]]:
     left = np.array([token.box[0] for token in tokens])
     right = np.maximum.accumulate([token.box[0] + token.box[2] for token in tokens])
     gaps = left[1:] - right[:-1]
-    usual = max(0.0, float(np.median(gaps))) if len(gaps) else 0.0
+    # The narrower ones are those within words, also where most words are of one digit.
+    usual = max(0.0, float(np.quantile(gaps, 0.35))) if len(gaps) else 0.0
     wide = max(1.8 * usual, usual + 0.45 * height)
     word = [tokens[0]]
     for gap, token in zip(gaps, tokens[1:], strict=True):
@@ -73,14 +79,14 @@ def _words(tokens: Sequence[Token], height: float) -> Iterator[list[Token]]:
     yield word
 
 
-def _is_number(word: Sequence[Token], height: float) -> bool:
+def _is_number(word: Sequence[Token], height: float, stricter: float) -> bool:
     # Dots, commas and specks say nothing about the digits between them.
     tall = [token for token in word if token.prediction or max(token.box[2:]) > 0.5 * height]
     widths = np.array([max(token.box[2], 0.3 * height) for token in tall])
     if not len(tall):
         return False
     credibility = float(widths @ [token.credibility for token in tall] / widths.sum())
-    return credibility > (CREDIBLE if len(tall) > 1 else LONE)
+    return credibility > stricter + (CREDIBLE if len(tall) > 1 else LONE)
 
 
 def _is_read(token: Token) -> bool:
