@@ -106,7 +106,7 @@ def cut_out(ink: np.ndarray, pieces: Pieces, members: np.ndarray, slope: float =
     left, top = max(0, x - 2), max(0, y - 2)
     window = np.s_[top : y + height + 2, left : x + width + 2]
     labels = pieces.labels[window]
-    own = np.isin(labels, 1 + members)
+    own = np.logical_or.reduce([labels == 1 + member for member in members])
     # The soft edges of a stroke have no label; those of its neighbours' are not wanted.
     near = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))
     crop = ink[window] * (near & (own | (labels == 0)))

@@ -39,7 +39,8 @@ class Row:
 
     def slope_at(self, x: float) -> float:
         """Pixels down per pixel along."""
-        return float(np.polyval(np.polyder(self.course), x))
+        *bend, slope, _ = self.course
+        return float(slope + (2 * bend[0] * x if bend else 0.0))
 
 
 def find_rows(pieces: Pieces) -> list[Row]:
