@@ -27,6 +27,9 @@ Of pairs of MNIST's digits, drawn side by side, `cnn` is less sure of nine in te
 through from top to bottom, it is surer of most. The shipped model declines 99 of 100 pairs by itself.
 """
 
+AMBIGUOUS = 0.35
+"""Where a network can decline, what is less surely any one digit than this is none, even if it looks like one."""
+
 INPUT = "images uint8 (n, 28, 28)"
 OUTPUTS = ("probabilities float (n, 10)", "probabilities float (n, 10), is_digit float (n)")
 """What a model takes and gives, with or without a say whether an image shows a digit at all."""
@@ -125,7 +128,7 @@ class Classifier:
     ) -> Prediction:
         confidence = min(1.0, float(probabilities.max() * is_digit))
         several = blob.parts > 1
-        doubtful = is_digit < self._threshold if self._declines else several and confidence < SURE
+        doubtful = self._is_doubtful(is_digit, confidence, several)
         reason: Reason | None = None
         if not blob.parts:
             reason, confidence, probabilities = "blank", 0.0, np.full(10, 0.1, np.float32)
@@ -133,6 +136,12 @@ class Classifier:
             reason = "several-digits" if several else "not-a-digit"
         digit = None if reason else int(probabilities.argmax())
         return Prediction(digit, confidence, probabilities, reason, blob.image, blob.box)
+
+    def _is_doubtful(self, is_digit: np.float32, confidence: float, several: bool) -> bool:
+        """Whether there may be no digit, whatever the likeliest one is."""
+        if self._declines:
+            return bool(is_digit < self._threshold) or confidence < AMBIGUOUS
+        return several and confidence < SURE
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         """What the model gives: probabilities, float32 (n, 10), and, if it can decline, is_digit, float32 (n,)."""
