@@ -27,7 +27,7 @@ Of pairs of MNIST's digits, drawn side by side, `cnn` is less sure of nine in te
 through from top to bottom, it is surer of most. The shipped model declines 99 of 100 pairs by itself.
 """
 
-AMBIGUOUS = 0.35
+AMBIGUOUS = 0.3
 """Where a network can decline, what is less surely any one digit than this is none, even if it looks like one."""
 
 INPUT = "images uint8 (n, 28, 28)"
