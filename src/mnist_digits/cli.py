@@ -15,12 +15,14 @@ import typer
 
 from mnist_digits import __version__, terminal
 from mnist_digits.errors import DataError, DigitsError, QualityError, UsageError
-from mnist_digits.runs import Run, read_json
+from mnist_digits.runs import Run, read_json, whole
 from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mnist_digits.dataset import Dataset
-    from mnist_digits.recognition import Picture
+    from mnist_digits.recognition import Picture, Reading
     from mnist_digits.training.train import Progress
 
 app = typer.Typer(
@@ -322,15 +324,13 @@ def read(
     cannot be read is reported, the others are read all the same, and the exit status is 3.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mnist_digits.recognition import SUFFIXES, Page, Reader, drawing, read_picture
+    from mnist_digits.recognition import Page, Reader, read_picture
 
-    reader = Reader(_onnx_of(model))
-    status, pictures = 0, _expand(files, recursive)
-    to_file = annotate is not None and annotate.suffix.lower() == ".png"
-    if annotate and not to_file and annotate.suffix.lower() in SUFFIXES:
-        raise UsageError(f"--annotate {annotate}: expected a name that ends in .png, or a folder")
-    if annotate and to_file:
+    pictures = _expand(files, recursive)
+    if annotate and _is_file(annotate):
         pictures = iter(_only_one(list(pictures), annotate))
+    reader = Reader(_onnx_of(model))
+    status = 0
     for file in pictures:
         try:
             pixels = read_picture(_open_picture(file))
@@ -340,11 +340,7 @@ def read(
             page, status = Page.unreadable(), error.exit_status
         else:
             page = reading.to_page()
-            if annotate:
-                target = annotate if to_file else _below(annotate, f"{file}.png")
-                drawing.write(target, drawing.annotate(pixels, page))
-            if debug_folder:
-                drawing.write_stages(_below(debug_folder, file), pixels, reading)
+            _draw(file, pixels, reading, annotate, debug_folder)
         if as_json:
             print(json.dumps({"file": file, **page.to_json()}), flush=True)
         else:
@@ -352,10 +348,40 @@ def read(
     raise typer.Exit(status)
 
 
+def _draw(
+    file: str, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
+) -> None:
+    """Write what was asked for beside the result."""
+    from mnist_digits.recognition import drawing
+
+    if annotate:
+        target = annotate if _is_file(annotate) else _below(annotate, f"{file}.png")
+        _write(target, drawing.as_png(drawing.annotate(pixels, reading.to_page())))
+    if debug_folder:
+        for name, picture in drawing.stages(pixels, reading).items():
+            _write(_below(debug_folder, file) / f"{name}.png", drawing.as_png(picture))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as beside:
+        beside.write_bytes(content)
+
+
+def _is_file(annotate: Path) -> bool:
+    """Whether --annotate names a file rather than a folder. Raises UsageError for a picture other than PNG."""
+    from mnist_digits.recognition import SUFFIXES
+
+    suffix = annotate.suffix.lower()
+    if suffix in SUFFIXES and suffix != ".png":
+        raise UsageError(f"--annotate {annotate}: expected a name that ends in .png, or a folder")
+    return suffix == ".png"
+
+
 def _below(folder: Path, file: str) -> Path:
-    """Where in a folder of results a file's belongs: below the file's own folders, so that no two fall together."""
-    name = Path(file.replace("-", "stdin", 1) if file in ("-", "-.png") else file)
-    return folder.joinpath(*(part for part in name.parts if part not in (name.anchor, "..")))
+    """Where in a folder of results a file's belongs: below its own folders, so that no two fall together."""
+    path = Path(file)
+    above = {"..": "above", path.anchor: "root"}
+    return folder.joinpath(*(above.get(part, part) for part in path.parts))
 
 
 def _only_one(pictures: list[str], target: Path) -> list[str]:

@@ -18,8 +18,8 @@ SIDEWAYS = 0.05
 SWAY = 0.22
 """How far a cut may sway to either side, in heights."""
 
-APART = 0.14
-"""Least distance between two cuts, in heights."""
+BETWEEN = 6.7
+"""Least ink between two cuts, in full pixels at that height: where they differ only in empty paper, they cut alike."""
 
 THICKEST = 0.6
 """Most ink that a cut may go through, in heights of its piece."""
@@ -46,7 +46,7 @@ class Atoms(Pieces):
 
 
 def cut_pieces(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], chosen: np.ndarray) -> tuple[Atoms, list[Row]]:
-    """Slice the chosen pieces: the atoms, of which the first are the pieces themselves, and rows of them.
+    """Slice the chosen pieces: the atoms, which are the pieces and after them the slices, and rows of atoms.
 
     ink: float32 (h, w) in [0, 1]. chosen: bool (n,). Where a piece was cut, its row holds its slices instead.
     """
@@ -166,10 +166,9 @@ def _best_apart(ink: np.ndarray, paths: np.ndarray, costs: np.ndarray) -> np.nda
     order = [
         i for i in np.argsort(costs, kind="stable") if least < share[i] < 1 - least and costs[i] < THICKEST * height
     ]
-    # Where two paths differ only in empty paper, they cut alike; so distance is measured in ink between them.
     chosen: list[int] = []
     for i in order:
-        if all(_ink_between(running, paths[i], paths[j]) > APART * height * 1.5 for j in chosen):
+        if all(_ink_between(running, paths[i], paths[j]) > BETWEEN for j in chosen):
             chosen.append(int(i))
         if len(chosen) >= MOST * max(1, width / height):
             break

@@ -1,11 +1,8 @@
 """Pictures of how a page was read: the result over the picture, and every stage on the way there."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
-from mnist_digits.errors import DataError
 from mnist_digits.recognition.pieces import joint_box
 from mnist_digits.recognition.reader import Page, Reading
 
@@ -46,21 +43,10 @@ def stages(pixels: np.ndarray, reading: Reading) -> dict[str, np.ndarray]:
     }
 
 
-def write_stages(folder: Path, pixels: np.ndarray, reading: Reading) -> None:
-    """Each stage as a PNG file of its name in a folder, made if need be. Raises DataError where that fails."""
-    for name, picture in stages(pixels, reading).items():
-        write(folder / f"{name}.png", picture)
-
-
-def write(path: Path, picture: np.ndarray) -> None:
-    """A picture, uint8 (h, w) or (h, w, 3) in red, green and blue, as PNG. Raises DataError where that fails."""
-    rows = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, content = cv2.imencode(".png", rows)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.tobytes())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; name a place that can be written") from error
+def as_png(picture: np.ndarray) -> bytes:
+    """A picture, uint8 (h, w) or (h, w, 3) in red, green and blue, as the content of a PNG file."""
+    _, content = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return content.tobytes()
 
 
 def _coloured(pixels: np.ndarray) -> np.ndarray:
@@ -99,6 +85,6 @@ def _seen(reading: Reading) -> np.ndarray:
         images.append(cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=colour))
     if not images:
         return np.full((62, 62, 3), 255, np.uint8)
-    images += [np.full_like(images[0], 255)] * (-len(images) % min(COLUMNS, len(images)))
     columns = min(COLUMNS, len(images))
+    images += [np.full_like(images[0], 255)] * (-len(images) % columns)
     return np.vstack([np.hstack(images[start : start + columns]) for start in range(0, len(images), columns)])

@@ -10,11 +10,17 @@ from mnist_digits.recognition.pieces import Pieces
 STEEPEST = 20
 """Degrees that rows may slope, either way."""
 
+ENOUGH = 300
+"""Pieces by which the slope of all rows is told."""
+
 LARGE = 0.4
 """Longest side, as a share of the writing's height, from which a piece takes part in finding rows."""
 
 REACH = 0.6
 """How far, in heights, a piece's middle may lie from its row's."""
+
+MEETING = 0.45
+"""How far, in heights, the pieces of a row may lie from another of which it is a part."""
 
 PALE = 0.65
 """Strength of a piece of writing, as a share of its row's, at least."""
@@ -51,12 +57,9 @@ def find_rows(pieces: Pieces) -> list[Row]:
     slope = _common_slope(pieces.centres[large], pieces.height)
     members = _follow(pieces, large, slope)
     for _ in range(3):
-        courses = [_course(pieces, own, slope) for own in members]
-        members, courses = _without_doubles(pieces, members, courses, slope)
-        members = _assign(pieces, large, courses)
+        members = [own for own in _assign(pieces, large, _courses(pieces, members, slope)) if len(own)]
     courses = [_course(pieces, own, slope) for own in members]
-    members = _assign(pieces, np.arange(len(pieces)), courses)
-    members = [own[_same_pen(pieces, own)] if len(own) else own for own in members]
+    members = [own[_is_strong(pieces, own)] for own in _assign(pieces, np.arange(len(pieces)), courses)]
     rows = [_row(pieces, own, course) for own, course in zip(members, courses, strict=True) if len(own)]
     rows = [row for row in map(partial(_without_bars, pieces), rows) if len(row.members)]
     middle = pieces.labels.shape[1] / 2
@@ -70,15 +73,23 @@ def _row(pieces: Pieces, members: np.ndarray, course: np.ndarray) -> Row:
     return Row(members[order], course, float(np.median(heights[tall] if tall.any() else heights)))
 
 
-def _same_pen(pieces: Pieces, members: np.ndarray) -> np.ndarray:
-    """Which of a row's pieces are about as dark and as thick as the rest: bool (n,).
+def _is_strong(pieces: Pieces, members: np.ndarray) -> np.ndarray:
+    """Which of a row's pieces are about as dark and as thick as its tall ones: bool (n,)."""
+    tall = members[pieces.boxes[members, 3] > LARGE * pieces.height]
+    return same_pen(pieces, members, tall if len(tall) else members)
 
-    What is much paler or finer is ruling, the print of a form, or what the other side of the paper lets through.
+
+def same_pen(pieces: Pieces, members: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """Which pieces are about as dark and as thick as others are at the median: bool (n,).
+
+    members, model: indices, int (n,) and (m,). What is much paler or finer is ruling, the print of a form, or what the
+    other side of the paper lets through.
     """
-    strengths, strokes = pieces.strengths[members], pieces.strokes[members]
-    tall = pieces.boxes[members, 3] > LARGE * pieces.height
-    tall = tall if tall.any() else np.ones_like(tall)
-    return (strengths > PALE * np.median(strengths[tall])) & (strokes > FINE * np.median(strokes[tall]))
+    if not len(members):
+        return np.zeros(0, bool)
+    strengths, strokes = pieces.strengths, pieces.strokes
+    dark = strengths[members] > PALE * np.median(strengths[model])
+    return dark & (strokes[members] > FINE * np.median(strokes[model]))
 
 
 def _without_bars(pieces: Pieces, row: Row) -> Row:
@@ -94,8 +105,7 @@ def _without_bars(pieces: Pieces, row: Row) -> Row:
         return row
     level = np.polyval(row.course, x + width / 2)
     for edge in (top - level, top + height - level):
-        near = np.abs(edge[bars] - np.median(edge[bars])) < 0.08 * row.height if len(bars) else []
-        bars = bars[near]
+        bars = bars[np.abs(edge[bars] - np.median(edge[bars] if len(bars) else edge)) < 0.08 * row.height]
     # Between two of them stands one digit, or none.
     between = np.diff(bars) - 1
     if len(bars) < 3 or np.median(between) > 2 or not between.any():
@@ -107,14 +117,13 @@ def _common_slope(centres: np.ndarray, height: float) -> float:
     """The slope at which most middles, float (n, 2), line up: that of the sharpest projection on the side."""
     if len(centres) < 3:
         return 0.0
+    if len(centres) > ENOUGH:
+        centres = centres[np.random.default_rng(0).choice(len(centres), ENOUGH, replace=False)]
     slopes = np.tan(np.radians(np.arange(-STEEPEST, STEEPEST + 0.5)))
     x, y = centres.T
     offsets = (y[None] - slopes[:, None] * x) / height
     # Pairs of middles at the same height, within a fifth of a digit or so; far ones tell nothing of a row.
     near = np.exp(-(((x[:, None] - x) / (8 * height)) ** 2))
-    if len(centres) > 300:
-        chosen = np.random.default_rng(0).choice(len(centres), 300, replace=False)
-        offsets, near = offsets[:, chosen], near[np.ix_(chosen, chosen)]
     scores = np.array([(near * np.exp(-(((o[:, None] - o) / 0.25) ** 2))).sum() for o in offsets])
     # Level, unless another slope fits better than by chance.
     scores *= 1 - 0.1 * np.abs(slopes) / slopes.max()
@@ -127,33 +136,27 @@ def _follow(pieces: Pieces, large: np.ndarray, slope: float) -> list[np.ndarray]
     y = y - slope * x
     heights = np.maximum(pieces.boxes[:, 3], 0.7 * pieces.height)
     rows: list[list[int]] = []
+    # Of the last pieces of each row: mean x, mean y, slope, mean height.
+    ends = np.empty((len(large), 4))
     for piece in large[np.argsort(x[large])]:
-        best, nearest = None, REACH
-        for row in rows:
-            last = row[-4:]
-            ahead = _ahead(x[last], y[last], float(x[piece]), pieces.height)
-            distance = abs(y[piece] - ahead) / max(heights[piece], heights[last].mean())
-            if distance < nearest:
-                best, nearest = row, distance
-        if best is None:
-            rows.append([piece])
-        else:
-            best.append(piece)
+        mean_x, mean_y, rise, mean_height = ends[: len(rows)].T
+        ahead = mean_y + rise * np.minimum(x[piece] - mean_x, 6 * pieces.height)
+        distance = np.abs(y[piece] - ahead) / np.maximum(heights[piece], mean_height)
+        index = int(distance.argmin()) if len(rows) and distance.min() < REACH else len(rows)
+        if index == len(rows):
+            rows.append([])
+        rows[index].append(int(piece))
+        last = rows[index][-4:]
+        dx, dy = x[last] - x[last].mean(), y[last] - y[last].mean()
+        # Careful of slopes that few points suggest.
+        rise = (dx @ dy) / (dx @ dx + (4 * pieces.height) ** 2)
+        ends[index] = x[last].mean(), y[last].mean(), rise, heights[last].mean()
     return [np.array(row) for row in rows]
-
-
-def _ahead(x: np.ndarray, y: np.ndarray, place: float, height: float) -> float:
-    """Where a row through some points, float (n,), arrives at a place; careful of slopes that few points suggest."""
-    dx, dy = x - x.mean(), y - y.mean()
-    slope = (dx @ dy) / (dx @ dx + (4 * height) ** 2)
-    return float(y.mean() + slope * min(place - x.mean(), 6 * height))
 
 
 def _course(pieces: Pieces, members: np.ndarray, slope: float) -> np.ndarray:
     """A line or parabola through the middles of a row's pieces, drawn towards the common slope when there are few."""
     x, y = pieces.centres[members].T
-    if not len(members):
-        return np.array([slope, np.inf])
     middle, span = x.mean(), np.ptp(x)
     degree = 2 if len(members) > 5 and span > 6 * pieces.height else 1
     scale = 4 * pieces.height
@@ -167,26 +170,20 @@ def _course(pieces: Pieces, members: np.ndarray, slope: float) -> np.ndarray:
     return np.asarray(course.coeffs if course.order else [0.0, course.coeffs[0]])
 
 
-def _without_doubles(
-    pieces: Pieces, members: list[np.ndarray], courses: list[np.ndarray], slope: float
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Rows that are one: their courses meet where the pieces are, and no column holds pieces of both."""
-    order = np.argsort([-len(own) for own in members])
-    kept: list[int] = []
-    members = list(members)
-    for index in order:
-        if not len(members[index]):
-            continue
-        x, y = pieces.centres[members[index]].T
-        for other in kept:
-            away = np.abs(y - np.polyval(courses[other], x)).mean() / pieces.height
-            if away < REACH * 0.75 and not _share_columns(pieces, members[index], members[other]):
-                members[other] = np.concatenate([members[other], members[index]])
-                courses[other] = _course(pieces, members[other], slope)
+def _courses(pieces: Pieces, members: list[np.ndarray], slope: float) -> list[np.ndarray]:
+    """The courses of rows, of which those are one that meet and have no pieces above one another."""
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for own in sorted(members, key=len, reverse=True):
+        x, y = pieces.centres[own].T
+        for index, (others, course) in enumerate(kept):
+            away = np.abs(y - np.polyval(course, x)).mean() / pieces.height
+            if away < MEETING and not _share_columns(pieces, own, others):
+                joined = np.concatenate([others, own])
+                kept[index] = joined, _course(pieces, joined, slope)
                 break
         else:
-            kept.append(int(index))
-    return [members[i] for i in kept], [courses[i] for i in kept]
+            kept.append((own, _course(pieces, own, slope)))
+    return [course for _, course in kept]
 
 
 def _share_columns(pieces: Pieces, ones: np.ndarray, others: np.ndarray) -> bool:

@@ -17,7 +17,7 @@ from mnist_digits.recognition.classifier import Classifier, Prediction
 from mnist_digits.recognition.cuts import Atoms, cut_pieces
 from mnist_digits.recognition.normalise import normalise
 from mnist_digits.recognition.pieces import Pieces, cut_out, joint_box
-from mnist_digits.recognition.rows import FINE, PALE, Row
+from mnist_digits.recognition.rows import Row, same_pen
 from mnist_digits.recognition.words import Token
 
 CERTAIN = 0.95
@@ -48,13 +48,19 @@ MOST_ATOMS = 8
 """Of which a digit may be made."""
 
 MOST_CANDIDATES = 1500
-"""What is judged on a page beside the pieces themselves; a page full of digits has a third of it."""
+"""Ways to join atoms that are judged on a page; one full of digits has a third of them."""
 
 MOST_CUT = 120
 """Pieces of a page that are cut."""
 
 MOST_TURNED = 80
 """Pieces that are looked at from every side."""
+
+CLEARLY = 0.08
+"""By how much the pieces must look better from another side for the page to be turned."""
+
+SLIM = 0.35
+"""Width of a digit, in its heights, below which it may be no more than a line."""
 
 Span = tuple[int, int]
 """Start and stop of neighbours in a row's members."""
@@ -70,7 +76,7 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     """
     singles: list[tuple[Row, Members]] = [(row, (int(piece),)) for row in rows for piece in row.members]
     known = dict(zip([members for _, members in singles], _judge(ink, pieces, singles, classifier), strict=True))
-    rows = [_same_pen(pieces, row, known) for row in rows]
+    rows = [_without_other_pens(pieces, row, known) for row in rows]
     doubtful = np.array([(i,) in known and known[i,].confidence < CERTAIN for i in range(len(pieces))], bool)
     atoms, rows = cut_pieces(ink, pieces, rows, _largest(pieces, doubtful))
     spans = _within_bounds([list(_spans(atoms, row, doubtful)) for row in rows])
@@ -84,18 +90,16 @@ def read_rows(ink: np.ndarray, pieces: Pieces, rows: Sequence[Row], classifier: 
     return [_best_path(atoms, row, own, known) for row, own in zip(rows, spans, strict=True)]
 
 
-def _same_pen(pieces: Pieces, row: Row, known: dict[Members, Prediction]) -> Row:
+def _without_other_pens(pieces: Pieces, row: Row, known: dict[Members, Prediction]) -> Row:
     """The row without what is much finer or paler than the digits of the page that are beyond doubt.
 
     Of ruling that could not be taken out, many short lines are left, each of which looks like a one.
     """
     width, height = pieces.boxes[:, 2], pieces.boxes[:, 3]
-    sure = [i for (i,), one in known.items() if one.confidence > CERTAIN and width[i] > 0.35 * height[i]]
+    sure = [i for (i,), one in known.items() if one.confidence > CERTAIN and width[i] > SLIM * height[i]]
     if len(sure) < 3:
         return row
-    stroke, strength = np.median(pieces.strokes[sure]), np.median(pieces.strengths[sure])
-    alike = (pieces.strokes[row.members] > FINE * stroke) & (pieces.strengths[row.members] > PALE * strength)
-    return replace(row, members=row.members[alike])
+    return replace(row, members=row.members[same_pen(pieces, row.members, np.array(sure))])
 
 
 def _largest(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
@@ -110,27 +114,29 @@ def find_turn(ink: np.ndarray, pieces: Pieces, classifier: Classifier) -> int:
     """How many quarter turns to the left bring the writing upright: 0 to 3, by what its largest pieces look like."""
     # Neither specks nor ones, which look alike on their heads, nor what is several digits.
     width, height = pieces.boxes[:, 2], pieces.boxes[:, 3]
-    likely = np.flatnonzero((np.minimum(width, height) > 0.4 * pieces.height) & (width < 2 * height))[:MOST_TURNED]
+    likely = np.flatnonzero((np.minimum(width, height) > 0.4 * pieces.height) & (width < 2 * height))
     if not len(likely):
         return 0
+    likely = likely[np.argsort(-width[likely] * height[likely], kind="stable")[:MOST_TURNED]]
     crops = [cut_out(ink, pieces, likely[i : i + 1])[0] for i in range(len(likely))]
     confidence = []
     for turns in range(4):
         blobs = [normalise(np.ascontiguousarray(np.rot90(crop, turns))) for crop in crops]
         confidence.append(np.mean([one.confidence for one in classifier.classify_normalised(blobs)]))
     # Upright, unless it clearly is not.
-    confidence[0] += 0.08
+    confidence[0] += CLEARLY
     return int(np.argmax(confidence))
 
 
 def _within_bounds(spans: list[list[Span]]) -> list[list[Span]]:
-    """The spans of every row, where there are too many only those of one atom: such a page is hardly writing."""
-    most = MOST_CANDIDATES
+    """The spans of every row, without some of those of several atoms where there are too many on the page."""
+    left = MOST_CANDIDATES
     bounded = []
     for own in spans:
-        own = own if len(own) < most else [span for span in own if span[1] - span[0] == 1][: max(most, 0)]
-        most -= len(own)
-        bounded.append(own)
+        joined = [span for span in own if span[1] - span[0] > 1]
+        joined = joined if len(joined) <= left else []
+        left -= len(joined)
+        bounded.append([*(span for span in own if span[1] - span[0] == 1), *joined])
     return bounded
 
 

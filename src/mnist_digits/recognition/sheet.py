@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from mnist_digits.recognition.ink import DARKEST_SHADOW
+
 SKETCH_PX = 256
 """Longest side of the reduced copy in which the sheet is searched."""
 
@@ -18,9 +20,6 @@ GAP = 7
 SMOOTH = 0.7
 """Share of a sheet that is without edges at least, once the writing is taken out."""
 
-DARKEST_SHADOW = 0.4
-"""A shadow leaves at least this share of the light; what is darker beside the paper is something else."""
-
 OTHER_COLOUR = 0.06
 """Sum of the differences of two colours, as shares of red, green and blue, that shade alone does not make."""
 
@@ -30,7 +29,7 @@ def cut_out_sheet(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
 
     pixels: uint8 (h, w) or (h, w, 3), which is returned as it is where it shows nothing but a sheet.
     """
-    sketch = _sketch(pixels)
+    sketch = _reduced(pixels)
     sheet = _sheet(sketch)
     if sheet is None:
         return pixels, (0, 0)
@@ -53,7 +52,7 @@ def cut_out_sheet(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     return result, (left, top)
 
 
-def _sketch(pixels: np.ndarray) -> np.ndarray:
+def _reduced(pixels: np.ndarray) -> np.ndarray:
     factor = max(1.0, max(pixels.shape[:2]) / SKETCH_PX)
     size = tuple(max(1, round(side / factor)) for side in pixels.shape[1::-1])
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
@@ -116,8 +115,7 @@ def _continued(sketch: np.ndarray, inside: np.ndarray) -> np.ndarray:
     weight = inside.astype(np.float32)
     values = sketch.astype(np.float32) * (weight if sketch.ndim == 2 else weight[..., None])
     size = (31, 31)
-    mean = float(weight.mean())
     smooth, total = cv2.blur(values, size), cv2.blur(weight, size)
-    far = values.sum(axis=(0, 1)) / max(mean * weight.size, 1.0)
+    far = values.sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
     total = total if sketch.ndim == 2 else total[..., None]
     return np.clip((smooth + 0.01 * far) / (total + 0.01), 0, 255).astype(np.uint8)

@@ -12,11 +12,8 @@ from mnist_digits.recognition.normalise import Box
 CREDIBLE = 0.65
 """Mean credibility, by width, of a word that is a number."""
 
-LONE = 0.63
-"""The same of a word that is a single digit: it has no neighbours to speak for it."""
-
 STRICTER = 0.35
-"""By how much both rise on a page that is all in doubt."""
+"""By how much that rises on a page that is all in doubt."""
 
 GUESS = 0.15
 """Confidence from which a digit among credible ones is read, for there it hardly is anything else."""
@@ -86,7 +83,7 @@ def _is_number(word: Sequence[Token], height: float, stricter: float) -> bool:
     if not len(tall):
         return False
     credibility = float(widths @ [token.credibility for token in tall] / widths.sum())
-    return credibility > stricter + (CREDIBLE if len(tall) > 1 else LONE)
+    return credibility > CREDIBLE + stricter
 
 
 def _is_read(token: Token) -> bool:
