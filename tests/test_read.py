@@ -173,7 +173,7 @@ def test_a_place_that_cannot_be_written(read: Read, option: str, name: str, caps
     messages = capsys.readouterr().err
     assert len(messages.splitlines()) == 1
     assert messages.startswith("digits: text.png/boxes")
-    assert "name a place that can be written" in messages
+    assert "choose another folder" in messages
 
 
 def test_help_has_examples(read: Read, capsys: pytest.CaptureFixture[str]):

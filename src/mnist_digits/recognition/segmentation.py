@@ -41,6 +41,9 @@ BESIDE = 1.5
 LOW, LOWEST = 3.0, 0.45
 """Cost of each height of the row that a digit falls short of this share of it."""
 
+LOWEST_SLICE = 0.7
+"""The same share of the piece's height, for a slice."""
+
 CUT = 0.5
 """Cost of each cut."""
 
@@ -208,9 +211,11 @@ def _digit(atoms: Atoms, row: Row, members: Members, prediction: Prediction) -> 
     index = np.array(members)
     box = joint_box(atoms.boxes[index])
     cost = -math.log(max(prediction.confidence, 1e-4)) + _joining_cost(atoms, index, box[3])
-    # Digits stand side by side: what is low beside the rest of its piece, or of its row, is a part of one.
-    whole = max(row.height, *atoms.boxes[atoms.origins[index], 3]) if atoms.sliced(index) else row.height
-    cost += LOW * max(0.0, LOWEST - box[3] / whole)
+    cost += LOW * max(0.0, LOWEST - box[3] / row.height)
+    if atoms.sliced(index):
+        # Digits stand side by side: slices that lie one above the other are parts of one.
+        whole = max(atoms.boxes[atoms.origins[index], 3])
+        cost += LOW * max(0.0, LOWEST_SLICE - box[3] / whole)
     thickness = float(atoms.thickness[members[0]])
     if thickness:
         cost += CUT + 2 * max(0.0, thickness - 0.15)

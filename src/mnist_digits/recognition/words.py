@@ -12,7 +12,7 @@ from mnist_digits.recognition.normalise import Box
 CREDIBLE = 0.65
 """Mean credibility, by width, of a word that is a number."""
 
-STRICTER = 0.35
+STRICTER = 0.2
 """By how much that rises on a page that is all in doubt."""
 
 GUESS = 0.15
