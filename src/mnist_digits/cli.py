@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mnist_digits.training.train import Progress
 
 app = typer.Typer(
-    help="Train a handwritten-digit classifier in seconds, and see how well and why it works.",
+    help="Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it.",
     epilog="Start with: digits train dense",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -52,7 +52,7 @@ def digits(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Train a handwritten-digit classifier in seconds, and see how well and why it works."""
+    """Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it."""
     if version:
         results.print(__version__)
         raise typer.Exit
