@@ -13,6 +13,9 @@ MOST = 1000
 SPECK = 0.15
 """Longest side, as a share of the writing's height, of what is a dot or dirt."""
 
+GAP = 500
+"""Pixels of the page's longer side for each two by which a gap in a stroke, which is closed, may be higher than two."""
+
 TALLEST = 4.0
 """Height of a single piece, as a multiple of the writing's, beyond which it is a line or a drawing."""
 
@@ -49,7 +52,8 @@ def find_pieces(ink: np.ndarray) -> Pieces:
     """
     mask = (ink > PRESENT).view(np.uint8)
     # Where a ruled line was taken out, a stroke along it may have gone as well: what is above belongs to what is below.
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((_ruled_gap(mask), 1), np.uint8))
+    upright = np.ones((3 + 2 * (max(ink.shape) // GAP), 1), np.uint8)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, upright)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     boxes, areas = stats[1:, :4].astype(int), stats[1:, 4]
     height = _writing_height(boxes)
@@ -62,13 +66,6 @@ def find_pieces(ink: np.ndarray) -> Pieces:
     strengths = np.array([float(piece[piece > 0].mean()) for piece in alone])
     strokes = np.array([stroke_width(piece) for piece in alone])
     return Pieces(labels, boxes[kept], strengths, strokes, height)
-
-
-def _ruled_gap(mask: np.ndarray) -> int:
-    """Height in pixels, odd, of the gap that a ruled line has left: finer than half a stroke. mask: uint8 (h, w)."""
-    outline = cv2.countNonZero(mask) - cv2.countNonZero(cv2.erode(mask, np.ones((3, 3), np.uint8)))
-    stroke = 2 * cv2.countNonZero(mask) / max(outline, 1)
-    return int(np.clip(2 * (stroke // 4) + 1, 3, 7))
 
 
 def _alone(ink: np.ndarray, labels: np.ndarray, number: int, box: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from mnist_digits.recognition.pieces import Pieces, cut_out, joint_box
 from mnist_digits.recognition.rows import Row, same_pen
 from mnist_digits.recognition.words import Token
 
-CERTAIN = 0.95
+CERTAIN = 0.7
 """A piece read with this confidence is not cut."""
 
 WIDEST = 1.7
@@ -32,7 +32,7 @@ FURTHEST = 0.25
 JUNK = 3.0
 """Cost of leaving out a piece as high as the row: as much as reading it with a confidence of exp(-3)."""
 
-JOIN = 0.25
+JOIN = 0.1
 """Cost of joining two pieces."""
 
 BESIDE = 1.5

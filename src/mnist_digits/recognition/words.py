@@ -9,10 +9,10 @@ import numpy as np
 from mnist_digits.recognition.classifier import Prediction
 from mnist_digits.recognition.normalise import Box
 
-CREDIBLE = 0.65
+CREDIBLE = 0.5
 """Mean credibility, by width, of a word that is a number."""
 
-STRICTER = 0.2
+STRICTER = 0.5
 """By how much that rises on a page that is all in doubt."""
 
 GUESS = 0.15
