@@ -39,14 +39,14 @@ class Row:
     members: np.ndarray
     """Indices of its pieces, int (n,), from left to right."""
     course: np.ndarray
-    """Coefficients, highest power first, of the polynomial y(x) that its middle follows, in pixels."""
+    """Coefficients of the parabola y(x) that its middle follows, in pixels, highest power first: float (3,)."""
     height: float
     """Typical height of its pieces in pixels."""
 
     def slope_at(self, x: float) -> float:
         """Pixels down per pixel along."""
-        *bend, slope, _ = self.course
-        return float(slope + (2 * bend[0] * x if bend else 0.0))
+        bend, slope, _ = self.course
+        return float(slope + 2 * bend * x)
 
 
 def find_rows(pieces: Pieces) -> list[Row]:
@@ -166,8 +166,10 @@ def _course(pieces: Pieces, members: np.ndarray, slope: float) -> np.ndarray:
     # Digits with a long stroke below the row count less.
     weights = 1 / (1 + (np.abs(v - np.median(v)) / (0.3 * pieces.height)) ** 2)
     found = np.linalg.solve(basis.T @ (weights[:, None] * basis) + ridge, basis.T @ (weights * v))
-    course = np.poly1d(found)(np.poly1d([1 / scale, -middle / scale])) + np.poly1d([slope, -slope * middle])
-    return np.asarray(course.coeffs if course.order else [0.0, course.coeffs[0]])
+    # Back from u to x.
+    *bend, rise, offset = found
+    bent, rise = (bend[0] if bend else 0.0) / scale**2, rise / scale + slope
+    return np.array([bent, rise - 2 * bent * middle, offset - rise * middle + bent * middle**2])
 
 
 def _courses(pieces: Pieces, members: list[np.ndarray], slope: float) -> list[np.ndarray]:
