@@ -9,7 +9,9 @@ import pytest
 
 import confidence
 import inference
+import page_speed
 import peers
+import reading
 import robustness
 import training
 from mnist_digits.training import RECIPES, Recipe
@@ -49,7 +51,9 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 
 @pytest.mark.parametrize(
-    "benchmark", [training, inference, peers, robustness, confidence], ids=lambda benchmark: benchmark.__name__
+    "benchmark",
+    [training, inference, peers, robustness, confidence, reading, page_speed],
+    ids=lambda benchmark: benchmark.__name__,
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
     assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in README
