@@ -1,0 +1,46 @@
+"""Options and arguments that several subcommands share, and what they stand for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_digits.runs import Run
+from mnist_digits.terminal import results
+
+if TYPE_CHECKING:
+    from mnist_digits.dataset import Dataset
+
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Four IDX files of another set, such as Fashion-MNIST, instead of MNIST."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Model = Annotated[
+    Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. [default: the shipped]")
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/latest.")]
+
+
+def show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], as_json: bool) -> None:
+    """Print a result as JSON or for people."""
+    if as_json:
+        results.print_json(data=content)
+    else:
+        for_people(content)
+
+
+def dataset_of(run: Run, data: Path | None) -> "Dataset":
+    """The images in `data`, or those the run was started with, split as for the run."""
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training import read_plan
+
+    plan = read_plan(run)
+    return load_mnist(data or plan.data_folder, plan.data_seed)
+
+
+def onnx_of(model: Path | None) -> Path | None:
+    """The model.onnx of a run's folder; a file, or None, as it is."""
+    return Run.open(model, "onnx").onnx if model and model.is_dir() else model

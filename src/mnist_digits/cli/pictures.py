@@ -1,0 +1,179 @@
+"""What is done with pictures: `digits predict` and `digits read`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnist_digits import terminal
+from mnist_digits.cli.app import app
+from mnist_digits.cli.options import Json, Model, Recursive, onnx_of
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.runs import whole
+from mnist_digits.terminal import messages
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mnist_digits.recognition import Picture, Reading
+
+
+@app.command(
+    epilog="Examples:  digits predict seven.png  ·  digits predict scans/ --recursive --json  ·  "
+    "digits predict - --show < photo.jpg  ·  digits predict *.png --model runs/latest"
+)
+def predict(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE…", help="Pictures of a digit each, folders of them, or - for standard input."),
+    ],
+    model: Model = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, metavar="FRACTION", help="What is less sure is not a digit.")
+    ] = 0.0,
+    recursive: Recursive = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw the 28×28 image that the network saw.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read the digit in each picture, or say why there is none.
+
+    Results come one by one, in order. A file that cannot be read is reported, the others are read all the
+    same, and the exit status is 3.
+    """
+    if show and as_json:
+        raise UsageError("--show with --json: one is for people, the other for programs; leave one of them out")
+    # NumPy would start a thread for each core, though there is nothing here to share among them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mnist_digits.recognition import Classifier, Prediction
+
+    classifier = Classifier(onnx_of(model))
+    status = 0
+    for file in _expand(files, recursive):
+        try:
+            prediction = classifier.classify(_open_picture(file), min_confidence)
+        except DataError as error:
+            messages.print(f"digits: {error}", markup=False)
+            prediction, status = Prediction.unreadable(), error.exit_status
+        if as_json:
+            print(json.dumps({"file": file, **prediction.to_json()}), flush=True)
+        else:
+            terminal.print_prediction(file, prediction, show)
+    raise typer.Exit(status)
+
+
+@app.command(
+    epilog="Examples:  digits read photo.jpg  ·  digits read scans/ --json  ·  "
+    "digits read photo.jpg --annotate boxes.png  ·  digits read photo.jpg --debug-folder why/"
+)
+def read(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE…", help="Pictures of pages, folders of them, or - for standard input."),
+    ],
+    annotate: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png|FOLDER", help="Also draw each picture with boxes and readings."),
+    ] = None,
+    debug_folder: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also draw every stage from the picture to the digits.")
+    ] = None,
+    model: Model = None,
+    recursive: Recursive = False,
+    as_json: Json = False,
+) -> None:
+    """Read the numbers on each page: rows from top to bottom, digits from left to right.
+
+    Letters, scribbles and what else is no digit is left out. Results come one by one, in order. A file that
+    cannot be read is reported, the others are read all the same, and the exit status is 3.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mnist_digits.recognition import Page, Reader, read_picture
+
+    pictures = _expand(files, recursive)
+    if annotate and _is_file(annotate):
+        pictures = iter(_only_one(list(pictures), annotate))
+    reader = Reader(onnx_of(model))
+    status = 0
+    for file in pictures:
+        try:
+            pixels = read_picture(_open_picture(file))
+            reading = reader.follow(pixels)
+        except DataError as error:
+            messages.print(f"digits: {error}", markup=False)
+            page, status = Page.unreadable(), error.exit_status
+        else:
+            page = reading.to_page()
+            _draw(file, pixels, reading, annotate, debug_folder)
+        if as_json:
+            print(json.dumps({"file": file, **page.to_json()}), flush=True)
+        else:
+            terminal.print_page(file, page)
+    raise typer.Exit(status)
+
+
+def _draw(
+    file: str, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
+) -> None:
+    """Write what was asked for beside the result."""
+    from mnist_digits.recognition import drawing
+
+    if annotate:
+        target = annotate if _is_file(annotate) else _below(annotate, f"{file}.png")
+        _write(target, drawing.as_png(drawing.annotate(pixels, reading.to_page())))
+    if debug_folder:
+        for name, picture in drawing.stages(pixels, reading).items():
+            _write(_below(debug_folder, file) / f"{name}.png", drawing.as_png(picture))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as beside:
+        beside.write_bytes(content)
+
+
+def _is_file(annotate: Path) -> bool:
+    """Whether --annotate names a file rather than a folder. Raises UsageError for a picture other than PNG."""
+    from mnist_digits.recognition import SUFFIXES
+
+    suffix = annotate.suffix.lower()
+    if suffix in SUFFIXES and suffix != ".png":
+        raise UsageError(f"--annotate {annotate}: expected a name that ends in .png, or a folder")
+    return suffix == ".png"
+
+
+def _below(folder: Path, file: str) -> Path:
+    """Where in a folder of results a file's belongs: below its own folders, so that no two fall together."""
+    path = Path(file)
+    above = {"..": "above", path.anchor: "root"}
+    return folder.joinpath(*(above.get(part, part) for part in path.parts))
+
+
+def _only_one(pictures: list[str], target: Path) -> list[str]:
+    """The pictures, if they are no more than one; UsageError otherwise."""
+    if len(pictures) > 1:
+        raise UsageError(f"--annotate {target}: one file for {len(pictures)} pictures; name a folder instead")
+    return pictures
+
+
+def _expand(files: list[str], recursive: bool) -> Iterator[str]:
+    """The files, and in place of a folder the pictures in it, if there are any."""
+    from mnist_digits.recognition import find_pictures
+
+    for file in files:
+        pictures = find_pictures(file, recursive)
+        yield next(pictures, file)
+        yield from pictures
+
+
+def _open_picture(file: str) -> "Picture":
+    """What `Classifier.classify` takes for a file or for -. Raises DataError for a folder."""
+    from mnist_digits.recognition import MOST_BYTES
+
+    if file == "-":
+        return sys.stdin.buffer.read(MOST_BYTES)
+    if Path(file).is_dir():
+        raise DataError(f"{file}: a folder without pictures; name another, or look further down with --recursive")
+    return file

@@ -1,0 +1,110 @@
+"""What is done with finished runs: `digits evaluate`, `report`, `compare` and `export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_digits import terminal
+from mnist_digits.cli.app import app
+from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, show
+from mnist_digits.errors import DataError, QualityError, UsageError
+from mnist_digits.runs import Run
+from mnist_digits.terminal import results
+
+
+@app.command(
+    epilog="Examples:  digits evaluate runs/latest  ·  digits evaluate model.keras --data fashion/ --json  ·  "
+    "digits evaluate runs/latest --require-accuracy 0.97"
+)
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run's folder, or a .keras file.")],
+    data: Data = None,
+    require_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with status 4 when the accuracy is below this fraction.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on the test images: accuracy, calibration, and every class."""
+    from mnist_digits import evaluation
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training import backend
+
+    run = Run.open(model, "recipe", "model") if model.is_dir() else None
+    test = (dataset_of(run, data) if run else load_mnist(data)).test
+    backend.start_keras()
+    from mnist_digits.training import engine, networks
+
+    predict = engine.compile_prediction(networks.load(run.model if run else model))
+    try:
+        metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
+    except ValueError as error:
+        raise DataError(f"{model}: does not give probabilities: {error}; end it with softmax") from error
+    show(metrics, terminal.print_metrics, as_json)
+    if require_accuracy is not None and not metrics["accuracy"] >= require_accuracy:
+        raise QualityError(
+            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
+        )
+
+
+@app.command(epilog="Example:  digits report runs/latest")
+def report(run_folder: RunFolder, data: Data = None) -> None:
+    """Make the figures, the report and the model card of a finished run anew."""
+    from mnist_digits.evaluation.report import draw_data, write_report
+
+    run = Run.open(run_folder, "recipe", "environment", "history", "model", "predictions", "metrics")
+    dataset = dataset_of(run, data)
+    draw_data(run, dataset)
+    write_report(run, dataset)
+    results.print(str(run.report), markup=False)
+
+
+@app.command(epilog="Example:  digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png")
+def compare(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Two or more runs on the same data.")],
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Also draw the accuracies with their intervals.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare finished runs: accuracy, and whether the difference from the first is more than luck."""
+    from mnist_digits.evaluation.comparison import compare_runs
+
+    if figure and figure.suffix != ".png":
+        raise UsageError(f"--figure {figure}: expected a name that ends in .png")
+    rows = compare_runs([Run(folder) for folder in run_folders])
+    if figure:
+        import numpy as np
+
+        from mnist_digits.evaluation import figures
+        from mnist_digits.evaluation.report import save_figure
+
+        accuracy, intervals = (np.array([row[key] for row in rows]) for key in ("accuracy", "interval95"))
+        save_figure(figures.accuracies([row["run"] for row in rows], accuracy, intervals), figure)
+    show({"runs": rows}, terminal.print_comparison, as_json)
+
+
+@app.command(
+    epilog="Examples:  digits export runs/latest --format litert  ·  "
+    "digits export runs/cnn-0 --format saved_model --output serving/digits/1"
+)
+def export(
+    run_folder: RunFolder,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="onnx, litert, saved_model or keras.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where to write it. [default: named like the run, here]")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Write a finished run's model for ONNX Runtime, LiteRT (phones), TensorFlow or Keras.
+
+    All but keras take images as bytes, give calibrated probabilities, and are checked against Keras first.
+    """
+    from mnist_digits.training import formats
+
+    run = Run.open(run_folder, "recipe", "model", "metrics")
+    path = formats.new_path(run, format_, output)
+    formats.export_run(run, dataset_of(run, data), format_, path)
+    results.print(str(path), markup=False)

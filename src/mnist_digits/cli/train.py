@@ -1,0 +1,134 @@
+"""`digits train`."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnist_digits import terminal
+from mnist_digits.cli.app import app
+from mnist_digits.cli.options import Data, Json, dataset_of, show
+from mnist_digits.errors import UsageError
+from mnist_digits.runs import Run, read_json
+from mnist_digits.terminal import messages
+
+if TYPE_CHECKING:
+    from mnist_digits.training.train import Progress
+
+
+@app.command(
+    epilog="Examples:  digits train dense  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
+    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0  ·  digits train dense --seeds 5"
+)
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. [default: 0]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
+    ] = None,
+    data: Data = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run after its last finished epoch.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Train so many seeds, one after another, and summarise.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network, evaluate it once on the test set, and write a report.
+
+    The run's folder then holds the model (Keras and ONNX), metrics, figures and report.html.
+    Interrupted, it keeps the last finished epoch; --resume goes on from there.
+    """
+    if resume and output:
+        raise UsageError("--resume with --output: a run goes on in its own folder; leave one of them out")
+    job = _Job(recipe, _parse_settings(settings or []), seed, output, data, resume, tensorboard)
+    if seeds is None:
+        run = _train_one(job)
+        show({"run": str(run.folder), **read_json(run.metrics)}, terminal.print_summary, as_json)
+    else:
+        summary = _train_seeds(job, seeds)
+        show({"summary": str(summary), **read_json(summary)}, terminal.print_spread, as_json)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `digits train` was asked for."""
+
+    recipe: str
+    settings: dict[str, str]
+    seed: int | None
+    output: Path | None
+    data: Path | None
+    resume: Path | None
+    tensorboard: bool
+
+
+def _train_one(job: _Job) -> Run:
+    from mnist_digits import training
+    from mnist_digits.dataset import load_mnist
+
+    recipe = training.find_recipe(job.recipe).with_settings(job.settings)
+    if job.resume:
+        run = training.open_unfinished(job.resume, job.recipe, job.settings, job.seed)
+        data = dataset_of(run, job.data)
+    else:
+        data = load_mnist(job.data)
+        run = training.create_run(recipe, data, job.output, job.seed or 0)
+    with _continued_by("digits", "train", job.recipe, "--resume", str(run.folder)), terminal.progress(run) as progress:
+        return training.resume(run, data, tensorboard=job.tensorboard, progress=progress)
+
+
+def _train_seeds(job: _Job, count: int) -> Path:
+    from mnist_digits import training
+    from mnist_digits.dataset import load_mnist
+
+    recipe, first_seed = training.find_recipe(job.recipe).with_settings(job.settings), job.seed or 0
+    if job.resume:
+        first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.recipe, job.settings)
+        data, folder, recipe = dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
+    else:
+        data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
+
+    seeds = ("--seeds", str(count), "--seed", str(first_seed))
+    with _continued_by("digits", "train", job.recipe, *seeds, "--resume", str(folder)), ExitStack() as bars:
+
+        def announce(run: Run) -> "Progress":
+            bars.close()
+            messages.print(str(run.folder), markup=False)
+            return bars.enter_context(terminal.progress(run))
+
+        return training.train_seeds(
+            recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
+        )
+
+
+def _parse_settings(settings: list[str]) -> dict[str, str]:
+    """`["epochs=20"]` → `{"epochs": "20"}`."""
+    parsed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected FIELD=VALUE, such as epochs=20")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+@contextmanager
+def _continued_by(*command: str) -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        messages.print(f"interrupted; to continue: {shlex.join(command)}", markup=False)
+        raise
