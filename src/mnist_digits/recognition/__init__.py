@@ -1,6 +1,6 @@
 """Reading digits from any picture, without a training framework."""
 
-from mnist_digits.recognition.classifier import Classifier, Prediction
+from mnist_digits.recognition.classifier import Classifier, Judgement, Prediction
 from mnist_digits.recognition.files import MOST_BYTES, SUFFIXES, find_pictures
 from mnist_digits.recognition.ink import find_ink
 from mnist_digits.recognition.normalise import Normalised, normalise
@@ -13,6 +13,7 @@ __all__ = [
     "SUFFIXES",
     "Classifier",
     "Digit",
+    "Judgement",
     "Line",
     "Normalised",
     "Page",

@@ -72,6 +72,29 @@ class Prediction:
         }
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What a model says of images that are as MNIST's."""
+
+    probabilities: np.ndarray
+    """float32 (n, 10), of each digit, should it be one; rows sum to 1."""
+    is_digit: np.ndarray | None
+    """float32 (n,) in [0, 1]: how surely an image shows a digit at all; None when the model cannot tell."""
+    accepted: np.ndarray
+    """bool (n,): whether an image is taken for a digit."""
+
+    def part(self, start: int, stop: int) -> "Judgement":
+        """What it says of images `start` to `stop`."""
+        is_digit = None if self.is_digit is None else self.is_digit[start:stop]
+        return Judgement(self.probabilities[start:stop], is_digit, self.accepted[start:stop])
+
+    @property
+    def digits(self) -> list[int | None]:
+        """The likeliest digit of each image; None for what is taken for none."""
+        likeliest = self.probabilities.argmax(axis=1).tolist()
+        return [digit if taken else None for digit, taken in zip(likeliest, self.accepted.tolist(), strict=True)]
+
+
 class Classifier:
     """Reads one digit in each picture. Any number of threads may share one."""
 
@@ -102,6 +125,23 @@ class Classifier:
         images: uint8 (n, 28, 28), ink 255 on paper 0, any n. Raises ValueError for any other array.
         """
         return self._run(_checked(images))[0]
+
+    def judge(self, images: np.ndarray) -> Judgement:
+        """The same, and which images are taken for digits: none without ink, and of the others what `classify` takes.
+
+        images: uint8 (n, 28, 28), ink 255 on paper 0, any n. Raises ValueError for any other array.
+        """
+        checked = _checked(images)
+        probabilities, is_digit = self._run_both(checked)
+        accepted = np.asarray(checked.reshape(-1, SIDE * SIDE).any(axis=1))
+        if self._declines:
+            accepted &= (is_digit >= self._threshold) & (probabilities.max(axis=1) * is_digit >= AMBIGUOUS)
+        return Judgement(probabilities, is_digit if self._declines else None, accepted)
+
+    @property
+    def declines(self) -> bool:
+        """Whether the model can tell that an image shows no digit."""
+        return self._declines
 
     def classify(self, picture: Picture, min_confidence: float = 0.0) -> Prediction:
         """The digit in a picture: a file's path or content, or an array of pixels, as `read_picture` takes them.

@@ -185,6 +185,11 @@ class Reader:
         """
         self._classifier = Classifier(path, threads)
 
+    @property
+    def classifier(self) -> Classifier:
+        """What it reads single digits with."""
+        return self._classifier
+
     def read(self, picture: Picture) -> Page:
         """The digits in a picture: a file's path or content, or an array of pixels, as `read_picture` takes them.
 

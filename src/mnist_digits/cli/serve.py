@@ -1,0 +1,102 @@
+"""`digits serve`."""
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnist_digits.cli.app import app
+from mnist_digits.cli.options import Model, onnx_of
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.terminal import results
+
+if TYPE_CHECKING:
+    pass
+
+SHORTEST_TOKEN = 16
+"""Characters; a shorter one could be guessed."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@app.command(
+    epilog="Examples:  digits serve --open  ·  digits serve --port 0 --workers 4  ·  "
+    "digits serve --host 0.0.0.0 --token-file token.txt"
+)
+def serve(
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes any that is free.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")] = 1,
+    model: Model = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer only those who know the token in this file.")
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Answer anybody, on any host: something else stands guard.")
+    ] = False,
+    playground: Annotated[
+        bool, typer.Option("--playground", help="Let networks be trained on the page; needs the extra train.")
+    ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+) -> None:
+    """Serve the page to draw on, and read digits over HTTP.
+
+    The API is described at /docs. Only this machine is answered, unless --host names another address; then
+    --token-file is needed. Ctrl-C or SIGTERM end it when what has been begun is done.
+    """
+    loopback = _is_loopback(host)
+    token = _read_token(token_file, no_token, host, loopback)
+    if playground and workers > 1:
+        raise UsageError("--playground with --workers: what is trained is known to one process only; leave one out")
+    # Requests are what is done at the same time here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mnist_digits.serving import Settings, server
+
+    # A page from elsewhere that calls itself by this machine's address is found out by the name it uses.
+    names = LOOPBACK_NAMES | {host.lower()} if loopback and not token else None
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    settings = Settings(token, names, playground, threads)
+    with server.listen(host, port) as listener:
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+        def announce() -> None:
+            results.print(f"{address}  (Ctrl-C ends it)", markup=False)
+            sys.stdout.flush()
+            if open_:
+                typer.launch(address)
+
+        server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _read_token(file: Path | None, no_token: bool, host: str, loopback: bool) -> str | None:
+    """The token, if one is asked for. Raises UsageError where one is needed, DataError where the file has none."""
+    if file and no_token:
+        raise UsageError("--token-file with --no-token: leave one of them out")
+    if not file:
+        if loopback or no_token:
+            return None
+        raise UsageError(
+            f"--host {host}: others can reach it, expected --token-file FILE, or --no-token where something else "
+            "stands guard"
+        )
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: {getattr(error, 'strerror', None) or error}; expected a file with a token") from None
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise DataError(
+            f"{file}: {len(token)} characters, expected a token of {SHORTEST_TOKEN} or more letters and digits; "
+            "make one with: openssl rand -hex 32"
+        )
+    return token

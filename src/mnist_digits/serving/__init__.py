@@ -1,0 +1,6 @@
+"""The service: reading digits over HTTP, and the page."""
+
+from mnist_digits.serving.app import create_app
+from mnist_digits.serving.settings import Settings
+
+__all__ = ["Settings", "create_app"]

@@ -1,0 +1,95 @@
+"""The application: what answers where, around one reader."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mnist_digits import __version__
+from mnist_digits.errors import DataError
+from mnist_digits.recognition import Reader
+from mnist_digits.serving import health, images, inference, inside, page, pictures, static
+from mnist_digits.serving.gate import Gate, as_response
+from mnist_digits.serving.metrics import Metrics
+from mnist_digits.serving.settings import Settings
+from mnist_digits.serving.work import Judge, Workers
+
+SUMMARY = "Reads handwritten digits in pictures, pages and 28×28 images."
+
+
+def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
+    """The HTTP API and the page, as an ASGI application.
+
+    reader: answers all of it, and is shared by all threads. settings: limits and guards; the defaults ask nobody for a
+    token.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+    workers = Workers(settings.threads, settings.most_waiting, settings.answer_seconds)
+    judge = Judge(reader.classifier, settings.most_waiting, settings.answer_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        workers.close()
+        judge.close()
+
+    app = FastAPI(
+        title="MNIST Digits",
+        summary=SUMMARY,
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Errors have one shape, whoever raises them.
+        exception_handlers={HTTPException: _on_http, DataError: _on_data, RequestValidationError: _on_validation},
+    )
+    images.add_routes(app.router, reader.classifier, judge, workers, metrics)
+    pictures.add_routes(app.router, reader, workers, settings, metrics)
+    inference.add_routes(app.router, reader.classifier, judge, workers, metrics)
+    health.add_routes(app.router, workers, metrics)
+    app.include_router(inside.router(reader, workers))
+    if settings.playground:
+        from mnist_digits.serving import playground
+
+        app.include_router(playground.router(playground.Playground(), workers))
+    static.add_description(app.router)
+    app.router.default = static.page()
+    app.add_middleware(Gate, settings=settings, metrics=metrics)
+    _ask_for_token(app)
+    return app
+
+
+def _ask_for_token(app: FastAPI) -> None:
+    """Describe the token in OpenAPI, so that whoever tries the API at /docs may give it."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        description = describe()
+        scheme = {"type": "http", "scheme": "bearer", "description": "Where the service was started with a token."}
+        description.setdefault("components", {})["securitySchemes"] = {"token": scheme}
+        description["security"] = [{"token": []}, {}]
+        return description
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+async def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return as_response(error)
+
+
+async def _on_data(_: Request, error: Exception) -> Response:
+    return as_response(HTTPException(422, str(error)))
+
+
+async def _on_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first: Mapping[str, Any] = error.errors()[0]
+    return as_response(HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
