@@ -1,0 +1,264 @@
+"""A study: the trials of one recipe in a database, shared by workers that know nothing of each other."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.training.recipes import Recipe
+from mnist_digits.training.search_space import apply_values, default_values, search_space
+from mnist_digits.training.search_storage import GRACE, HEARTBEAT, Patience, requeue, without_notices
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""A trial that was stopped because others did better has been judged like one that ran to its end."""
+RANDOM_TRIALS = 10
+"""So many are drawn at random before the sampler learns from them."""
+POLL = 0.5
+"""Seconds between looks at what other workers have done."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study is about: trials of another plan say nothing about it."""
+
+    recipe: Recipe
+    """Where the search begins; its own values are the first trial."""
+    fixed: tuple[str, ...]
+    """Fields that are not searched, by name."""
+    seed: int
+    """Of every trial's training, and with its number of its values."""
+    fingerprint: str
+    """The images' and labels' own, as in `Dataset`."""
+
+    @property
+    def space(self) -> dict[str, BaseDistribution]:
+        """The fields to search, and the values they may take."""
+        return search_space(self.recipe, frozenset(self.fixed))
+
+    def to_json(self) -> dict[str, Any]:
+        """Field name → value."""
+        return {**asdict(self), "fixed": list(self.fixed)}
+
+    @classmethod
+    def of_json(cls, content: dict[str, Any]) -> Self:
+        """The plan that `to_json` described. Raises DataError when this version does not know it."""
+        try:
+            fixed = tuple(content["fixed"])
+            return cls(Recipe(**content["recipe"]), fixed, content["seed"], content["fingerprint"])
+        except (KeyError, TypeError, UsageError) as error:
+            raise DataError(f"not a study of this version ({error}); begin another with --name") from error
+
+
+class Study:
+    """Takes trials out of the database and brings back their results; see `begin` and `open`."""
+
+    def __init__(self, study: optuna.Study, storage: RDBStorage, plan: StudyPlan, patience: Patience) -> None:
+        """study, storage: Optuna's. plan: what the study was begun with. patience: for calls of the storage."""
+        self.optuna, self.plan, self.patience = study, plan, patience
+        self._storage = storage
+        self._id = patience(lambda: storage.get_study_id_from_name(study.study_name))
+        self._tended = 0.0
+        study.sampler = _SeededByNumber(plan.seed)
+        # Early epochs say little: under a falling learning rate the best in the end may be the worst at first.
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=plan.recipe.epochs // 3)
+
+    @classmethod
+    def begin(cls, storage: RDBStorage, name: str, plan: StudyPlan, patience: Patience) -> Self:
+        """The study of that name: a new one, or one that was begun with the same plan.
+
+        name: letters, digits, - _ and .; it is also a folder's. Raises UsageError for another name, and when the
+        study was begun with another plan.
+        """
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise UsageError(f"--name {name}: expected letters, digits, - and _; choose another")
+        space = plan.space
+        try:
+            study = patience(lambda: optuna.create_study(storage=storage, study_name=name, direction="maximize"))
+        except DuplicatedStudyError:
+            begun = cls.open(storage, name, patience)
+            _check_same(name, begun.plan, plan)
+            return begun
+        patience(lambda: study.enqueue_trial(default_values(plan.recipe, space)))
+        patience(lambda: study.set_user_attr("plan", plan.to_json()))
+        return cls(study, storage, plan, patience)
+
+    @classmethod
+    def open(cls, storage: RDBStorage, name: str, patience: Patience) -> Self:
+        """A study that is there. Raises DataError when there is none of that name, or none of ours."""
+        try:
+            study = patience(lambda: optuna.load_study(storage=storage, study_name=name))
+        except KeyError as error:
+            names = ", ".join(patience(lambda: optuna.get_all_study_names(storage))) or "none"
+            raise DataError(f"{name}: no such study; expected one of those there: {names}") from error
+        # Whoever has just begun it on another machine may not have written its plan yet.
+        for _ in range(10):
+            content = patience(lambda: study.user_attrs).get("plan")
+            if content:
+                return cls(study, storage, StudyPlan.of_json(content), patience)
+            time.sleep(POLL)
+        raise DataError(f"{name}: a study without a plan, not made by `digits tune`; choose another --name")
+
+    @property
+    def name(self) -> str:
+        """What it is called in its database."""
+        return self.optuna.study_name
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """All trials, or those in one of the states, in order of their numbers."""
+        return self.patience(lambda: self.optuna.get_trials(deepcopy=False, states=states or None))
+
+    def finished(self) -> list[FrozenTrial]:
+        """The trials that have been judged, in order of their numbers."""
+        return self.trials(*FINISHED)
+
+    def best(self) -> FrozenTrial | None:
+        """The trial of the highest validation accuracy among those that ran to their end; None before the first."""
+        complete = self.trials(TrialState.COMPLETE)
+        return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+    def recipe_of(self, trial: FrozenTrial) -> Recipe:
+        """The recipe with that trial's values."""
+        return apply_values(self.plan.recipe, trial.params)
+
+    def take(self, target: int, worker: str) -> optuna.Trial | None:
+        """A trial to train next; None once the study has `target` finished ones.
+
+        Waits while all that are missing are being trained by others. worker: whom the trial then belongs to.
+        """
+        while True:
+            self.tend()
+            states = [trial.state for trial in self.trials()]
+            finished = sum(state in FINISHED for state in states)
+            if finished >= target:
+                return None
+            if finished + states.count(TrialState.RUNNING) < target:
+                trial = self._ask(target, worker)
+                if trial:
+                    return trial
+            time.sleep(POLL)
+
+    def _ask(self, target: int, worker: str) -> optuna.Trial | None:
+        with without_notices():
+            trial = self.patience(lambda: self.optuna.ask(self.plan.space))
+        # In this order: whatever dies in between is found either by its heartbeat or by having no worker.
+        self.patience(lambda: self._beat(trial.number))
+        self.patience(lambda: trial.set_user_attr("worker", worker))
+        # Two workers may have seen the same last gap. Numbers are given one by one, so of all trials that have not
+        # failed the first `target` fill the study, whoever looks; another one is surplus.
+        before = [other for other in self.trials() if other.number < trial.number and other.state != TrialState.FAIL]
+        if len(before) < target:
+            return trial
+        self.tell(trial.number, state=TrialState.FAIL)
+        return None
+
+    def tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
+        """Bring back a trial's result: its validation accuracy, or the state it ended in without one."""
+        # It may have been told already, by a call whose answer was lost, or taken away.
+        with suppress(UpdateFinishedTrialError):
+            self.patience(lambda: self.optuna.tell(number, value, state, skip_if_finished=True))
+
+    @contextmanager
+    def kept_alive(self, number: int) -> Iterator[None]:
+        """Send signs of life for a trial from another thread, while within the context."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(HEARTBEAT):
+                self.patience(lambda: self._beat(number))
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, number: int) -> None:
+        self._storage.record_heartbeat(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
+
+    def tend(self) -> None:
+        """Put trials back into the queue whose worker has died."""
+        now = time.monotonic()
+        # After an outage every heartbeat is old: the others first get the time to send one.
+        if now - max(self._tended, self.patience.contact_since) < GRACE:
+            return
+        self._tended = now - GRACE + HEARTBEAT
+        with without_notices():
+            self.patience(lambda: optuna.storages.fail_stale_trials(self.optuna))
+        self._fail(
+            lambda trial: (
+                "worker" not in trial.user_attrs
+                and trial.datetime_start is not None
+                and (datetime.now() - trial.datetime_start).total_seconds() > 2 * GRACE
+            )
+        )
+
+    def give_back(self, workers: Collection[str]) -> None:
+        """Put the trials of workers that are gone back into the queue."""
+        self._fail(lambda trial: trial.user_attrs.get("worker") in workers)
+
+    def _fail(self, gone: Callable[[FrozenTrial], bool]) -> None:
+        """Mark the running trials that are gone as failed, and queue each anew."""
+        for trial in filter(gone, self.trials(TrialState.RUNNING)):
+            with suppress(UpdateFinishedTrialError):
+                self.patience(lambda trial=trial: self.optuna.tell(trial.number, state=TrialState.FAIL))
+                self.patience(lambda trial=trial: requeue(self.optuna, trial))
+
+
+class _SeededByNumber(optuna.samplers.BaseSampler):
+    """Optuna's tree-structured Parzen estimator, seeded for each trial by the study's seed and the trial's number.
+
+    Workers that began with one seed would all draw the same values.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._sampler = self._seeded(0)
+
+    def _seeded(self, number: int) -> optuna.samplers.TPESampler:
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+        return optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self._sampler = self._seeded(trial.number)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _check_same(name: str, begun: StudyPlan, asked: StudyPlan) -> None:
+    """Raise UsageError, naming what differs, when a study was begun with another plan."""
+    plans = [{**plan.recipe.to_json(), **plan.to_json()} for plan in (begun, asked)]
+    for plan in plans:
+        del plan["recipe"]
+    differing = [field for field in plans[0] if plans[0][field] != plans[1][field]]
+    if "name" in differing:
+        differing = ["name"]
+    if differing == ["fingerprint"]:
+        raise UsageError(f"{name}: a study on other images; choose another --name, or the --data it was begun with")
+    if differing:
+        was, now = (", ".join(f"{field}={plan[field]}" for field in differing) for plan in plans)
+        raise UsageError(f"{name}: a study begun with {was}, asked to go on with {now}; choose another --name")
