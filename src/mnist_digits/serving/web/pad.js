@@ -1,0 +1,158 @@
+// A pad for mouse, pen, finger and keyboard. It keeps strokes, not pixels, so that one can be taken back.
+
+import { encodeGrey } from "./png.js";
+
+/** Width of the pad in its own units; a stroke's points and width are in them, whatever the screen. */
+const WIDTH = 560;
+const HEIGHT = 420;
+/** Width of the picture that is sent: enough for every stroke, few enough pixels to be read in milliseconds. */
+const SENT = 400;
+/** How far an arrow key moves the pen. */
+const STEP = 14;
+
+export class Pad {
+  #strokes = [];
+  #open = new Map();
+  #pen = { x: WIDTH / 2, y: HEIGHT / 4, down: false };
+  #changed;
+  width = 20;
+
+  /** changed: called after every change with the time of the event that made it, as in `event.timeStamp`. */
+  constructor(canvas, changed) {
+    this.canvas = canvas;
+    this.#changed = changed;
+    this.sent = document.createElement("canvas");
+    this.sent.width = SENT;
+    this.sent.height = SENT * HEIGHT / WIDTH;
+    canvas.addEventListener("pointerdown", (event) => this.#begin(event));
+    canvas.addEventListener("pointermove", (event) => this.#go(event));
+    for (const kind of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(kind, (event) => this.#open.delete(event.pointerId));
+    }
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, () => this.redraw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+    new ResizeObserver(() => this.redraw()).observe(canvas);
+  }
+
+  get empty() {
+    return this.#strokes.length === 0;
+  }
+
+  /** Whether a stroke is being drawn. */
+  get busy() {
+    return this.#open.size > 0 || this.#pen.down;
+  }
+
+  undo() {
+    this.#strokes.pop();
+    this.#open.clear();
+    this.#pen.down = false;
+    this.#tell(performance.now());
+  }
+
+  clear() {
+    this.#strokes = [];
+    this.undo();
+  }
+
+  /** What is drawn, as a PNG: black on white, SENT pixels wide. */
+  picture() {
+    const context = this.sent.getContext("2d", { willReadFrequently: true });
+    context.resetTransform();
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, this.sent.width, this.sent.height);
+    this.#paint(context, SENT / WIDTH, "#000");
+    return encodeGrey(context.getImageData(0, 0, this.sent.width, this.sent.height));
+  }
+
+  /** A box in pixels of the picture that was sent, as shares of the pad. */
+  place([x, y, width, height]) {
+    const [across, down] = [this.sent.width, this.sent.height];
+    return { left: x / across, top: y / down, width: width / across, height: height / down };
+  }
+
+  redraw() {
+    const { canvas } = this;
+    const shown = canvas.getBoundingClientRect();
+    if (!shown.width) return;
+    const fine = window.devicePixelRatio || 1;
+    const size = [Math.round(shown.width * fine), Math.round(shown.height * fine)];
+    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+    const context = canvas.getContext("2d");
+    context.resetTransform();
+    context.clearRect(0, 0, ...size);
+    const scale = canvas.width / WIDTH;
+    const ink = getComputedStyle(canvas).color;
+    this.#paint(context, scale, ink);
+    if (document.activeElement === canvas && canvas.matches(":focus-visible")) {
+      context.strokeStyle = context.fillStyle = ink;
+      context.lineWidth = 1.5 / scale;
+      context.beginPath();
+      context.arc(this.#pen.x, this.#pen.y, this.width / 2 + 3, 0, 7);
+      context.stroke();
+    }
+  }
+
+  #paint(context, scale, colour) {
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineCap = context.lineJoin = "round";
+    for (const { width, points } of this.#strokes) {
+      context.lineWidth = width;
+      context.beginPath();
+      context.moveTo(...points[0]);
+      // Through the middles of neighbouring points, which bends where a hand bends.
+      for (let i = 1; i < points.length - 1; i += 1) {
+        const [x, y] = points[i];
+        context.quadraticCurveTo(x, y, (x + points[i + 1][0]) / 2, (y + points[i + 1][1]) / 2);
+      }
+      context.lineTo(...points.at(-1));
+      context.stroke();
+    }
+  }
+
+  #begin(event) {
+    if (event.button !== 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    const stroke = { width: this.width, points: [this.#where(event)] };
+    this.#open.set(event.pointerId, stroke);
+    this.#strokes.push(stroke);
+    this.#tell(event.timeStamp);
+  }
+
+  #go(event) {
+    const stroke = this.#open.get(event.pointerId);
+    if (!stroke) return;
+    const all = event.getCoalescedEvents?.() ?? [];
+    for (const one of all.length ? all : [event]) stroke.points.push(this.#where(one));
+    this.#tell(event.timeStamp);
+  }
+
+  #where(event) {
+    const shown = this.canvas.getBoundingClientRect();
+    return [(event.clientX - shown.left) * WIDTH / shown.width, (event.clientY - shown.top) * HEIGHT / shown.height];
+  }
+
+  #key(event) {
+    const moves = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+    const move = moves[event.key];
+    if (move) {
+      this.#pen.x = Math.min(WIDTH, Math.max(0, this.#pen.x + move[0]));
+      this.#pen.y = Math.min(HEIGHT, Math.max(0, this.#pen.y + move[1]));
+      if (this.#pen.down) this.#strokes.at(-1).points.push([this.#pen.x, this.#pen.y]);
+    } else if (event.key === " ") {
+      this.#pen.down = !this.#pen.down;
+      if (this.#pen.down) this.#strokes.push({ width: this.width, points: [[this.#pen.x, this.#pen.y]] });
+    } else {
+      return;
+    }
+    event.preventDefault();
+    this.#tell(event.timeStamp);
+  }
+
+  #tell(time) {
+    this.redraw();
+    this.#changed(time);
+  }
+}

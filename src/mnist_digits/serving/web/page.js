@@ -1,0 +1,51 @@
+// The page: three views, one of which is shown, and what is shared by them.
+
+import { chooseYours, offerYours, startDrawing } from "./draw.js";
+import { startPhoto } from "./photo.js";
+import { ask, expectToken } from "./server.js";
+import { startTraining } from "./train.js";
+
+const find = (id) => document.getElementById(id);
+const views = ["draw", "photo"];
+
+/** Say what went wrong, at the top; null: nothing any more. */
+function report(error) {
+  find("trouble").hidden = !error;
+  if (error) find("trouble").textContent = error.message;
+}
+
+function turnTo(view) {
+  for (const name of views) {
+    find(name).hidden = name !== view;
+    const link = document.querySelector(`nav [href="#${name}"]`);
+    if (name === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  report(null);
+}
+
+function readHash() {
+  const view = location.hash.slice(1);
+  if (views.includes(view)) turnTo(view);
+  // Any other name is a place within a view.
+  else if (!location.hash) turnTo("draw");
+}
+
+addEventListener("hashchange", () => { readHash(); scrollTo(0, 0); });
+turnTo("draw");
+readHash();
+
+try {
+  const facts = await (await ask("page.json")).json();
+  if (facts.token) await expectToken();
+  if (facts.playground) {
+    views.push("train");
+    find("train-link").hidden = false;
+    readHash();
+    startTraining(report, offerYours, chooseYours);
+  }
+} catch (error) {
+  report(error);
+}
+startDrawing(report);
+startPhoto(report, () => { location.hash = "photo"; });

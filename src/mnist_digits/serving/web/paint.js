@@ -1,0 +1,86 @@
+// Arrays of numbers as small pictures.
+
+/** The bytes that are written in base64. */
+export const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+const colour = (red, green, blue) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+const greys = Uint32Array.from({ length: 256 }, (_, value) => colour(value, value, value));
+let palette = null;
+
+/** The colours of weights from -127 to 127. */
+function weightColours() {
+  const [ground, minus, plus] = dark.matches
+    ? [[13, 17, 22], [242, 162, 92], [108, 184, 240]]
+    : [[255, 255, 255], [200, 90, 0], [0, 103, 163]];
+  return Uint32Array.from({ length: 255 }, (_, i) => {
+    // A little more than there is, for most weights are far smaller than the largest.
+    const share = (Math.abs(i - 127) / 127) ** 0.75;
+    return colour(...(i < 127 ? minus : plus).map((full, c) => ground[c] + share * (full - ground[c])));
+  });
+}
+dark.addEventListener("change", () => { palette = null; });
+
+/** Ink, 0 to 255, light on dark, as MNIST has it. values: side × side of them. */
+export function paintInk(canvas, values, side) {
+  paint(canvas, side, (i) => greys[values[i]]);
+}
+
+/** Weights, -127 to 127: blue above 0, orange below, paper at 0. `ink`, 0 to 255, lets them stand out where it is. */
+export function paintWeights(canvas, weights, ink = null) {
+  palette ??= weightColours();
+  const colours = palette;
+  paint(canvas, 28, (i) => colours[127 + Math.round(weights[i] * (ink ? 0.25 + 0.75 * Math.min(1, ink[i] / 128) : 1))]);
+}
+
+/** Calls `change` when weights must be painted anew, because it has become light or dark. */
+export const onTheme = (change) => dark.addEventListener("change", change);
+
+/** A list of canvases in `list`, each in an item of its own, `count` of them. */
+export function canvases(list, count) {
+  while (list.children.length > count) list.lastChild.remove();
+  while (list.children.length < count) {
+    const item = document.createElement("li");
+    item.append(document.createElement("canvas"));
+    list.append(item);
+  }
+  return [...list.querySelectorAll("canvas")];
+}
+
+/** Ten bars in a list, and a function that shows probabilities with them; `best` is the digit that stands out. */
+export function bars(list) {
+  const rows = Array.from({ length: 10 }, (_, digit) => {
+    const row = document.createElement("li");
+    const [name, track, bar, share] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
+    [track.className, bar.className, share.className] = ["track", "bar", "share"];
+    name.textContent = digit;
+    track.append(bar);
+    row.append(name, track, share);
+    list.append(row);
+    return { row, bar, share };
+  });
+  return (probabilities, best) => {
+    rows.forEach(({ row, bar, share }, digit) => {
+      const value = probabilities ? probabilities[digit] : 0;
+      row.classList.toggle("best", digit === best);
+      bar.style.transform = `scaleX(${value})`;
+      share.textContent = probabilities ? percent(value) : "–";
+    });
+  };
+}
+
+/** 0.998 → "99.8 %": never 100 for what is less. */
+export function percent(share) {
+  const value = Math.floor(share * 1000) / 10;
+  return `${value >= 10 && value < 99 || value === 0 || share === 1 ? Math.round(value) : value.toFixed(1)} %`;
+}
+
+function paint(canvas, side, look) {
+  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(side, side);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < pixels.length; i += 1) pixels[i] = look(i);
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,146 @@
+// The third view, where the service allows it: a network learns while one watches.
+
+import { canvases, onTheme, paintWeights, percent } from "./paint.js";
+import { ask, follow } from "./server.js";
+
+const find = (id) => document.getElementById(id);
+/** More units are too small to be seen in one go. */
+const MOST_SHOWN = 128;
+const NUMBERS = ["hidden_units", "learning_rate", "batch_size", "epochs", "dropout", "distortion"];
+
+let trouble, offer;
+let state = null;
+let weights = null;
+let painting = false;
+let unpainted = false;
+
+/** report: called with an error, or null. offerYours, chooseYours: as in draw.js. */
+export function startTraining(report, offerYours, chooseYours) {
+  [trouble, offer] = [report, offerYours];
+  for (const id of ["dropout", "distortion"]) {
+    const show = () => { document.querySelector(`output[for=${id}]`).textContent = percent(Number(find(id).value)); };
+    find(id).addEventListener("input", show);
+    show();
+  }
+  find("settings").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const settings = Object.fromEntries(NUMBERS.map((name) => [name, Number(find(name).value)]));
+    command("POST", JSON.stringify(settings));
+  });
+  find("stop").addEventListener("click", () => command("DELETE"));
+  find("try").addEventListener("click", chooseYours);
+  onTheme(paint);
+  follow("v1/playground/events", show, new AbortController().signal);
+}
+
+async function command(method, body) {
+  try {
+    const headers = { "Content-Type": "application/json" };
+    await ask("v1/playground/training", { method, body, headers });
+    trouble(null);
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+function show(newState) {
+  const before = state;
+  state = newState;
+  const running = ["starting", "training"].includes(state.stage);
+  find("start").disabled = running;
+  find("stop").disabled = !running;
+  find("start").textContent = state.training ? "Start anew" : "Start";
+  find("stage").textContent = say(state);
+  const epochs = state.settings?.epochs ?? 1;
+  find("progress").value = state.history.length / epochs;
+  drawChart(find("loss"), state.history, epochs, ["loss", "val_loss"], (value) => value.toFixed(2));
+  drawChart(find("accuracy"), state.history, epochs, ["accuracy", "val_accuracy"], (value) => `${(100 * value).toFixed(1)} %`);
+  find("try").hidden = !state.history.length;
+  if (before?.training !== state.training || before?.history.length !== state.history.length
+    || before?.units !== state.units) {
+    refresh();
+    offer(state.units > 0 && state.history.length > 0);
+  }
+}
+
+function say({ stage, history, settings }) {
+  const last = history.at(-1);
+  const reached = last ? `It reads ${percent(last.val_accuracy)} of digits it has never seen.` : "";
+  switch (stage) {
+    case "idle": return "Nothing is training.";
+    case "starting": return "Getting ready: the program for one epoch is being compiled…";
+    case "training": return last
+      ? `Epoch ${last.epoch} of ${settings.epochs}, ${last.seconds.toFixed(1)} s each. ${reached}`
+      : "The first epoch…";
+    case "done": return `Done. ${reached}`;
+    case "stopped": return last ? `Stopped after epoch ${last.epoch}. ${reached}` : "Stopped before the first epoch ended.";
+    default: return "The training failed; the service's log says why. A smaller learning rate may help.";
+  }
+}
+
+/** Load the newest weights and paint them; what comes while that is under way is painted after it. */
+async function refresh() {
+  unpainted = true;
+  if (painting) return;
+  painting = true;
+  while (unpainted) {
+    unpainted = false;
+    weights = null;
+    if (state.units) {
+      try {
+        weights = new Int8Array(await (await ask("v1/playground/units")).arrayBuffer());
+      } catch (error) {
+        // A new training may have begun in between, which has none yet.
+        if (error.status !== 404) trouble(error);
+      }
+    }
+    paint();
+  }
+  painting = false;
+}
+
+function paint() {
+  const count = weights ? Math.min(MOST_SHOWN, weights.length / 784) : 0;
+  canvases(find("learning"), count).forEach((canvas, number) => {
+    paintWeights(canvas, weights.subarray(784 * number, 784 * (number + 1)));
+  });
+}
+
+/** A chart's frame within its picture of 300 × 180. */
+const [LEFT, RIGHT, TOP, BOTTOM] = [44, 292, 10, 156];
+
+/** Two lines over the epochs, training and validation, with what the second has come to. */
+function drawChart(chart, history, epochs, names, write) {
+  const values = history.flatMap((row) => names.map((name) => row[name]));
+  const [low, high] = values.length ? range(Math.min(...values), Math.max(...values)) : [0, 1];
+  const x = (epoch) => LEFT + (RIGHT - LEFT) * (epoch - 1) / Math.max(1, epochs - 1);
+  const y = (value) => BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low);
+  const parts = [low, (low + high) / 2, high].flatMap((value) => [
+    part("path", { class: "grid", d: `M${LEFT} ${y(value)}H${RIGHT}` }),
+    part("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, values.length ? write(value) : ""),
+  ]);
+  if (epochs > 1) {
+    parts.push(part("text", { x: LEFT, y: 174 }, "1"));
+    parts.push(part("text", { x: RIGHT, y: 174, "text-anchor": "end" }, `${epochs} epochs`));
+  }
+  for (const [name, kind] of [[names[0], "training"], [names[1], "validation"]]) {
+    const points = history.map((row) => `${x(row.epoch).toFixed(1)} ${y(row[name]).toFixed(1)}`);
+    if (points.length) parts.push(part("path", { class: `line ${kind}`, d: `M${points.join("L")}` }));
+  }
+  const last = history.at(-1);
+  if (last) parts.push(part("circle", { class: "dot", cx: x(last.epoch), cy: y(last[names[1]]), r: 4 }));
+  chart.replaceChildren(...parts);
+}
+
+/** A little more than from the lowest to the highest. */
+function range(low, high) {
+  const room = Math.max(0.08 * (high - low), 0.002);
+  return [Math.max(0, low - room), high + room];
+}
+
+function part(tag, attributes, text = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = text;
+  return element;
+}
