@@ -10,6 +10,9 @@ from mnist_digits import __version__
 from mnist_digits.errors import DigitsError, UsageError
 from mnist_digits.terminal import messages, results
 
+EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune"}
+"""What a missing module comes with; all others with `train`."""
+
 app = typer.Typer(
     help="Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it.",
     epilog="Start with: digits train dense",
@@ -55,5 +58,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("mnist_digits"):
             raise
-        messages.print(f"digits: {error.name} is not installed; pip install 'mnist-digits[train]'", markup=False)
+        extra = EXTRAS.get((error.name or "").split(".")[0], "train")
+        messages.print(f"digits: {error.name} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
         sys.exit(UsageError.exit_status)

@@ -1,13 +1,16 @@
 """Options and arguments that several subcommands share, and what they stand for."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_digits.errors import UsageError
 from mnist_digits.runs import Run
-from mnist_digits.terminal import results
+from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
@@ -44,3 +47,24 @@ def dataset_of(run: Run, data: Path | None) -> "Dataset":
 def onnx_of(model: Path | None) -> Path | None:
     """The model.onnx of a run's folder; a file, or None, as it is."""
     return Run.open(model, "onnx").onnx if model and model.is_dir() else model
+
+
+def parse_settings(settings: list[str]) -> dict[str, str]:
+    """`["epochs=20"]` → `{"epochs": "20"}`."""
+    parsed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected FIELD=VALUE, such as epochs=20")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+@contextmanager
+def continued_by(*command: str) -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        messages.print(f"interrupted; to continue: {shlex.join(command)}", markup=False)
+        raise

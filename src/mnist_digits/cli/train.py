@@ -1,8 +1,6 @@
 """`digits train`."""
 
-import shlex
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,21 +9,25 @@ import typer
 
 from mnist_digits import terminal
 from mnist_digits.cli.app import app
-from mnist_digits.cli.options import Data, Json, dataset_of, show
+from mnist_digits.cli.options import Data, Json, continued_by, dataset_of, parse_settings, show
 from mnist_digits.errors import UsageError
 from mnist_digits.runs import Run, read_json
 from mnist_digits.terminal import messages
 
 if TYPE_CHECKING:
+    from mnist_digits.training import Recipe
     from mnist_digits.training.train import Progress
 
 
 @app.command(
     epilog="Examples:  digits train dense  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
-    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0  ·  digits train dense --seeds 5"
+    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0  ·  "
+    "digits train dense --seeds 5  ·  digits train --recipe runs/tune-dense/best.json"
 )
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. [default: 0]")
     ] = None,
@@ -33,6 +35,10 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
     ] = None,
     data: Data = None,
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="Train the recipe in a file: of `digits tune`, or a run's own."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
     ] = None,
@@ -52,7 +58,11 @@ def train(
     """
     if resume and output:
         raise UsageError("--resume with --output: a run goes on in its own folder; leave one of them out")
-    job = _Job(recipe, _parse_settings(settings or []), seed, output, data, resume, tensorboard)
+    if (recipe is None) == (recipe_file is None):
+        raise UsageError("expected a RECIPE by name or --recipe FILE, one of the two; `digits info` lists the names")
+    if recipe_file and resume:
+        raise UsageError("--recipe with --resume: a run goes on with the recipe it was started with; name that")
+    job = _Job(recipe, recipe_file, parse_settings(settings or []), seed, output, data, resume, tensorboard)
     if seeds is None:
         run = _train_one(job)
         show({"run": str(run.folder), **read_json(run.metrics)}, terminal.print_summary, as_json)
@@ -65,7 +75,8 @@ def train(
 class _Job:
     """What `digits train` was asked for."""
 
-    recipe: str
+    name: str | None
+    file: Path | None
     settings: dict[str, str]
     seed: int | None
     output: Path | None
@@ -73,19 +84,26 @@ class _Job:
     resume: Path | None
     tensorboard: bool
 
+    def recipe(self) -> "Recipe":
+        """What is to be trained."""
+        from mnist_digits.training import find_recipe, recipe_files
+
+        recipe = recipe_files.read_recipe(self.file) if self.file else find_recipe(self.name or "")
+        return recipe.with_settings(self.settings)
+
 
 def _train_one(job: _Job) -> Run:
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
 
-    recipe = training.find_recipe(job.recipe).with_settings(job.settings)
+    recipe = job.recipe()
     if job.resume:
-        run = training.open_unfinished(job.resume, job.recipe, job.settings, job.seed)
+        run = training.open_unfinished(job.resume, recipe.name, job.settings, job.seed)
         data = dataset_of(run, job.data)
     else:
         data = load_mnist(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
-    with _continued_by("digits", "train", job.recipe, "--resume", str(run.folder)), terminal.progress(run) as progress:
+    with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), terminal.progress(run) as progress:
         return training.resume(run, data, tensorboard=job.tensorboard, progress=progress)
 
 
@@ -93,15 +111,15 @@ def _train_seeds(job: _Job, count: int) -> Path:
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
 
-    recipe, first_seed = training.find_recipe(job.recipe).with_settings(job.settings), job.seed or 0
+    recipe, first_seed = job.recipe(), job.seed or 0
     if job.resume:
-        first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.recipe, job.settings)
+        first = training.open_unfinished(job.resume / f"seed-{first_seed}", recipe.name, job.settings)
         data, folder, recipe = dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
     else:
         data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
 
     seeds = ("--seeds", str(count), "--seed", str(first_seed))
-    with _continued_by("digits", "train", job.recipe, *seeds, "--resume", str(folder)), ExitStack() as bars:
+    with continued_by("digits", "train", recipe.name, *seeds, "--resume", str(folder)), ExitStack() as bars:
 
         def announce(run: Run) -> "Progress":
             bars.close()
@@ -111,24 +129,3 @@ def _train_seeds(job: _Job, count: int) -> Path:
         return training.train_seeds(
             recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
         )
-
-
-def _parse_settings(settings: list[str]) -> dict[str, str]:
-    """`["epochs=20"]` → `{"epochs": "20"}`."""
-    parsed = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting}: expected FIELD=VALUE, such as epochs=20")
-        parsed[name.strip()] = value.strip()
-    return parsed
-
-
-@contextmanager
-def _continued_by(*command: str) -> Iterator[None]:
-    """Say how to go on after Ctrl-C."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        messages.print(f"interrupted; to continue: {shlex.join(command)}", markup=False)
-        raise

@@ -1,6 +1,5 @@
 """A recipe as a file of its own: what tuning finds, or the recipe.json of any run."""
 
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,8 +19,8 @@ def write_recipe(path: Path, recipe: Recipe, **origin: Any) -> None:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file as `write_recipe` or a run writes it.
 
-    Fields that it does not name have their defaults. Raises DataError when the file is missing or damaged, or names
-    a field, a network or a value that this version does not know.
+    Fields that it does not name have their defaults, but for `name` and `network`. Raises DataError when the file is
+    missing or damaged, or names a field, a recipe, a network or a value that this version does not know.
     """
     content = read_json(path)
     values = content.get("recipe") if isinstance(content, dict) else None
@@ -35,12 +34,9 @@ def read_recipe(path: Path) -> Recipe:
         expected = (int, float) if kinds[name] is float else kinds[name]
         if not isinstance(value, expected) or (isinstance(value, bool) and kinds[name] is not bool):
             raise DataError(f"{path}: {name}={value!r}, expected {kinds[name].__name__}; it was changed or damaged")
-    name, network = values.get("name", ""), values.get("network", "dense")
-    # It becomes the name of a folder.
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise DataError(f"{path}: name {name!r}, expected letters, digits, - and _; mend it")
-    if network not in KNOWN_NETWORKS:
-        raise DataError(f"{path}: network {network!r}, expected one of {', '.join(sorted(KNOWN_NETWORKS))}; mend it")
+    for name, known in (("name", RECIPES), ("network", KNOWN_NETWORKS)):
+        if values.get(name) not in known:
+            raise DataError(f"{path}: {name} {values.get(name)!r}, expected one of {', '.join(sorted(known))}; mend it")
     try:
         return Recipe(**values)
     except UsageError as error:

@@ -15,8 +15,8 @@ from typing import Self
 from optuna.trial import FrozenTrial
 
 from mnist_digits.dataset import Dataset
-from mnist_digits.errors import DigitsError, QualityError, UsageError
-from mnist_digits.runs import RUNS
+from mnist_digits.errors import DataError, DigitsError, QualityError, UsageError
+from mnist_digits.runs import RUNS, read_json, write_json
 from mnist_digits.training.search_storage import DEFAULT_STORAGE
 from mnist_digits.training.search_study import POLL, Study
 from mnist_digits.training.search_worker import Job
@@ -32,6 +32,20 @@ Watch = Callable[[Sequence[FrozenTrial]], None]
 def folder_of(study: str) -> Path:
     """Where this machine keeps a study's trials and results."""
     return RUNS / f"tune-{study}"
+
+
+def claim_folder(study: Study) -> Path:
+    """That folder, made for this very study.
+
+    Raises DataError when it belongs to another one of the same name, in another database, or cannot be made.
+    """
+    folder = folder_of(study.name)
+    owner = folder / "study.json"
+    if owner.exists() and read_json(owner) != study.identity:
+        raise DataError(f"{folder}: of another study {study.name}; move it away, or choose another --name")
+    if not owner.exists():
+        write_json(owner, study.identity)
+    return folder
 
 
 def parse_duration(text: str) -> float:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -93,13 +94,9 @@ def _draw(study: Study) -> Iterator[tuple[str, Figure]]:
         "parallel",
         _plot(lambda: plots.plot_parallel_coordinate(study.optuna, axes, target_name=GOAL), (9.6, 4.8), "tight"),
     )
-    rows = np.array_split(names, -(-len(names) // SLICES_A_ROW))
-    for number, row in enumerate(rows, 1):
-        some, layout = row.tolist(), LAYOUTS[len(row) > 1]
-        yield (
-            f"slice-{number}",
-            _plot(lambda: plots.plot_slice(study.optuna, some, target_name=GOAL), (9.6, 3.2), layout),
-        )
+    for number, row in enumerate(np.array_split(names, -(-len(names) // SLICES_A_ROW)), 1):
+        slices = partial(plots.plot_slice, study.optuna, row.tolist(), target_name=GOAL)
+        yield f"slice-{number}", _plot(slices, (9.6, 3.2), LAYOUTS[len(row) > 1])
 
 
 def _plot(plot: Callable[[], Any], size: tuple[float, float] = (8.0, 4.8), layout: Layout = "constrained") -> Figure:

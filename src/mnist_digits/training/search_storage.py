@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
@@ -62,7 +62,7 @@ def open_storage(address: str | None = None, *, create: bool = True) -> RDBStora
     shown = url.render_as_string(hide_password=True)
     if url.drivername == "sqlite":
         _prepare_file(Path(url.database or ""), create)
-        options = {"connect_args": {"timeout": LOCK_TIMEOUT}}
+        options: dict[str, Any] = {"connect_args": {"timeout": LOCK_TIMEOUT}}
     else:
         # Missing, it is reported like any other extra.
         importlib.import_module("psycopg")
@@ -102,7 +102,7 @@ def _prepare_file(path: Path, create: bool) -> None:
         raise DataError(f"{path}: {error.strerror}; name a file that can be written with --storage") from error
 
 
-def _connect(url: str, options: dict[str, object]) -> RDBStorage:
+def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
     for _ in range(10):
         try:
             with without_notices():

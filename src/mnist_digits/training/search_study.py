@@ -3,62 +3,29 @@
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
-import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.training.recipes import Recipe
-from mnist_digits.training.search_space import apply_values, default_values, search_space
+from mnist_digits.training.search_plan import StudyPlan, check_same_plan
+from mnist_digits.training.search_sampler import SeededByNumber
+from mnist_digits.training.search_space import apply_values, default_values
 from mnist_digits.training.search_storage import GRACE, HEARTBEAT, Patience, requeue, without_notices
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """A trial that was stopped because others did better has been judged like one that ran to its end."""
-RANDOM_TRIALS = 10
-"""So many are drawn at random before the sampler learns from them."""
 POLL = 0.5
 """Seconds between looks at what other workers have done."""
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """What a study is about: trials of another plan say nothing about it."""
-
-    recipe: Recipe
-    """Where the search begins; its own values are the first trial."""
-    fixed: tuple[str, ...]
-    """Fields that are not searched, by name."""
-    seed: int
-    """Of every trial's training, and with its number of its values."""
-    fingerprint: str
-    """The images' and labels' own, as in `Dataset`."""
-
-    @property
-    def space(self) -> dict[str, BaseDistribution]:
-        """The fields to search, and the values they may take."""
-        return search_space(self.recipe, frozenset(self.fixed))
-
-    def to_json(self) -> dict[str, Any]:
-        """Field name → value."""
-        return {**asdict(self), "fixed": list(self.fixed)}
-
-    @classmethod
-    def of_json(cls, content: dict[str, Any]) -> Self:
-        """The plan that `to_json` described. Raises DataError when this version does not know it."""
-        try:
-            fixed = tuple(content["fixed"])
-            return cls(Recipe(**content["recipe"]), fixed, content["seed"], content["fingerprint"])
-        except (KeyError, TypeError, UsageError) as error:
-            raise DataError(f"not a study of this version ({error}); begin another with --name") from error
 
 
 class Study:
@@ -70,7 +37,7 @@ class Study:
         self._storage = storage
         self._id = patience(lambda: storage.get_study_id_from_name(study.study_name))
         self._tended = 0.0
-        study.sampler = _SeededByNumber(plan.seed)
+        study.sampler = SeededByNumber(plan.seed)
         # Early epochs say little: under a falling learning rate the best in the end may be the worst at first.
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=plan.recipe.epochs // 3)
 
@@ -88,9 +55,10 @@ class Study:
             study = patience(lambda: optuna.create_study(storage=storage, study_name=name, direction="maximize"))
         except DuplicatedStudyError:
             begun = cls.open(storage, name, patience)
-            _check_same(name, begun.plan, plan)
+            check_same_plan(name, begun.plan, plan)
             return begun
         patience(lambda: study.enqueue_trial(default_values(plan.recipe, space)))
+        patience(lambda: study.set_user_attr("identity", uuid.uuid4().hex))
         patience(lambda: study.set_user_attr("plan", plan.to_json()))
         return cls(study, storage, plan, patience)
 
@@ -114,6 +82,11 @@ class Study:
     def name(self) -> str:
         """What it is called in its database."""
         return self.optuna.study_name
+
+    @property
+    def identity(self) -> str:
+        """What no other study has, whatever it is called."""
+        return str(self.patience(lambda: self.optuna.user_attrs)["identity"])
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """All trials, or those in one of the states, in order of their numbers."""
@@ -214,51 +187,10 @@ class Study:
         """Mark the running trials that are gone as failed, and queue each anew."""
         for trial in filter(gone, self.trials(TrialState.RUNNING)):
             with suppress(UpdateFinishedTrialError):
-                self.patience(lambda trial=trial: self.optuna.tell(trial.number, state=TrialState.FAIL))
-                self.patience(lambda trial=trial: requeue(self.optuna, trial))
+                self.patience(partial(self.optuna.tell, trial.number, state=TrialState.FAIL))
+                self.patience(partial(requeue, self.optuna, trial))
 
 
-class _SeededByNumber(optuna.samplers.BaseSampler):
-    """Optuna's tree-structured Parzen estimator, seeded for each trial by the study's seed and the trial's number.
-
-    Workers that began with one seed would all draw the same values.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._sampler = self._seeded(0)
-
-    def _seeded(self, number: int) -> optuna.samplers.TPESampler:
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        return optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._sampler = self._seeded(trial.number)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
-def _check_same(name: str, begun: StudyPlan, asked: StudyPlan) -> None:
-    """Raise UsageError, naming what differs, when a study was begun with another plan."""
-    plans = [{**plan.recipe.to_json(), **plan.to_json()} for plan in (begun, asked)]
-    for plan in plans:
-        del plan["recipe"]
-    differing = [field for field in plans[0] if plans[0][field] != plans[1][field]]
-    if "name" in differing:
-        differing = ["name"]
-    if differing == ["fingerprint"]:
-        raise UsageError(f"{name}: a study on other images; choose another --name, or the --data it was begun with")
-    if differing:
-        was, now = (", ".join(f"{field}={plan[field]}" for field in differing) for plan in plans)
-        raise UsageError(f"{name}: a study begun with {was}, asked to go on with {now}; choose another --name")
+def study_names(storage: RDBStorage) -> list[str]:
+    """The studies in a database that `digits tune` began, in order of their names."""
+    return sorted(study.study_name for study in optuna.get_all_study_summaries(storage) if "plan" in study.user_attrs)

@@ -1,0 +1,196 @@
+"""`digits tune`."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_digits import terminal
+from mnist_digits.cli import studies
+from mnist_digits.cli.app import app
+from mnist_digits.cli.options import Data, Json, continued_by, parse_settings, show
+from mnist_digits.errors import UsageError
+from mnist_digits.terminal import messages
+
+if TYPE_CHECKING:
+    from mnist_digits.dataset import Dataset
+    from mnist_digits.runs import Run
+    from mnist_digits.training.search_study import Study
+    from mnist_digits.training.train import Progress
+
+
+@app.command(
+    epilog="Examples:  digits tune dense  ·  digits tune dense --trials 100 --workers 2  ·  "
+    "digits tune cnn --set epochs=6 --timeout 2h  ·  digits tune --list  ·  digits tune --show dense  ·  "
+    "digits tune dense --storage postgresql://me@server/studies"
+)
+def tune(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="What to begin with; `digits info` lists the recipes.")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="Finished trials that the study shall have, earlier ones too.")
+    ] = 50,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; the same command goes on.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="postgresql://… for many machines. [default: sqlite:///runs/tuning.db]"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Processes that train at the same time.")] = 1,
+    name: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="What the study is called. [default: RECIPE]")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of every trial's training, and of the values tried.")
+    ] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=0, metavar="COUNT", help="At the end, compare best and default over so many other seeds.")
+    ] = 5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe, and do not search it."),
+    ] = None,
+    data: Data = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the studies in the storage.")] = False,
+    show_: Annotated[
+        str | None, typer.Option("--show", metavar="STUDY", help="Say how far a study is, and what it found.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search for better values of a recipe's fields, by accuracy on the validation images.
+
+    Stop it at any time: the same command goes on, and loses no finished trial. On several machines with one
+    --storage, it shares the trials among them.
+    """
+    if (recipe is not None) + list_ + (show_ is not None) != 1:
+        raise UsageError("expected a RECIPE to tune, --list or --show STUDY, one of the three")
+    if list_:
+        show({"studies": _list(storage)}, studies.print_studies, as_json)
+    elif show_ is not None:
+        study = _open(storage, show_)
+        show(_outcome(study), studies.print_outcome, as_json)
+    else:
+        assert recipe is not None
+        job = _Job(recipe, trials, timeout, storage, workers, name or recipe, seed, seeds, settings or [], data)
+        with continued_by(*job.command()):
+            show(_tune(job), studies.print_outcome, as_json)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `digits tune` was asked for."""
+
+    recipe: str
+    trials: int
+    timeout: str | None
+    storage: str | None
+    workers: int
+    name: str
+    seed: int
+    seeds: int
+    settings: list[str]
+    data: Path | None
+
+    def command(self) -> list[str]:
+        """What goes on with it."""
+        options = {
+            "--trials": self.trials,
+            "--timeout": self.timeout,
+            "--storage": self.storage,
+            "--workers": self.workers,
+            "--name": self.name,
+            "--seed": self.seed,
+            "--seeds": self.seeds,
+            "--data": self.data,
+        }
+        words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+        return ["digits", "tune", self.recipe, *words, *(f"--set={setting}" for setting in self.settings)]
+
+
+def _tune(job: _Job) -> dict[str, Any]:
+    """Search, write what was found, and compare it with the recipe as it was."""
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training import backend, find_recipe, search, search_outcome
+
+    recipe = find_recipe(job.recipe).with_settings(parse_settings(job.settings))
+    deadline = time.monotonic() + search.parse_duration(job.timeout) if job.timeout else None
+    backend.check_installed()
+    data = load_mnist(job.data)
+    study = _begin(job, recipe, data)
+    folder = search.claim_folder(study)
+    with studies.progress(study, job.trials) as watch:
+        complete = search.search(
+            study, data, job.trials, workers=job.workers, storage=job.storage, deadline=deadline, watch=watch
+        )
+    best = search_outcome.write_best(study, folder)
+    if complete and job.seeds:
+        _compare(study, data, folder, job.seeds)
+    _write_report(study, folder, best)
+    return _outcome(study)
+
+
+def _begin(job: _Job, recipe: Any, data: "Dataset") -> "Study":
+    from mnist_digits.training.search_plan import StudyPlan
+    from mnist_digits.training.search_storage import Patience, open_storage
+    from mnist_digits.training.search_study import Study
+
+    plan = StudyPlan(recipe, tuple(sorted(parse_settings(job.settings))), job.seed, data.fingerprint)
+    return Study.begin(open_storage(job.storage), job.name, plan, Patience(_say_waiting))
+
+
+def _open(storage: str | None, name: str) -> "Study":
+    from mnist_digits.training.search_storage import Patience, open_storage
+    from mnist_digits.training.search_study import Study
+
+    return Study.open(open_storage(storage, create=False), name, Patience(_say_waiting))
+
+
+def _list(storage: str | None) -> list[dict[str, Any]]:
+    from mnist_digits.training.search_outcome import summarise
+    from mnist_digits.training.search_storage import Patience, open_storage
+    from mnist_digits.training.search_study import Study, study_names
+
+    opened = open_storage(storage, create=False)
+    return [summarise(Study.open(opened, name, Patience())) for name in study_names(opened)]
+
+
+def _say_waiting(reason: str) -> None:
+    messages.print(f"waiting for the storage: {reason}", markup=False)
+
+
+def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
+    from mnist_digits.training.search_outcome import compare_with_default
+
+    with ExitStack() as bars:
+
+        def announce(run: "Run") -> "Progress":
+            bars.close()
+            messages.print(str(run.folder), markup=False)
+            return bars.enter_context(terminal.progress(run))
+
+        compare_with_default(study, data, folder, seeds, announce)
+
+
+def _write_report(study: "Study", folder: Path, best: Path) -> None:
+    from mnist_digits.training.search_outcome import read_comparison
+    from mnist_digits.training.search_report import write_report
+
+    write_report(study, folder, best, read_comparison(study, folder))
+
+
+def _outcome(study: "Study") -> dict[str, Any]:
+    """A study's numbers, and where its files lie if they are on this machine."""
+    from mnist_digits.training import search, search_outcome
+
+    folder = search.folder_of(study.name)
+    found = search_outcome.summarise(study)
+    files = {name: folder / name for name in (search_outcome.BEST, search_outcome.REPORT)}
+    found["comparison"] = search_outcome.read_comparison(study, folder)
+    found["changes"] = study.recipe_of(best).changes() if (best := study.best()) else None
+    found["best_recipe"], found["report"] = (str(path) if path.exists() else None for path in files.values())
+    return found
