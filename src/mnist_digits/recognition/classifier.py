@@ -112,7 +112,8 @@ class Classifier:
         if threads < 1:
             raise ValueError(f"{threads} threads, expected at least 1")
         self._path = SHIPPED if path is None else Path(path)
-        self._session = _load(self._path, threads)
+        self._session = open_session(self._path, threads)
+        _check_kind(self._path, self._session)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self._declines = "is_digit" in self._outputs
@@ -214,22 +215,25 @@ class Classifier:
             raise DataError(f"{self._path}: probabilities that do not sum to 1; end the network with softmax")
 
 
-def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session of the model; DataError when the file holds none or one of another kind."""
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session of the model; DataError when the file holds none."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # what is wrong is said by the exception
     try:
         content = path.read_bytes()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a model: `digits train` writes model.onnx") from None
     except Exception as error:
         raise DataError(f"{path}: not a model that ONNX Runtime can load ({_line(error)}); copy it again") from None
+
+
+def _check_kind(path: Path, session: onnxruntime.InferenceSession) -> None:
+    """Raise DataError for a model that takes or gives something else than this project's classifiers do."""
     takes, gives = _described(session.get_inputs()), _described(session.get_outputs())
     if takes != INPUT or gives not in OUTPUTS:
         raise DataError(f"{path}: a model {takes} → {gives}, {_EXPECTED}")
-    return session
 
 
 def _described(values: Iterable[Any]) -> str:

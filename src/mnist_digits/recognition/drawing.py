@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 
-from mnist_digits.recognition.pieces import joint_box
 from mnist_digits.recognition.reader import Page, Reading
 
 SURE, UNSURE = (0, 114, 178), (213, 94, 0)
@@ -34,12 +33,13 @@ def stages(pixels: np.ndarray, reading: Reading) -> dict[str, np.ndarray]:
     """Name of each stage → what it made, uint8 (h, w) or (h, w, 3), in the order of the work."""
     return {
         "1-picture": pixels,
-        "2-sheet": reading.sheet,
-        "3-ink": np.rint(255 * (1 - reading.ink)).astype(np.uint8),
-        "4-pieces": _pieces(reading),
-        "5-rows": _rows(reading),
-        "6-seen": _seen(reading),
-        "7-read": annotate(pixels, reading.to_page()),
+        "2-sheet": reading.writing.sheet,
+        "3-ink": np.rint(255 * (1 - reading.writing.ink)).astype(np.uint8),
+        "4-digits": _marks(reading),
+        "5-strokes": _strokes(reading),
+        "6-rows": _rows(reading),
+        "7-seen": _seen(reading),
+        "8-read": annotate(pixels, reading.to_page()),
     }
 
 
@@ -53,19 +53,32 @@ def _coloured(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels.copy()
 
 
-def _pieces(reading: Reading) -> np.ndarray:
-    """Every piece in a colour of its own, on white."""
-    colours = np.random.default_rng(0).integers(0, 200, (len(reading.pieces) + 1, 3), np.uint8)
+def _marks(reading: Reading) -> np.ndarray:
+    """The ink, what belongs to digits in one colour and all else in the other, a dot amid each digit."""
+    strength = reading.writing.ink[..., None]
+    colours = np.where(reading.own[..., None] > 0, np.array(SURE), np.array(UNSURE))
+    drawn = np.rint(255 - strength * (255 - colours)).astype(np.uint8)
+    for x, y in reading.writing.marks.spots.places:
+        cv2.circle(
+            drawn, (round(x), round(y)), max(2, round(reading.writing.marks.cell / 2)), (0, 0, 0), -1, cv2.LINE_AA
+        )
+    return drawn
+
+
+def _strokes(reading: Reading) -> np.ndarray:
+    """Every stroke in a colour of its own, on white."""
+    colours = np.random.default_rng(0).integers(0, 200, (len(reading.strokes) + 1, 3), np.uint8)
     colours[0] = 255
-    return colours[reading.pieces.labels]
+    return colours[reading.strokes.labels]
 
 
 def _rows(reading: Reading) -> np.ndarray:
     """The ink, each row's course through it, and what was taken for one digit or, in the other colour, for none."""
-    drawn = _coloured(np.rint(255 - 155 * reading.ink).astype(np.uint8))
+    drawn = _coloured(np.rint(255 - 155 * reading.writing.ink).astype(np.uint8))
+    places, reach = reading.writing.marks.spots.places, reading.writing.height / 2
     for row, tokens in zip(reading.rows, reading.tokens, strict=True):
-        left, _, width, _ = joint_box(reading.pieces.boxes[row.members])
-        x = np.linspace(left, left + width, 20)
+        first, last = places[row.members[[0, -1]], 0]
+        x = np.linspace(first - reach, last + reach, 20)
         course = np.stack([x, np.polyval(row.course, x)], axis=1)
         cv2.polylines(drawn, [np.rint(course).astype(np.int32)], False, (0, 158, 115), 1, cv2.LINE_AA)
         for token in tokens:

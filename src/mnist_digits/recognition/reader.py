@@ -14,11 +14,12 @@ from mnist_digits.recognition.frames import without_frames
 from mnist_digits.recognition.ink import even, find_ink
 from mnist_digits.recognition.normalise import Box
 from mnist_digits.recognition.picture import Picture, read_picture
-from mnist_digits.recognition.pieces import Pieces, find_pieces
 from mnist_digits.recognition.rows import Row, find_rows
-from mnist_digits.recognition.segmentation import find_turn, read_rows
+from mnist_digits.recognition.segmentation import read_rows
 from mnist_digits.recognition.sheet import cut_out_sheet
-from mnist_digits.recognition.words import Token, numbers, share_read
+from mnist_digits.recognition.spotter import Marks, Spotter
+from mnist_digits.recognition.strokes import Strokes, find_strokes, ink_of_digits, typical_heights
+from mnist_digits.recognition.words import Token, numbers
 
 SIZES = (1_000_000, 3_000_000)
 """Larger pictures are reduced to so many pixels before they are read: to the first, or, where that leaves the writing
@@ -27,8 +28,14 @@ too small, to the second."""
 LEGIBLE = 24
 """Height of digits, in pixels, that is large enough to read them."""
 
-UPRIGHT = 0.9
-"""Share of the writing that must be read for the page to lie the right way up."""
+ANOTHER_HEIGHT = 1.4
+"""Ratio of two heights from which on they are not the same."""
+
+CLEAR = 0.5
+"""Mean heat of the spots of a page that surely is not on its head."""
+
+CLEARLY = 1.1
+"""How many times as much must speak for another size or side."""
 
 UNCERTAIN = 0.9
 """A digit read with less confidence is worth a second look."""
@@ -108,15 +115,33 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a page was read, from the picture to the hypotheses in its rows; all in pixels of the sheet."""
+class Writing:
+    """What was found in a picture before its rows are looked for; all in pixels of the sheet."""
 
     sheet: np.ndarray
-    """uint8 (h, w) or (h, w, 3): the part of the picture that was read, reduced and turned."""
+    """uint8 (h, w) or (h, w, 3): the part of the picture that is read, reduced and turned."""
     ink: np.ndarray
-    """float32 (h, w) in [0, 1], 1 = full stroke."""
-    pieces: Pieces
+    """float32 (h, w) in [0, 1], 1 = full stroke: all that was found."""
+    marks: Marks
+    """Where on it digits stand."""
+    height: float
+    """Of a digit."""
+    reduction: float
+    """Pixels of the picture to one of the sheet."""
+    corner: tuple[int, int]
+    """x, y of the sheet in the reduced picture."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a page was read, from the picture to the hypotheses in its rows."""
+
+    writing: Writing
+    own: np.ndarray
+    """float32 (h, w) in [0, 1]: the ink of digits alone."""
+    strokes: Strokes
     rows: Sequence[Row]
+    """Of the writing's spots."""
     tokens: Sequence[Sequence[Token]]
     """What stands in each row, digits or not."""
     place: "Place"
@@ -124,15 +149,7 @@ class Reading:
     @property
     def words(self) -> list[list[list[Token]]]:
         """In each row the words that are numbers."""
-        return self._numbers(1 - self.share_read)
-
-    @property
-    def share_read(self) -> float:
-        """How much of what looks like writing is numbers, by height: 0 to 1."""
-        return share_read(self.tokens, self._numbers(0.0))
-
-    def _numbers(self, doubt: float) -> list[list[list[Token]]]:
-        return [numbers(tokens, row.height, doubt) for row, tokens in zip(self.rows, self.tokens, strict=True)]
+        return [numbers(tokens, self.writing.height) for tokens in self.tokens]
 
     def to_page(self) -> Page:
         """The lines, with boxes in pixels of the picture."""
@@ -184,6 +201,7 @@ class Reader:
         network may use. Raises DataError as `Classifier` does.
         """
         self._classifier = Classifier(path, threads)
+        self._spotter = Spotter(threads=threads)
 
     @property
     def classifier(self) -> Classifier:
@@ -200,33 +218,51 @@ class Reader:
     def follow(self, picture: Picture) -> Reading:
         """The same, with everything that was seen on the way."""
         pixels = read_picture(picture)
-        upright = self._read(pixels, 0)
-        if upright.share_read >= UPRIGHT:
-            return upright
+        writing = self._find_writing(pixels)
         # Nothing in the file says that the page lies on its side or its head, but the writing may.
-        turns = find_turn(upright.ink, upright.pieces, self._classifier)
-        if not turns:
-            return upright
-        return max(upright, self._read(pixels, turns), key=lambda reading: reading.share_read)
+        turns = self._find_turn(writing)
+        if turns:
+            pixels = np.ascontiguousarray(np.rot90(pixels, turns))
+            writing = self._find_writing(pixels)
+        spots, height = writing.marks.spots, writing.height
+        own = ink_of_digits(writing.ink, writing.marks)
+        strokes = find_strokes(own, spots, height)
+        rows = find_rows(spots.places, height)
+        tokens = read_rows(own, strokes, spots, rows, height, self._classifier)
+        place = Place(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
+        return Reading(writing, own, strokes, rows, tokens, place)
 
-    def _read(self, pixels: np.ndarray, quarter_turns: int) -> Reading:
-        turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-        sheet, ink, pieces, reduction, corner = _find_writing(turned)
-        rows = find_rows(pieces)
-        tokens = read_rows(ink, pieces, rows, self._classifier)
-        place = Place(quarter_turns, (turned.shape[1], turned.shape[0]), reduction, corner)
-        return Reading(sheet, ink, pieces, rows, tokens, place)
+    def _find_writing(self, pixels: np.ndarray) -> Writing:
+        """What a picture holds at the smallest of SIZES that is large enough to read."""
+        for most in SIZES:
+            reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
+            width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
+            reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
+            sheet, corner = cut_out_sheet(reduced)
+            ink = without_frames(even(find_ink(sheet)))
+            writing = Writing(sheet, ink, *self._mark(ink), reduction, corner)
+            if reduction == 1 or writing.height >= LEGIBLE:
+                break
+        return writing
 
+    def _mark(self, ink: np.ndarray) -> tuple[Marks, float]:
+        """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
+        best, *others = ((self._spotter.spot(ink, guess), guess) for guess in typical_heights(ink))
+        for other in others:
+            if other[0].spots.evidence > CLEARLY * best[0].spots.evidence:
+                best = other
+        marks, guess = best
+        height = typical_heights(ink_of_digits(ink, marks))[0] if len(marks.spots) else guess
+        # What is no digit may have been of another height than the digits are.
+        if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
+            marks = self._spotter.spot(ink, height)
+        return marks, height
 
-def _find_writing(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, Pieces, float, tuple[int, int]]:
-    """Sheet, ink and pieces at the smallest of SIZES that is large enough to read; its reduction and its corner."""
-    for most in SIZES:
-        reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
-        width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
-        reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
-        sheet, corner = cut_out_sheet(reduced)
-        ink = without_frames(even(find_ink(sheet)))
-        pieces = find_pieces(ink)
-        if reduction == 1 or pieces.height >= LEGIBLE:
-            break
-    return sheet, ink, pieces, reduction, corner
+    def _find_turn(self, writing: Writing) -> int:
+        """How many quarter turns to the left bring the writing upright, 0 to 3."""
+        spots = writing.marks.spots
+        if not len(spots) or spots.clearness > CLEAR:
+            return 0
+        turned = (np.ascontiguousarray(np.rot90(writing.ink, turns)) for turns in (1, 2, 3))
+        evidence = [self._spotter.spot(ink, writing.height).spots.evidence for ink in turned]
+        return int(np.argmax([CLEARLY * spots.evidence, *evidence]))

@@ -9,14 +9,8 @@ import numpy as np
 from mnist_digits.recognition.classifier import Prediction
 from mnist_digits.recognition.normalise import Box
 
-CREDIBLE = 0.5
+CREDIBLE = 0.2
 """Mean credibility, by width, of a word that is a number."""
-
-STRICTER = 0.5
-"""By how much that rises on a page that is all in doubt."""
-
-GUESS = 0.15
-"""Confidence from which a digit among credible ones is read, for there it hardly is anything else."""
 
 
 @dataclass(frozen=True)
@@ -36,25 +30,13 @@ class Token:
         return math.exp(-self.cost) if self.prediction else 0.0
 
 
-def numbers(tokens: Sequence[Token], height: float, doubt: float = 0.0) -> list[list[Token]]:
+def numbers(tokens: Sequence[Token], height: float) -> list[list[Token]]:
     """The words of a row that are numbers, each with its digits from left to right.
 
-    tokens: from left to right. height: of the row, in pixels. doubt: how much of the page is no number, 0 to 1: among
-    letters, what looks like a digit often is none.
+    tokens: from left to right. height: of a digit, in pixels.
     """
-    words = [word for word in _words(tokens, height) if _is_number(word, height, STRICTER * doubt)]
-    kept = [[token for token in word if _is_read(token)] for word in words]
-    return [word for word in kept if word]
-
-
-def share_read(rows: Sequence[Sequence[Token]], words: Sequence[Sequence[Sequence[Token]]]) -> float:
-    """How much of what looks like writing was read as numbers, by height and credibility: 0 to 1.
-
-    rows: what stands in each. words: what `numbers` gives for each.
-    """
-    written = sum(token.box[3] for tokens in rows for token in tokens)
-    read = sum(token.box[3] * token.credibility for row in words for word in row for token in word)
-    return read / written if written else 0.0
+    words = [word for word in _words(tokens, height) if _is_number(word, height)]
+    return [[token for token in word if token.prediction] for word in words]
 
 
 def _words(tokens: Sequence[Token], height: float) -> Iterator[list[Token]]:
@@ -76,15 +58,10 @@ def _words(tokens: Sequence[Token], height: float) -> Iterator[list[Token]]:
     yield word
 
 
-def _is_number(word: Sequence[Token], height: float, stricter: float) -> bool:
+def _is_number(word: Sequence[Token], height: float) -> bool:
     # Dots, commas and specks say nothing about the digits between them.
     tall = [token for token in word if token.prediction or max(token.box[2:]) > 0.5 * height]
     widths = np.array([max(token.box[2], 0.3 * height) for token in tall])
-    if not len(tall):
+    if not any(token.prediction for token in tall):
         return False
-    credibility = float(widths @ [token.credibility for token in tall] / widths.sum())
-    return credibility > CREDIBLE + stricter
-
-
-def _is_read(token: Token) -> bool:
-    return token.prediction is not None and token.prediction.confidence > GUESS
+    return float(widths @ [token.credibility for token in tall] / widths.sum()) > CREDIBLE

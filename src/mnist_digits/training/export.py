@@ -22,7 +22,12 @@ from mnist_digits.training.engine import TINY
 from mnist_digits.training.parity import check_parity
 
 OPSET = 18
-ACTIVATIONS = {keras.activations.linear: (), keras.activations.relu: ("Relu",), keras.activations.softmax: ("Softmax",)}
+ACTIVATIONS = {
+    keras.activations.linear: (),
+    keras.activations.relu: ("Relu",),
+    keras.activations.sigmoid: ("Sigmoid",),
+    keras.activations.softmax: ("Softmax",),
+}
 PADDINGS = {"valid": "VALID", "same": "SAME_UPPER"}
 """What Keras has, and what ONNX calls it."""
 
@@ -48,13 +53,13 @@ def export_onnx(
 
 
 def _convert(model: keras.Model, temperature: float) -> onnx.ModelProto:
-    graph = _Graph()
+    graph = Graph()
     scaled = graph.add("Div", [graph.add("Cast", ["images"], to=TensorProto.FLOAT)], np.float32(255))
     if isinstance(model, keras.Sequential):
-        result = _translate_all(model, graph, scaled)
+        result = translate_all(model, graph, scaled)
     else:
         # What `networks.average` makes: an input, the members, their mean.
-        result = graph.add("Mean", [_translate_all(member, graph, scaled) for member in model.layers[1:-1]])
+        result = graph.add("Mean", [translate_all(member, graph, scaled) for member in model.layers[1:-1]])
     result = graph.add("Softmax", [graph.add("Div", [_logits(graph, result)], np.float32(temperature))])
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])]
     if model.output_shape[-1] == 11:
@@ -68,14 +73,18 @@ def _convert(model: keras.Model, temperature: float) -> onnx.ModelProto:
         outputs,
         graph.constants,
     )
+    return as_model(content)
+
+
+def as_model(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """A model of a graph, in the oldest version of the file format that will do, which most programs read."""
     opset = [helper.make_opsetid("", OPSET)]
-    # The oldest version of the file format that will do is the one that most programs read.
     return helper.make_model(
-        content, opset_imports=opset, ir_version=helper.find_min_ir_version_for(opset), producer_name="mnist-digits"
+        graph, opset_imports=opset, ir_version=helper.find_min_ir_version_for(opset), producer_name="mnist-digits"
     )
 
 
-class _Graph:
+class Graph:
     """ONNX operations, and the constants that they take."""
 
     def __init__(self) -> None:
@@ -92,21 +101,25 @@ class _Graph:
     ) -> str:
         """Append an operation on values, by name, and on constants; returns the name of its result."""
         name = name or f"{operation}_{len(self.nodes)}"
-        tensors = [numpy_helper.from_array(np.asarray(c), f"{name}_{i}") for i, c in enumerate(constants)]
-        inputs = [*values, *(tensor.name for tensor in tensors)]
+        inputs = [*values, *(self.constant(value, f"{name}_{i}") for i, value in enumerate(constants))]
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
-        self.constants += tensors
+        return name
+
+    def constant(self, value: np.ndarray | np.generic, name: str | None = None) -> str:
+        """Keep a constant; returns its name."""
+        name = name or f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
 
-def _logits(graph: _Graph, probabilities: str) -> str:
+def _logits(graph: Graph, probabilities: str) -> str:
     """What softmax was taken of, to be taken again; of a mean of several, the logarithm, which does as well."""
     if graph.nodes[-1].op_type == "Softmax":
         return str(graph.nodes.pop().input[0])
     return graph.add("Log", [probabilities])
 
 
-def _set_apart(graph: _Graph, value: str) -> str:
+def _set_apart(graph: Graph, value: str) -> str:
     """Of eleven classes, give the first ten's sum as `is_digit`, and return them divided by it."""
     digits = graph.add("Slice", [value], np.array([0]), np.array([10]), np.array([1]))
     total = graph.add("ReduceSum", [digits], np.array([1]))
@@ -114,14 +127,14 @@ def _set_apart(graph: _Graph, value: str) -> str:
     return graph.add("Div", [digits, graph.add("Max", [total], np.float32(TINY))])
 
 
-def _translate_all(model: keras.Sequential, graph: _Graph, value: str) -> str:
+def translate_all(model: keras.Sequential, graph: Graph, value: str) -> str:
     """Append what the layers compute one after another from a value; returns the name of the last result."""
     for layer in model.layers:
-        value = _translate(layer, graph, value)
+        value = translate(layer, graph, value)
     return value
 
 
-def _translate(layer: keras.Layer, graph: _Graph, value: str) -> str:
+def translate(layer: keras.Layer, graph: Graph, value: str) -> str:
     """Append what the layer computes when it is used. Raises DataError for a layer or activation of another kind."""
     weights = [np.asarray(weight, np.float32) for weight in layer.get_weights()]
     match layer:

@@ -72,7 +72,7 @@ def draw_others(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -
     """
     random = np.random.default_rng([seed, len(images)])
     return {
-        kind: np.stack([_as_seen(_draw_other(kind, images, labels, random), random) for _ in range(count)])
+        kind: np.stack([_as_seen(draw_other(kind, images, labels, random), random) for _ in range(count)])
         for kind in OTHERS
     }
 
@@ -88,7 +88,7 @@ def _redraw_chunk(
         for image, label in zip(images, labels, strict=True)
     ]
     kinds = random.choice(list(OTHERS), len(digits) // 2)
-    others = [_as_seen(_draw_other(str(kind), images, labels, random), random) for kind in kinds]
+    others = [_as_seen(draw_other(str(kind), images, labels, random), random) for kind in kinds]
     return np.stack(digits + others), np.concatenate([*[labels] * copies, np.full(len(others), NO_DIGIT, np.uint8)])
 
 
@@ -133,21 +133,24 @@ def draw_digit(image: np.ndarray, label: int, random: Random) -> np.ndarray:
 
     image: uint8 (28, 28). label: 0-9. Returns ink, float32 (SIDE, SIDE) in [0, 1].
     """
-    ink = _enlarge(image)
-    if label in HABITS:
-        share, habit = HABITS[label]
-        if random.random() < share:
-            ink = habit(ink, random)
-    if random.random() < LENGTHENED:
-        ink = _lengthen(ink, random)
-    ink = _write(_bend(ink, random), random)
+    ink = _write(_bend(in_other_habits(image, label, random), random), random)
     for share, mishap in MISHAPS:
         if random.random() < share:
             ink = mishap(ink, random)
     return ink
 
 
-def _draw_other(kind: str, images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndarray:
+def in_other_habits(image: np.ndarray, label: int, random: Random) -> np.ndarray:
+    """A digit, uint8 (28, 28), enlarged, at times as other countries write it: float32 (SIDE, SIDE) in [0, 1]."""
+    ink = _enlarge(image)
+    if label in HABITS:
+        share, habit = HABITS[label]
+        if random.random() < share:
+            ink = habit(ink, random)
+    return _lengthen(ink, random) if random.random() < LENGTHENED else ink
+
+
+def draw_other(kind: str, images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndarray:
     """Something that is no digit, ink, float32 (SIDE, SIDE) in [0, 1]. kind: a key of OTHERS."""
     ink = OTHERS[kind](images, labels, random)
     return ink if kind in AS_DRAWN else _write(_bend(ink, random), random)
@@ -161,7 +164,7 @@ def _enlarge(image: np.ndarray) -> np.ndarray:
     return np.clip(enlarged, 0, 1)
 
 
-def _bounds(ink: np.ndarray) -> tuple[int, int, int, int]:
+def bounds(ink: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the ink; the whole sheet where there is none."""
     left, top, width, height = cv2.boundingRect((ink > 0.3).astype(np.uint8))
     return (left, top, left + width, top + height) if width else (0, 0, SIDE, SIDE)
@@ -183,13 +186,13 @@ def _stroke_width(ink: np.ndarray) -> float:
 
 
 def _slash_zero(ink: np.ndarray, random: Random) -> np.ndarray:
-    left, top, right, bottom = _bounds(ink)
+    left, top, right, bottom = bounds(ink)
     reach = random.uniform(-0.2, 0.15, 2) * (right - left)
     return _line(ink, [(left - reach[0], bottom + reach[0]), (right + reach[1], top - reach[1])], _stroke_width(ink))
 
 
 def _cross_seven(ink: np.ndarray, random: Random) -> np.ndarray:
-    left, top, right, bottom = _bounds(ink)
+    left, top, right, bottom = bounds(ink)
     y = round(top + random.uniform(0.42, 0.62) * (bottom - top))
     stem = np.flatnonzero(ink[min(y, SIDE - 1)] > 0.5)
     if not len(stem):
@@ -201,7 +204,7 @@ def _cross_seven(ink: np.ndarray, random: Random) -> np.ndarray:
 
 def _flag_one(ink: np.ndarray, random: Random) -> np.ndarray:
     """A one with a flag at its head, and sometimes a foot."""
-    _, top, _, bottom = _bounds(ink)
+    _, top, _, bottom = bounds(ink)
     height, width = bottom - top, _stroke_width(ink)
     rows = slice(top, top + max(2, height // 10)), slice(bottom - max(2, height // 10), bottom)
     head, heel = (float(np.average(np.arange(SIDE), weights=ink[part].sum(0) + 1e-6)) for part in rows)
@@ -225,7 +228,7 @@ HABITS: dict[int, tuple[float, Callable[[np.ndarray, Random], np.ndarray]]] = {
 
 def _lengthen(ink: np.ndarray, random: Random) -> np.ndarray:
     """The upper or the lower strokes drawn out at the others' expense, as in a nine with a long tail."""
-    _, top, _, bottom = _bounds(ink)
+    _, top, _, bottom = bounds(ink)
     place = np.arange(SIDE, dtype=np.float32)
     inside = np.clip((place - top) / max(bottom - top, 1), 0, 1)
     source = np.where(
@@ -252,7 +255,7 @@ def _bend(ink: np.ndarray, random: Random) -> np.ndarray:
 
 def _write(ink: np.ndarray, random: Random) -> np.ndarray:
     """The same strokes with a pen of another width: from a hair to a marker."""
-    left, top, right, bottom = _bounds(ink)
+    left, top, right, bottom = bounds(ink)
     size = max(right - left, bottom - top, 1)
     wanted = size * math.exp(random.uniform(math.log(0.02), math.log(0.18)))
     return with_stroke_width(ink, wanted, random.uniform(1, 3))
@@ -298,7 +301,7 @@ def _speck(ink: np.ndarray, random: Random) -> np.ndarray:
 
 def _crop(ink: np.ndarray, random: Random) -> np.ndarray:
     """A few per cent cut off at one side."""
-    left, top, right, bottom = _bounds(ink)
+    left, top, right, bottom = bounds(ink)
     share, ink = random.uniform(0.03, 0.12), ink.copy()
     match random.integers(4):
         case 0:
@@ -319,7 +322,7 @@ def _link(ink: np.ndarray, random: Random) -> np.ndarray:
         return ink
     y = int(random.choice(rows))
     columns = np.flatnonzero(ink[y] > 0.5)
-    _, top, _, bottom = _bounds(ink)
+    _, top, _, bottom = bounds(ink)
     length, rise = random.uniform(0.04, 0.16) * (bottom - top), random.uniform(-0.6, 0.6)
     x, side = (float(columns[0]), -1) if random.random() < 0.5 else (float(columns[-1]), 1)
     return _line(ink, [(x, y), (x + side * length, y - rise * length)], _stroke_width(ink))
@@ -439,13 +442,13 @@ def _fragment(images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndar
     """The upper or lower third of a digit that is not all one stroke."""
     round_ones = np.flatnonzero((labels != 1) & (labels != 7))
     ink = _enlarge(images[random.choice(round_ones)])
-    _, top, _, bottom = _bounds(ink)
+    _, top, _, bottom = bounds(ink)
     cut = round(random.uniform(0.2, 0.36) * (bottom - top))
     if random.random() < 0.5:
         ink[top + cut :] = 0
     else:
         ink[: bottom - cut] = 0
-    left, top, right, bottom = _bounds(ink)
+    left, top, right, bottom = bounds(ink)
     # What stands rather than lies could be a small one.
     return ink if right - left > 1.3 * (bottom - top) else _lines(images, labels, random)
 
@@ -466,7 +469,7 @@ def _several(images: np.ndarray, labels: np.ndarray, random: Random) -> np.ndarr
     parts = []
     for index in random.integers(0, len(images), count):
         ink = _enlarge(images[index])
-        left, top, right, bottom = _bounds(ink)
+        left, top, right, bottom = bounds(ink)
         height = round(60 * random.uniform(0.8, 1.1))
         width = max(8, round((right - left) * height / max(bottom - top, 1)))
         parts.append(cv2.resize(ink[top:bottom, left:right], (min(width, 68), height)))

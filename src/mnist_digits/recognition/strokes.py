@@ -1,0 +1,182 @@
+"""Ink of a page → strokes, each with the spot whose digit it belongs to or is a part of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mnist_digits.recognition.normalise import PRESENT, Box
+from mnist_digits.recognition.spotter import Marks, Spots
+
+GAP = 500
+"""Pixels of the page's longer side for each two by which a gap in a stroke, which is closed, may be higher than two."""
+
+WHOLE = 0.5
+"""Mean cover from which on connected ink belongs to digits as a whole; of other ink only what is covered does."""
+
+COVERED = 0.25
+"""Cover of a pixel, then."""
+
+MOST = 1000
+"""Connected pieces that are looked at; of a page of specks, the largest."""
+
+SPECK = 0.12
+"""Longest side, in heights of a digit, of what is a dot or dirt."""
+
+WIDE, TALL = 0.45, 0.8
+"""How far, in heights, a digit's ink reaches from its middle, across and down."""
+
+REACH = 1.2
+"""How far, in these, a stroke's middle may lie from the middle of its digit."""
+
+OWN = 0.85
+"""Share of connected ink that must be nearest to one spot to belong to it alone."""
+
+SMALLEST = 6
+"""Pixels that a digit is high at least."""
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """Connected ink, cut where it belongs to several digits. Stroke i is where `labels` is i + 1."""
+
+    labels: np.ndarray
+    """int32 (h, w), 0 where there is none."""
+    boxes: np.ndarray
+    """int (n, 4) of x, y, width, height."""
+    spots: np.ndarray
+    """The spot to whose digit each is nearest: int (n,)."""
+    pieces: np.ndarray
+    """The connected ink of which each is a part or the whole: int (n,)."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def across(self) -> np.ndarray:
+        """Middle of each from left to right: float (n,)."""
+        return self.boxes[:, 0] + self.boxes[:, 2] / 2
+
+
+def ink_of_digits(ink: np.ndarray, marks: Marks) -> np.ndarray:
+    """The ink, float32 (h, w) in [0, 1], without what is no digit's."""
+    count, labels = cv2.connectedComponents((ink > PRESENT).view(np.uint8))
+    cover = marks.covered(ink.shape)
+    flat = labels.ravel()
+    share = np.bincount(flat, cover.ravel(), count) / np.maximum(np.bincount(flat, minlength=count), 1)
+    # The soft edges of strokes are below what is present, and go with whatever is beside them.
+    share[0] = 1
+    return ink * ((share > WHOLE)[labels] | (cover > COVERED))
+
+
+def find_strokes(ink: np.ndarray, spots: Spots, height: float) -> Strokes:
+    """The strokes of a page. ink: of digits, float32 (h, w) in [0, 1]. height: of a digit, in pixels."""
+    mask = (ink > PRESENT).view(np.uint8)
+    # Where a ruled line was taken out, a stroke along it may have gone as well: what is above belongs to what is below.
+    upright = np.ones((3 + 2 * (max(ink.shape) // GAP), 1), np.uint8)
+    _, connected, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, upright))
+    connected *= mask
+    labels = np.zeros_like(connected)
+    boxes: list[Box] = []
+    owners: list[tuple[int, int]] = []
+    for piece in _largest(stats, height):
+        x, y, width, tall, _ = stats[piece]
+        window = np.s_[y : y + tall, x : x + width]
+        rows, columns = np.nonzero(connected[window] == piece)
+        for spot, part in _parts(rows + y, columns + x, spots, height):
+            own_rows, own_columns = rows[part], columns[part]
+            left, top = own_columns.min(), own_rows.min()
+            box = (x + left, y + top, np.ptp(own_columns) + 1, np.ptp(own_rows) + 1)
+            boxes.append((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
+            owners.append((spot, piece))
+            labels[window][own_rows, own_columns] = len(boxes)
+    own = np.array(owners, int).reshape(-1, 2)
+    return Strokes(labels, np.array(boxes, int).reshape(-1, 4), own[:, 0], own[:, 1])
+
+
+def _largest(stats: np.ndarray, height: float) -> Iterator[int]:
+    """Numbers of the MOST largest pieces that are no specks, int (n, 5) of x, y, width, height, area."""
+    longest = stats[:, 2:4].max(axis=1)
+    longest[0] = 0
+    order = np.argsort(-longest, kind="stable")[:MOST]
+    return iter(np.sort(order[longest[order] >= max(2.0, SPECK * height)]).tolist())
+
+
+def _parts(rows: np.ndarray, columns: np.ndarray, spots: Spots, height: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Of connected ink, pixels int (n,), the spots whose digits it belongs to, and which of it: bool (n,)."""
+    if not len(rows):
+        return
+    x, y = spots.places.T
+    near = np.flatnonzero(
+        (x > columns.min() - 0.7 * height)
+        & (x < columns.max() + 0.7 * height)
+        & (y > rows.min() - height)
+        & (y < rows.max() + height)
+    )
+    if not len(near):
+        return
+    across, down = (columns[:, None] - x[near]) / (WIDE * height), (rows[:, None] - y[near]) / (TALL * height)
+    away = np.hypot(across, down)
+    nearest, distance = away.argmin(axis=1), away.min(axis=1)
+    counts = np.bincount(nearest, minlength=len(near))
+    if counts.max() >= OWN * len(rows):
+        if np.median(distance) <= REACH:
+            yield int(near[counts.argmax()]), np.ones(len(rows), bool)
+        return
+    for index in np.flatnonzero(counts):
+        part = (nearest == index) & (distance < 1.3 * REACH)
+        if part.sum() > 3:
+            yield int(near[index]), part
+
+
+def cut_out(ink: np.ndarray, strokes: Strokes, members: np.ndarray, slope: float = 0.0) -> tuple[np.ndarray, Box]:
+    """Ink of some strokes alone, float32 (h, w), and their common box.
+
+    members: indices, int (m,). slope: of the row, which is turned level; in pixels down per pixel along.
+    """
+    x, y, width, height = box = joint_box(strokes.boxes[members])
+    left, top = max(0, x - 2), max(0, y - 2)
+    window = np.s_[top : y + height + 2, left : x + width + 2]
+    labels = strokes.labels[window]
+    own = np.logical_or.reduce([labels == 1 + member for member in members])
+    # The soft edges of a stroke have no label; those of its neighbours' are not wanted.
+    near = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))
+    crop = ink[window] * (near & (own | (labels == 0)))
+    return (_levelled(crop, slope) if abs(slope) > 0.05 else crop), box
+
+
+def joint_box(boxes: np.ndarray) -> Box:
+    """The smallest box around some boxes, int (n, 4)."""
+    left, top = boxes[:, :2].min(axis=0)
+    right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    return int(left), int(top), int(right - left), int(bottom - top)
+
+
+def _levelled(crop: np.ndarray, slope: float) -> np.ndarray:
+    """The crop turned about its middle so that a line of this slope lies level."""
+    height, width = crop.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(np.arctan(slope))), 1.0)
+    wide, high = (int(np.ceil(side)) for side in (width + abs(slope) * height, height + abs(slope) * width))
+    turn[:, 2] += (wide - width) / 2, (high - height) / 2
+    return np.clip(cv2.warpAffine(crop, turn, (wide, high), flags=cv2.INTER_LINEAR), 0, 1)
+
+
+def typical_heights(ink: np.ndarray) -> list[float]:
+    """How high, in pixels, the writing of a page may be: one or two guesses, the likelier first.
+
+    Each is a median over connected ink that could be a digit. In the first, tall pieces count by their area, so that
+    specks do not matter; in the second by their height, so that a blot or a drawing hardly does.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8))
+    width, height = stats[1:, 2], stats[1:, 3]
+    likely = np.sort(height[(height >= SMALLEST) & (height > 0.6 * width) & (height < 12 * width)]).astype(float)
+    if not len(likely):
+        return [float(max(SMALLEST, height.max(initial=0)))]
+    guesses: list[float] = []
+    for power in (2, 1):
+        weights = np.cumsum(likely**power)
+        guess = float(likely[np.searchsorted(weights, weights[-1] / 2)])
+        if not guesses or max(guess / guesses[0], guesses[0] / guess) > 1.6:
+            guesses.append(guess)
+    return guesses
