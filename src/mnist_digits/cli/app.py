@@ -10,7 +10,7 @@ from mnist_digits import __version__
 from mnist_digits.errors import DigitsError, UsageError
 from mnist_digits.terminal import messages, results
 
-EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune"}
+EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """What a missing module comes with; all others with `train`."""
 
 app = typer.Typer(
