@@ -47,16 +47,13 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket on which clients may knock from now on. Raises DataError when there can be none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or error
+        # Python adds the address to what the system says.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DataError(
             f"{host}:{port}: {reason}; expected a free port of this machine, name another with --port"
         ) from None
-    return listener
 
 
 def serve(service: Service, listener: socket.socket, workers: int, ready: Callable[[], None]) -> None:
@@ -84,7 +81,7 @@ def _serve_alone(service: Service, listener: socket.socket, ready: Callable[[], 
     # Uvicorn raises the signal that ended it once more when all is done; SIGTERM has then done its work.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        uvicorn.Server(_config(service, 1, lambda: app)).run([listener])
+        Server(_config(service, 1, lambda: app), app).run([listener])
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -105,6 +102,21 @@ def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uv
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(service.settings.body_seconds + service.settings.answer_seconds),
     )
+
+
+class Server(uvicorn.Server):
+    """Ends the playground's streams, which never end by themselves, before it waits for what will."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        """app: what the configuration serves."""
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what has been begun."""
+        if hasattr(self._app.state, "playground"):
+            await self._app.state.playground.close()
+        await super().shutdown(sockets)
 
 
 class Supervisor(Multiprocess):
