@@ -65,17 +65,18 @@ class BusyError(Exception):
 class Playground:
     """The one training there is: its process, its course so far, and what it has learned."""
 
-    def __init__(self, command: tuple[str, ...] = LEARNER) -> None:
-        """command: starts a process that speaks as `learner` does."""
+    def __init__(self, command: tuple[str, ...] | None = None) -> None:
+        """command: starts a process that speaks as LEARNER does, which it is by default."""
         self.network: DenseNetwork | None = None
         """After the last finished epoch of the newest training; None before the first."""
-        self._command = command
+        self._command = command or LEARNER
         self._stage: Stage = "idle"
         self._settings: Choices | None = None
         self._history: list[dict[str, float]] = []
         self._number = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._listeners: set[asyncio.Task[None]] = set()
+        self._commands = asyncio.Lock()
         self._news = asyncio.Condition()
         self._version = 0
         self._closed = False
@@ -99,12 +100,18 @@ class Playground:
 
     async def warm_up(self) -> None:
         """Start the process of the next training, which takes seconds to load, unless it is there."""
+        async with self._commands:
+            await self._start_process()
+
+    async def _start_process(self) -> None:
         if self._process is None and not self._closed:
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=pipe, stdout=pipe, limit=LONGEST_MESSAGE
             )
-            self._listener = asyncio.create_task(self._listen(self._process))
+            listener = asyncio.create_task(self._listen(self._process))
+            self._listeners.add(listener)
+            listener.add_done_callback(self._listeners.discard)
 
     async def start(self, settings: Choices) -> None:
         """Begin a training. Raises BusyError when there is one."""
@@ -112,27 +119,31 @@ class Playground:
             raise BusyError
         self._stage, self._settings, self._history, self.network = "starting", settings, [], None
         self._number += 1
-        await self.warm_up()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        # A process that died while it waited is reported by its listener.
-        with suppress(ConnectionError):
-            self._process.stdin.write(json.dumps(settings.for_recipe()).encode() + b"\n")
-            await self._process.stdin.drain()
+        async with self._commands:
+            await self._start_process()
+            assert self._process is not None
+            assert self._process.stdin is not None
+            # A process that died while it waited is reported by its listener.
+            with suppress(ConnectionError):
+                self._process.stdin.write(json.dumps(settings.for_recipe()).encode() + b"\n")
+                await self._process.stdin.drain()
         await self._tell()
 
     async def stop(self) -> None:
         """End the training, if there is one, at once; what the last finished epoch learned is kept."""
-        if self._stage in ("starting", "training"):
-            await self._end_process()
-            self._stage = "stopped"
-            await self._tell()
-            await self.warm_up()
+        async with self._commands:
+            if self._stage in ("starting", "training"):
+                await self._end_process()
+                self._stage = "stopped"
+                await self._start_process()
+        await self._tell()
 
     async def close(self) -> None:
         """End the process and all streams of news."""
         self._closed = True
-        await self._end_process()
+        async with self._commands:
+            await self._end_process()
+        await asyncio.gather(*self._listeners)
         await self._tell()
 
     async def follow(self) -> AsyncIterator[dict[str, Any] | None]:
@@ -158,6 +169,9 @@ class Playground:
         """Take in what the process says, to its end."""
         assert process.stdout is not None
         async for line in process.stdout:
+            if self._process is not process:
+                # It was stopped, with this already on its way.
+                continue
             message = json.loads(line)
             if message["event"] == "epoch":
                 self._stage = "training"
@@ -175,9 +189,7 @@ class Playground:
             await self._tell()
 
     async def _end_process(self) -> None:
-        process, listener, self._process, self._listener = self._process, self._listener, None, None
-        if listener:
-            listener.cancel()
+        process, self._process = self._process, None
         if process:
             with suppress(ProcessLookupError):
                 process.kill()

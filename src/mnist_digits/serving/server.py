@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ KEEP_ALIVE_SECONDS = 5
 """A connection without a request is closed after that time."""
 
 
+HUNG_SECONDS = 60
+"""A worker that gives no sign of life for so long is replaced. On a busy machine it takes several to load everything."""
+
+
 @dataclass(frozen=True)
 class Service:
     """What each worker process sets up for itself."""
@@ -40,6 +45,8 @@ class Service:
 
         # Requests share the cores among themselves; OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
+        # What is wrong with a picture is told to who sent it.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         return create_app(Reader(self.model), self.settings)
 
 
@@ -100,6 +107,7 @@ def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uv
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
         timeout_graceful_shutdown=round(service.settings.body_seconds + service.settings.answer_seconds),
     )
 

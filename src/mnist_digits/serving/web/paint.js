@@ -37,15 +37,15 @@ export function paintWeights(canvas, weights, ink = null) {
 /** Calls `change` when weights must be painted anew, because it has become light or dark. */
 export const onTheme = (change) => dark.addEventListener("change", change);
 
-/** A list of canvases in `list`, each in an item of its own, `count` of them. */
-export function canvases(list, count) {
-  while (list.children.length > count) list.lastChild.remove();
-  while (list.children.length < count) {
-    const item = document.createElement("li");
-    item.append(document.createElement("canvas"));
-    list.append(item);
+/** The canvases in `holder`, each in a frame of its own, `count` of them. */
+export function canvases(holder, count) {
+  while (holder.children.length > count) holder.lastChild.remove();
+  while (holder.children.length < count) {
+    const frame = document.createElement("div");
+    frame.append(document.createElement("canvas"));
+    holder.append(frame);
   }
-  return [...list.querySelectorAll("canvas")];
+  return [...holder.querySelectorAll("canvas")];
 }
 
 /** Ten bars in a list, and a function that shows probabilities with them; `best` is the digit that stands out. */
