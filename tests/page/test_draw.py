@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from conftest import Open
-from hand import LEFT, RIGHT, draw, touch
+from hand import LEFT, RIGHT, Open, draw, touch
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 

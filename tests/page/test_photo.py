@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from conftest import Open
+from hand import Open
 from mnist_digits.recognition import Reader
 
 LINES = "07487\n794875777\n44 1906\n17\n844 5947 1596"

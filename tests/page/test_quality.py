@@ -5,8 +5,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from conftest import Open
-from hand import draw
+from hand import Open, draw
 
 MOST_BYTES = 150_000
 WEB = Path(__file__).parent.parent.parent / "src" / "mnist_digits" / "serving" / "web"

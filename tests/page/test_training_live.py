@@ -2,8 +2,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from conftest import Open
-from hand import draw
+from hand import Open, draw
 
 LONG_MS = 240_000
 """A machine that does other things as well takes minutes to start TensorFlow."""

@@ -1,8 +1,13 @@
 """A hand that draws the digits of `strokes` on the page's pad, with a mouse or a finger."""
 
+from collections.abc import Callable
+
 from playwright.sync_api import Page
 
 from strokes import DIGITS
+
+Open = Callable[..., Page]
+"""Opens the page: see the fixture `look`."""
 
 Box = tuple[float, float, float, float]
 """Left, top, width, height, as shares of the pad."""
