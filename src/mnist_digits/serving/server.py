@@ -28,7 +28,7 @@ KEEP_ALIVE_SECONDS = 5
 
 
 HUNG_SECONDS = 60
-"""A worker that gives no sign of life for so long is replaced. On a busy machine it takes several to load everything."""
+"""A worker that gives no sign of life for so long is replaced; on a busy machine it may need long to load all."""
 
 
 @dataclass(frozen=True)
