@@ -37,6 +37,7 @@ for epoch in range(int(settings["epochs"]) + 1):
 say({"event": "done"})
 """
 """A process that speaks as the learner does; with 50 epochs it stays in the second, with a dropout of 0.9 it dies."""
+JSON = {"Content-Type": "application/json"}
 SLOW, DYING = Choices(hidden_units=3, epochs=50), Choices(hidden_units=3, epochs=5, dropout=0.9)
 
 
@@ -204,7 +205,7 @@ def client(asking: Callable[..., InProcess]) -> InProcess:
     ],
 )
 def test_what_is_out_of_bounds_is_refused_by_name(client: InProcess, name: str, value: Any):
-    answer = client("POST", "/v1/playground/training", content=json.dumps({name: value}))
+    answer = client("POST", "/v1/playground/training", content=json.dumps({name: value}), headers=JSON)
     assert answer.status_code == 422
     assert name in answer.json()["error"]
     assert client("GET", "/v1/playground").json()["stage"] == "idle"

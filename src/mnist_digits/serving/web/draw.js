@@ -34,7 +34,6 @@ export function startDrawing(report) {
     event.preventDefault();
   });
   show({ prediction: { digit: null, probabilities: null, reason: "blank" } });
-  showUnits(false).catch(trouble);
 }
 
 /** There is a trained network to draw for, or a newer one, or none any more. */
