@@ -39,11 +39,11 @@ def tune(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="postgresql://… for many machines. [default: sqlite:///runs/tuning.db]"),
+        typer.Option(metavar="URL", help="postgresql://… for many machines. \\[default: sqlite:///runs/tuning.db]"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Processes that train at the same time.")] = 1,
     name: Annotated[
-        str | None, typer.Option(metavar="STUDY", help="What the study is called. [default: RECIPE]")
+        str | None, typer.Option(metavar="STUDY", help="What the study is called. \\[default: RECIPE]")
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Of every trial's training, and of the values tried.")
