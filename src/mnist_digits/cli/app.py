@@ -58,6 +58,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("mnist_digits"):
             raise
-        extra = EXTRAS.get((error.name or "").split(".")[0], "train")
-        messages.print(f"digits: {error.name} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
+        missing = (error.name or "").split(".")[0]
+        extra = EXTRAS.get(missing, "train")
+        messages.print(f"digits: {missing} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
         sys.exit(UsageError.exit_status)
