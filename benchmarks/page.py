@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_digits.runs import write_json
 
@@ -94,7 +94,7 @@ def measure_answers(browser: Browser, address: str, digits: int) -> list[float]:
     page.locator("#units canvas").first.wait_for()
     for _ in range(digits + 1):
         draw(page)
-        page.wait_for_function("document.getElementById('answer').textContent === '7'")
+        expect(page.locator("#answer")).to_have_text("7", timeout=60_000)
         page.wait_for_timeout(300)
         page.click("#clear")
         page.wait_for_timeout(300)

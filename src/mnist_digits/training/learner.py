@@ -29,7 +29,7 @@ def main() -> None:
     say, settings = _take_stdout(), Queue[str]()
     threading.Thread(target=_listen, args=[settings], daemon=True).start()
     # Whoever draws while the network learns should not wait for it.
-    os.nice(5)
+    os.nice(2)
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import RECIPES, backend
 
