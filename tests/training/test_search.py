@@ -202,15 +202,28 @@ def test_a_study_goes_on_only_as_it_was_begun(begin: Begin, other: StudyPlan, me
         begin(other)
 
 
+def test_a_study_whose_beginning_was_cut_short_is_begun_anew(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(search_study, "POLL", 0.01)
+    optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path}/tuning.db"), study_name="dense")
+    study = begin()
+    assert [trial.state for trial in study.trials()] == [TrialState.WAITING]
+    assert begin().identity == study.identity
+
+
 def test_other_peoples_studies_are_left_alone(begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     begin()
     monkeypatch.setattr(search_study, "POLL", 0.01)
     storage = open_storage(f"sqlite:///{tmp_path}/tuning.db")
-    optuna.create_study(storage=storage, study_name="theirs")
+    theirs = optuna.create_study(storage=storage, study_name="theirs")
+    theirs.add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(DataError, match="not made by `digits tune`"):
         Study.open(storage, "theirs", Patience())
     with pytest.raises(DataError, match="ours: no such study; expected one of those there: dense, theirs"):
         Study.open(storage, "ours", Patience())
+    with pytest.raises(DataError, match="not made by `digits tune`"):
+        begin(name="theirs")
     with pytest.raises(UsageError, match=r"--name a/b: expected letters"):
         begin(name="a/b")
     assert search_study.study_names(storage) == ["dense"]
