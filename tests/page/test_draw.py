@@ -131,7 +131,7 @@ def test_light_and_dark_are_told_apart(look: Open, scheme: str):
 @pytest.mark.parametrize("view", ["draw", "photo", "train"])
 def test_nothing_is_wider_than_a_phone(look: Open, view: str):
     page = look(view, **PHONE)
-    assert page.locator(f"#{view}").is_visible()
+    assert page.locator(f"#{view}-view").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

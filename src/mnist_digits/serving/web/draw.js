@@ -27,7 +27,7 @@ export function startDrawing(report) {
   find("clear").addEventListener("click", () => pad.clear());
   find("networks").addEventListener("change", () => { showUnits(yours()).catch(trouble); changed(performance.now()); });
   document.addEventListener("keydown", (event) => {
-    if (find("draw").hidden || event.target.matches("input[type=password]")) return;
+    if (find("draw-view").hidden || event.target.matches("input[type=password]")) return;
     if ((event.ctrlKey || event.metaKey) && event.key === "z") pad.undo();
     else if (event.key === "Delete") pad.clear();
     else return;

@@ -7,7 +7,7 @@ const find = (id) => document.getElementById(id);
 /** So many units are shown on each side. */
 const LOUDEST = 5;
 /** So many of a layer's maps are shown. */
-const MAPS = 16;
+const MAPS = 8;
 
 let weights = null;
 let shown = null;

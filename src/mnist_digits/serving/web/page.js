@@ -17,7 +17,7 @@ function report(error) {
 
 function turnTo(view) {
   for (const name of views) {
-    find(name).hidden = name !== view;
+    find(`${name}-view`).hidden = name !== view;
     const link = document.querySelector(`nav [href="#${name}"]`);
     if (name === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

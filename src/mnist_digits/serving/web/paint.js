@@ -31,7 +31,7 @@ export function paintInk(canvas, values, side) {
 export function paintWeights(canvas, weights, ink = null) {
   palette ??= weightColours();
   const colours = palette;
-  paint(canvas, 28, (i) => colours[127 + Math.round(weights[i] * (ink ? 0.25 + 0.75 * Math.min(1, ink[i] / 128) : 1))]);
+  paint(canvas, 28, (i) => colours[127 + Math.round(Math.max(-127, Math.min(127, weights[i] * (ink ? 0.35 + 1.3 * Math.min(1, ink[i] / 128) : 1))))]);
 }
 
 /** Calls `change` when weights must be painted anew, because it has become light or dark. */
