@@ -75,7 +75,7 @@ def read_on_cluster(
             on_progress(output.done())
         error = ray.get(work)
     except (ConnectionError, ray.exceptions.RayActorError, ray.exceptions.RaySystemError) as lost:
-        raise DataError(f"{address}: the cluster was lost ({_line(lost)}); {CONTINUE}") from lost
+        raise DataError(f"{address}: the cluster failed ({_line(lost)}); {CONTINUE}") from lost
     finally:
         ray.shutdown()
     if error:
@@ -113,7 +113,8 @@ def _silent(address: str, reason: str) -> DataError:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What it comes to, which Ray says last."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 class _Conductor:
@@ -134,10 +135,10 @@ class _Conductor:
         # A block for each file, so that no more than one is lost with a machine.
         reports = ray.data.from_items(missing, override_num_blocks=len(missing)).map_batches(
             _Worker,
-            fn_constructor_args=[folder, __version__],
+            fn_constructor_args=[folder],
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=workers, max_size=workers),
         )
         return next((row["error"] for row in reports.iter_rows() if row["error"]), None)
 
@@ -145,8 +146,8 @@ class _Conductor:
 class _Worker:
     """A process of the cluster with a reader of its own."""
 
-    def __init__(self, folder: str, version: str) -> None:
-        self._folder, self._version = Path(folder), version
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
         self._ready: tuple[Output, PictureReader] | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -165,9 +166,9 @@ class _Worker:
         return ""
 
     def _start(self) -> tuple[Output, PictureReader]:
-        if __version__ != self._version:
-            raise DataError(f"mnist-digits {__version__}, expected {self._version} as where the work was begun")
         output = Output.open(self._folder)
+        if output.settings.version != __version__:
+            raise DataError(f"mnist-digits {__version__}, expected {output.settings.version} as where the work began")
         return output, PictureReader(output.settings.mode, output.model)
 
 
