@@ -1,5 +1,6 @@
 """Tuning as a user meets it: processes that are killed, a database that goes away, and what is left of it all."""
 
+import io
 import json
 import re
 import signal
@@ -13,8 +14,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from rich.console import Console
 
-from mnist_digits.training.search_storage import open_storage
+from mnist_digits.cli import studies
+from mnist_digits.training import RECIPES
+from mnist_digits.training.search_plan import StudyPlan
+from mnist_digits.training.search_storage import Patience, open_storage
+from mnist_digits.training.search_study import Study
 from postgresql import Server, find_binaries
 
 FIXED = ("rotation", "scaling", "shear", "translation", "elastic")
@@ -198,6 +204,24 @@ def test_what_it_cannot_do_is_said_in_one_line(
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("runs/tune-*"))
+
+
+def test_on_a_terminal_a_bar_shows_the_best_and_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(studies, "messages", terminal)
+    plan = StudyPlan(RECIPES["dense"], (), 0, "images")
+    study = Study.begin(open_storage(f"sqlite:///{tmp_path}/tuning.db"), "dense", plan, Patience())
+    with studies.progress(study, 3) as watch:
+        for value in (0.9, 0.9876):
+            trial = study.take(3, "me")
+            assert trial is not None
+            study.tell(trial.number, value)
+            watch(study.finished())
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.file.getvalue())  # type: ignore[attr-defined]
+    shown = re.split(r"[\r\n]+", plain.strip())[-1]
+    for part in ("2/3", "best 98.76 %", "left"):
+        assert part in shown
+    assert len(shown) <= 80
 
 
 def test_without_optuna_the_extra_is_named(tmp_path: Path):

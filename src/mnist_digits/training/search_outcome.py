@@ -10,6 +10,7 @@ from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.runs import read_json, write_json
 from mnist_digits.training.recipe_files import write_recipe
+from mnist_digits.training.search_space import default_values
 from mnist_digits.training.search_study import FINISHED, Study
 from mnist_digits.training.seeds import Announce, train_seeds
 
@@ -29,7 +30,9 @@ def summarise(study: Study) -> dict[str, Any]:
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     finished = [trial for trial in trials if trial.state in FINISHED]
     best = study.best()
-    first = trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+    own_values = default_values(study.plan.recipe, study.plan.space)
+    # Interrupted, it was finished under another number than 0.
+    first = next((trial for trial in finished if trial.params == own_values), None)
     return {
         "study": study.name,
         "recipe": study.plan.recipe.name,
