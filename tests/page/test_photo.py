@@ -85,8 +85,10 @@ def test_a_photo_taken_sideways_has_its_boxes_where_the_digits_are_seen(look: Op
     # Where a box is, the picture that is shown has ink darker than its paper.
     share = page.evaluate(
         """() => {
-          const canvas = document.getElementById("picture");
-          const context = canvas.getContext("2d");
+          const shown = document.getElementById("picture");
+          const canvas = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height });
+          const context = canvas.getContext("2d", { willReadFrequently: true });
+          context.drawImage(shown, 0, 0);
           return [...document.querySelectorAll("#boxes button")].map(({ style }) => {
             const [x, y, w, h] = ["left", "top", "width", "height"].map((name) => parseFloat(style[name]) / 100);
             const at = [x * canvas.width, y * canvas.height, w * canvas.width, h * canvas.height].map(Math.round);
