@@ -118,7 +118,9 @@ def read(mode: Mode, pictures: Path, count: int, *options: str) -> dict[str, flo
         measured = run([sys.executable, "-m", "mnist_digits", "read", str(pictures), *bulk])
         paths = pyarrow.dataset.dataset(output).to_table(columns=["path"]).column("path")
         assert len(paths) == len(paths.unique()) == count, f"{len(paths)} rows, expected {count}"
-    return {"pictures": count, **measured, "pictures_per_second": count / measured["seconds"]}
+        row_bytes = sum(path.stat().st_size for path in output.glob("part-*")) / count
+    rate = count / measured["seconds"]
+    return {"pictures": count, **measured, "pictures_per_second": rate, "bytes_a_row": row_bytes}
 
 
 def measure_workers(mode: Mode, pictures: Path, count: int) -> dict[str, Any]:
@@ -163,7 +165,8 @@ def measure_stages(digits: Path, pages: Path, count: int) -> dict[str, float]:
 
 def measure_cluster(pictures: Path, count: int) -> dict[str, Any]:
     """The command on a Ray cluster of two machines, whole, and with one of them killed when a quarter is finished."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Its processes are otherwise the nicest of the machine, and those of the command are not.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     from ray.cluster_utils import Cluster
 
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
@@ -187,6 +190,28 @@ def _kill_when(cluster: Any, node: Any, folder: Path, rows: int) -> None:
     while len(list(folder.glob("*/readings.parquet/part-*.parquet"))) < files:
         time.sleep(0.05)
     cluster.remove_node(node, allow_graceful=False)
+
+
+def as_reckoning(result: dict[str, Any], pictures: int = 1_000_000_000, cores: int = 1000) -> str:
+    """What follows from the result for so many pictures on so many cores, as a Markdown table."""
+    digits, pages = (("digit", "predict", "digits"), ("page", "read", "pages"))
+    lines = [f"| {pictures:,} pictures | of a digit each | of a page each |", "|---|---:|---:|"]
+    rows: dict[str, list[str]] = {}
+    for kind, work, many in (digits, pages):
+        milliseconds = result["stage_milliseconds"]
+        hours = pictures * milliseconds[f"{work} a {kind}"] / 3.6e6
+        decoding = milliseconds[f"decode a {kind}"] / milliseconds[f"{work} a {kind}"]
+        size, row = result["bytes"][f"a {kind}'s picture"], result["workers"][many]["1"]["bytes_a_row"]
+        for name, cell in {
+            "core-hours": f"{hours:,.0f}",
+            f"on {cores:,} cores": f"{hours / cores:,.1f} h",
+            "of which decoding": f"{100 * decoding:.0f} %",
+            "pictures in all": f"{pictures * size / 1e12:,.1f} TB",
+            f"to be fetched by {cores:,} cores": f"{size * pictures * 8 / (hours / cores * 3600) / 1e9:,.1f} Gbit/s",
+            "table in all": f"{pictures * row / 1e9:,.0f} GB",
+        }.items():
+            rows.setdefault(name, []).append(cell)
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())])
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -242,7 +267,7 @@ def main() -> None:
         measured = measure(sizes, not options.tiny, Path(folder))
     result = {"command": "python benchmarks/scale.py", "cores": os.cpu_count(), **measured}
     write_json(options.output, result)
-    print(as_table(result))
+    print(as_table(result), as_reckoning(result), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -258,6 +258,7 @@ def test_a_missing_extra_is_named(folder: Path, tmp_path: Path, module: str):
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two machines with a core each, as processes of this one."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or other tests leave it nothing
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=machine)
     cluster.add_node(**machine)
