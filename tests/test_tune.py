@@ -54,7 +54,19 @@ def server() -> Iterator[Server]:
 
 
 def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(storage=open_storage(storage, create=False), study_name="dense").trials
+    opened = open_storage(storage, create=False)
+    try:
+        return optuna.load_study(storage=opened, study_name="dense").trials
+    finally:
+        opened.engine.dispose()
+
+
+def is_begun(storage: str) -> bool:
+    opened = open_storage(storage)
+    try:
+        return bool(optuna.get_all_study_names(opened))
+    finally:
+        opened.engine.dispose()
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
@@ -119,39 +131,47 @@ def finished(storage: str) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in trials(storage) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    process.communicate()
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start the command `digits` in a folder; it ends with the test."""
+    started = []
+
+    def start_in(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+        folder.mkdir(exist_ok=True)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command(*arguments), cwd=folder, stdout=pipe, stderr=pipe, text=True)
+        started.append(process)
+        return process
+
+    yield start_in
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def test_two_machines_share_thirty_trials_through_kills_and_a_crash_of_the_database(
-    server: Server, small_folder: Path, tmp_path: Path
+    server: Server, start: Start, small_folder: Path, tmp_path: Path
 ):
     target = 30
+    options = ("--trials", f"{target}", "--seeds", "0", "--storage", server.address, "--data", small_folder)
     machines = []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        options = ("--trials", str(target), "--seeds", "0", "--storage", server.address, "--data", small_folder)
-        machines.append(
-            subprocess.Popen(
-                command("tune", "dense", *options, *TINY),
-                cwd=tmp_path / name,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        wait_for(lambda: optuna.get_all_study_names(open_storage(server.address)))
+        machines.append(start(tmp_path / name, "tune", "dense", *options, *TINY))
+        wait_for(lambda: is_begun(server.address))
     one, two = machines
     shares = [tmp_path / name / "runs/tune-dense/trials" for name in ("one", "two")]
     wait_for(lambda: all(share.is_dir() and len(list(share.iterdir())) > 1 for share in shares))
-    kill(one)
+    one.kill()
+    one.communicate()
     wait_for(lambda: len(finished(server.address)) >= 6)
     before = {trial.number: trial.value for trial in finished(server.address)}
     server.crash()
     time.sleep(2)
     server.start()
-    _, stderr = two.communicate(timeout=500)
+    _, stderr = two.communicate(timeout=900)
     assert two.returncode == 0, stderr
     assert "waiting for the storage: " in stderr
 

@@ -360,6 +360,15 @@ def test_a_bad_trial_is_stopped_and_one_that_diverges_is_the_worst(begin: Begin,
     assert study.best().value == 0.88  # type: ignore[union-attr]
 
 
+def test_at_the_deadline_workers_end_and_nothing_is_left_in_their_hands(begin: Begin, small: Dataset, tmp_path: Path):
+    study = quick_study(begin, small)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert not search(study, small, 3, storage=f"sqlite:///{tmp_path}/tuning.db", deadline=0.0)
+    assert {trial.state for trial in study.trials()} <= {TrialState.WAITING, TrialState.FAIL}
+    assert study.take(3, "me") is not None
+
+
 def test_search_refuses_what_it_cannot_do(begin: Begin, small: Dataset):
     study = begin()
     for target, workers in ((0, 1), (1, 0)):

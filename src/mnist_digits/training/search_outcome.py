@@ -23,12 +23,13 @@ def summarise(study: Study) -> dict[str, Any]:
 
     `study`, `recipe` (its name), `seed`, `space` (the fields searched), the numbers of trials `finished`, `pruned`,
     `running`, `waiting` and `interrupted`, the `seconds` that the finished ones took their workers one after another,
-    and of the processor `processor_seconds`; of the first and the best trial, None while there is none, `default` and
-    `best`, each with `trial`, `validation_accuracy` and `values`.
+    and of the processor `processor_seconds`, None where a trial does not say. Of the first and the best trial, None
+    while there is none, `default` and `best`, each with `trial`, `validation_accuracy` and `values`.
     """
     trials = study.trials()
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     finished = [trial for trial in trials if trial.state in FINISHED]
+    processor = [trial.user_attrs.get("processor_seconds") for trial in finished]
     best = study.best()
     own_values = default_values(study.plan.recipe, study.plan.space)
     # Interrupted, it was finished under another number than 0.
@@ -44,7 +45,7 @@ def summarise(study: Study) -> dict[str, Any]:
         "waiting": counts[TrialState.WAITING],
         "interrupted": sum("worker" in trial.user_attrs for trial in trials if trial.state == TrialState.FAIL),
         "seconds": sum(trial.duration.total_seconds() for trial in finished if trial.duration),
-        "processor_seconds": sum(trial.user_attrs.get("processor_seconds", 0.0) for trial in finished),
+        "processor_seconds": None if None in processor else sum(processor),
         "default": _describe(first) if first else None,
         "best": _describe(best) if best else None,
     }
