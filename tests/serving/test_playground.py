@@ -12,7 +12,7 @@ import pytest
 from asking import InProcess, as_png
 from mnist_digits.dataset import Dataset
 from mnist_digits.serving import Settings
-from mnist_digits.serving.playground import LEARNER, BusyError, Choices, Playground
+from mnist_digits.serving.live_training import LEARNER, BusyError, Choices, Playground
 from mnist_digits.training import RECIPES
 
 FAKE = """
@@ -230,7 +230,7 @@ def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProce
 
 
 def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mnist_digits.serving.playground.LEARNER", (sys.executable, "-c", FAKE))
+    monkeypatch.setattr("mnist_digits.serving.live_training.LEARNER", (sys.executable, "-c", FAKE))
     seven = (Path(__file__).parent.parent.parent / "docs" / "digits" / "7.jpg").read_bytes()
     blank = as_png(np.full((300, 400), 255, np.uint8))
     client = asking(Settings(playground=True))

@@ -32,7 +32,7 @@ def test_dense_layers_give_the_exported_models_probabilities(tmp_path: Path, ran
     session = onnxruntime.InferenceSession(run.onnx)
     (expected,) = session.run(None, {"images": random_images})
     assert np.allclose(network.probabilities(random_images), expected, atol=1e-5)
-    hidden = keras.Model(model.inputs, model.layers[-2].output)(random_images / np.float32(255))
+    hidden = keras.Model(model.inputs[0], model.layers[-2].output)(random_images / np.float32(255))
     assert np.allclose(network.hidden(random_images), hidden, atol=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_feature_maps_are_keras_activations_and_the_probabilities_stay(tmp_path:
     (expected,) = onnxruntime.InferenceSession(run.onnx).run(None, {"images": random_images})
     assert np.array_equal(probabilities, expected)
     relus = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Activation)]
-    activations = keras.Model(model.inputs, relus)(random_images / np.float32(255))
+    activations = keras.Model(model.inputs[0], relus)(random_images / np.float32(255))
     assert len(maps) == len(activations) == 3
     for found, activation in zip(maps, activations, strict=True):
         assert np.allclose(found, np.moveaxis(np.asarray(activation), 3, 1), atol=1e-4)

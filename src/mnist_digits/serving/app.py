@@ -58,8 +58,9 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     app.include_router(inside.router(reader, workers))
     if settings.playground:
         from mnist_digits.serving import playground
+        from mnist_digits.serving.live_training import Playground
 
-        app.state.playground = playground.Playground()
+        app.state.playground = Playground()
         app.include_router(playground.router(app.state.playground, workers))
     static.add_description(app.router)
     app.router.default = static.page()
