@@ -138,7 +138,7 @@ class _Conductor:
             fn_constructor_args=[folder],
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=workers, max_size=workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         )
         return next((row["error"] for row in reports.iter_rows() if row["error"]), None)
 
