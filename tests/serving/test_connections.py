@@ -22,11 +22,11 @@ CLOSING = HEAD + b"Connection: close\r\nContent-Length: 784\r\n\r\n" + bytes(784
 def address(reader: Reader) -> Iterator[Address]:
     """A service with little patience."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(connections, "HEAD_SECONDS", 0.5)
+    patch.setattr(connections, "HEAD_SECONDS", 1.0)
     patch.setattr(connections, "SEND_SECONDS", 0.5)
     patch.setattr(gate, "DRAIN_SECONDS", 0.5)
     patch.setattr(connections, "MOST_CONNECTIONS", 40)
-    settings = Settings(body_seconds=1.0, idle_seconds=0.5, most_bytes=1_000_000)
+    settings = Settings(body_seconds=2.0, idle_seconds=1.0, most_bytes=1_000_000)
     with behind_a_socket(create_app(reader, settings)) as address:
         yield address
     patch.undo()
@@ -41,7 +41,7 @@ def error(answer: bytes) -> str:
 
 
 def test_a_request_in_pieces_is_answered(address: Address):
-    answer = exchange(address, *[CLOSING[i : i + 300] for i in range(0, len(CLOSING), 300)], pause=0.02)
+    answer = exchange(address, *[CLOSING[i : i + 300] for i in range(0, len(CLOSING), 500)], pause=0.02)
     assert status(answer) == 200
 
 
@@ -56,7 +56,7 @@ def test_half_a_head_is_given_up_in_time(address: Address, sent: bytes):
 
 def test_dripping_headers_do_not_buy_time(address: Address):
     start = time.monotonic()
-    answer = exchange(address, HEAD, *[b"X: y\r\n"] * 12, pause=0.1)
+    answer = exchange(address, HEAD, *[b"X: y\r\n"] * 24, pause=0.1)
     assert status(answer) == 408
     assert time.monotonic() - start < 5
 

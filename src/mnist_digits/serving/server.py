@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
@@ -107,7 +109,6 @@ def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uv
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_worker_healthcheck=HUNG_SECONDS,
         timeout_graceful_shutdown=round(service.settings.body_seconds + service.settings.answer_seconds),
     )
 
@@ -132,16 +133,40 @@ class Supervisor(Multiprocess):
 
     interrupted = False
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        """As Uvicorn's."""
+        super().__init__(config, sockets)
+        self._heard: dict[int | None, float] = {}
+
     def handle_int(self) -> None:
         """SIGINT came, rather than SIGTERM."""
         self.interrupted = True
         super().handle_int()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace dead workers; what one of them had in flight is no longer counted."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            from prometheus_client import multiprocess
+        """Replace workers that have died or give no sign of life; what they had in flight is no longer counted.
 
-            multiprocess.mark_process_dead(pid, os.environ[FOLDER])  # type: ignore[no-untyped-call]
+        None of them is waited for, so that signals are heard while others start.
+        """
+        now = time.monotonic()
+        for index, process in enumerate(self.processes):
+            heard = self._heard.setdefault(process.pid, now)
+            if process.is_alive(timeout=0.1):
+                self._heard[process.pid] = now
+            elif not process.process.is_alive() or now - heard > HUNG_SECONDS:
+                process.kill()
+                process.join()
+                if process.exitcode == STARTUP_FAILURE:
+                    # Another would fail in the same way.
+                    self.should_exit.set()
+                    return
+                _forget(process.pid)
+                self.processes[index] = Process(self.config, self.sockets)
+                self.processes[index].start()
+
+
+def _forget(pid: int | None) -> None:
+    """Take a dead worker's requests out of what is in flight; its counts stay."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(pid, os.environ[FOLDER])  # type: ignore[no-untyped-call]
