@@ -41,7 +41,7 @@ def error(answer: bytes) -> str:
 
 
 def test_a_request_in_pieces_is_answered(address: Address):
-    answer = exchange(address, *[CLOSING[i : i + 300] for i in range(0, len(CLOSING), 500)], pause=0.02)
+    answer = exchange(address, *[CLOSING[i : i + 500] for i in range(0, len(CLOSING), 500)], pause=0.02)
     assert status(answer) == 200
 
 
