@@ -29,7 +29,7 @@ def test_ten_digits_drawn_with_a_finger_are_read_and_the_page_stays_where_it_is(
         touch(page, digit)
         answers(page, str(digit))
         assert page.evaluate("scrollY") == 0
-        page.get_by_role("button", name="Clear").tap()
+        page.get_by_role("button", name="Clear").click()
         answers(page, "?")
 
 
