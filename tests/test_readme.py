@@ -13,6 +13,7 @@ import page_speed
 import peers
 import reading
 import robustness
+import serving
 import training
 from mnist_digits.training import RECIPES, Recipe
 
@@ -52,7 +53,7 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 @pytest.mark.parametrize(
     "benchmark",
-    [training, inference, peers, robustness, confidence, reading, page_speed],
+    [training, inference, peers, robustness, confidence, reading, page_speed, serving],
     ids=lambda benchmark: benchmark.__name__,
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):

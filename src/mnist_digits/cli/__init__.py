@@ -1,7 +1,7 @@
 """The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
 
 # The order is that of `digits --help`.
-from mnist_digits.cli import train, runs, pictures, serve, info  # isort: skip
+from mnist_digits.cli import train, tune, runs, pictures, serve, info  # isort: skip
 from mnist_digits.cli.app import app, main
 
-__all__ = ["app", "info", "main", "pictures", "runs", "serve", "train"]
+__all__ = ["app", "info", "main", "pictures", "runs", "serve", "train", "tune"]

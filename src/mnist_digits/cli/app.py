@@ -10,7 +10,7 @@ from mnist_digits import __version__
 from mnist_digits.errors import DigitsError, UsageError
 from mnist_digits.terminal import messages, results
 
-EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune"}
+EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """What a missing module comes with; all others with `train`."""
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("mnist_digits"):
             raise
-        extra = EXTRAS.get((error.name or "").split(".")[0], "train")
-        messages.print(f"digits: {error.name} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
+        missing = (error.name or "").split(".")[0]
+        extra = EXTRAS.get(missing, "train")
+        messages.print(f"digits: {missing} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
         sys.exit(UsageError.exit_status)

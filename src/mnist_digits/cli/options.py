@@ -21,7 +21,7 @@ Data = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Model = Annotated[
-    Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. [default: the shipped]")
+    Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. \\[default: the shipped]")
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/latest.")]

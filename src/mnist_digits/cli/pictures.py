@@ -11,6 +11,7 @@ import typer
 
 from mnist_digits import terminal
 from mnist_digits.cli.app import app
+from mnist_digits.cli.bulk import Bulk, Cluster, OutputFolder, Overwrite, PictureMode, PicturesPerFile, Workers
 from mnist_digits.cli.options import Json, Model, Recursive, onnx_of
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.runs import whole
@@ -67,12 +68,17 @@ def predict(
 
 @app.command(
     epilog="Examples:  digits read photo.jpg  ·  digits read scans/ --json  ·  "
-    "digits read photo.jpg --annotate boxes.png  ·  digits read photo.jpg --debug-folder why/"
+    "digits read photo.jpg --annotate boxes.png  ·  digits read photo.jpg --debug-folder why/  ·  "
+    "digits read scans/ --recursive --output readings.parquet"
 )
 def read(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE…", help="Pictures of pages, folders of them, or - for standard input."),
+        typer.Argument(
+            metavar="FILE…",
+            help="Pictures of pages, folders of them, or - for standard input. "
+            "With --output also patterns such as 'scans/**/*.png' and Parquet files of paths.",
+        ),
     ],
     annotate: Annotated[
         Path | None,
@@ -84,13 +90,24 @@ def read(
     model: Model = None,
     recursive: Recursive = False,
     as_json: Json = False,
+    output: OutputFolder = None,
+    cluster: Cluster = None,
+    mode: PictureMode = None,
+    workers: Workers = None,
+    pictures_per_file: PicturesPerFile = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read the numbers on each page: rows from top to bottom, digits from left to right.
 
     Letters, scribbles and what else is no digit is left out. Results come one by one, in order. A file that
-    cannot be read is reported, the others are read all the same, and the exit status is 3.
+    cannot be read is reported, the others are read all the same, and the exit status is 3. With --output all
+    becomes one table, by many processes, and a file that cannot be read a row with its error.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    bulk = Bulk(output, cluster, mode, workers, pictures_per_file, overwrite)
+    if bulk.wanted({"--annotate": annotate, "--debug-folder": debug_folder, "-": "-" in files}):
+        bulk.read(files, onnx_of(model), recursive, as_json)
+        return
     from mnist_digits.recognition import Page, Reader, read_picture
 
     pictures = _expand(files, recursive)

@@ -54,12 +54,9 @@ def _print_new(trials: Sequence["FrozenTrial"], told: set[int], target: int) -> 
     for trial in trials:
         if trial.number not in told:
             told.add(trial.number)
-            whole = "seconds" in trial.user_attrs
-            how = (
-                f"{trial.user_attrs['seconds']:.1f} s"
-                if whole
-                else f"stopped after {len(trial.intermediate_values)} epochs"
-            )
+            epochs = len(trial.intermediate_values)
+            took = f"{trial.duration.total_seconds():.1f} s" if trial.duration else ""
+            how = took if trial.state.name == "COMPLETE" else f"{took}, stopped after {epochs} epochs"
             accuracy = _percent(trial.value or 0.0)
             messages.print(
                 f"trial {trial.number}  {len(told)}/{target}  validation {accuracy}  {how}  best {_best_of(trials)}"
@@ -67,7 +64,7 @@ def _print_new(trials: Sequence["FrozenTrial"], told: set[int], target: int) -> 
 
 
 def _best_of(trials: Sequence["FrozenTrial"]) -> str:
-    return _percent(max((trial.value or 0.0 for trial in trials if "seconds" in trial.user_attrs), default=0.0))
+    return _percent(max((trial.value or 0.0 for trial in trials if trial.state.name == "COMPLETE"), default=0.0))
 
 
 def _percent(fraction: float) -> str:

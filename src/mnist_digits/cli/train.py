@@ -29,10 +29,11 @@ def train(
         str | None, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. [default: 0]")
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. \\[default: 0]"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The run's folder. [default: runs/RECIPE-SEED]")
+        Path | None, typer.Option(metavar="FOLDER", help="The run's folder. \\[default: runs/RECIPE-SEED]")
     ] = None,
     data: Data = None,
     recipe_file: Annotated[

@@ -18,6 +18,7 @@ from mnist_digits.terminal import messages
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
     from mnist_digits.runs import Run
+    from mnist_digits.training import Recipe
     from mnist_digits.training.search_study import Study
     from mnist_digits.training.train import Progress
 
@@ -39,14 +40,14 @@ def tune(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="postgresql://… for many machines. [default: sqlite:///runs/tuning.db]"),
+        typer.Option(metavar="URL", help="postgresql://… for many machines. \\[default: sqlite:///runs/tuning.db]"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Processes that train at the same time.")] = 1,
     name: Annotated[
-        str | None, typer.Option(metavar="STUDY", help="What the study is called. [default: RECIPE]")
+        str | None, typer.Option(metavar="STUDY", help="What the study is called. \\[default: RECIPE]")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of every trial's training, and of the values tried.")
+        int, typer.Option(min=0, max=2**31, help="Of every trial's training, and of the values tried.")
     ] = 0,
     seeds: Annotated[
         int, typer.Option(min=0, metavar="COUNT", help="At the end, compare best and default over so many other seeds.")
@@ -134,7 +135,7 @@ def _tune(job: _Job) -> dict[str, Any]:
     return _outcome(study)
 
 
-def _begin(job: _Job, recipe: Any, data: "Dataset") -> "Study":
+def _begin(job: _Job, recipe: "Recipe", data: "Dataset") -> "Study":
     from mnist_digits.training.search_plan import StudyPlan
     from mnist_digits.training.search_storage import Patience, open_storage
     from mnist_digits.training.search_study import Study

@@ -30,6 +30,9 @@ TURNS = {
 }
 """What undoes each EXIF orientation."""
 
+STRIP_ROWS = 256
+"""Of a picture with transparency, so many rows are laid on plain ground at a time."""
+
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -144,8 +147,20 @@ def _flatten(pixels: np.ndarray) -> np.ndarray:
     """Without alpha: laid on plain ground. uint8 (h, w[, 3 or 4]) → uint8 (h, w[, 3])."""
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
-    alpha = pixels[..., 3:].astype(np.float32) / 255
-    visible = float((pixels[..., :3] * alpha).sum() / max(3 * alpha.sum(), 1e-6))
+    # A strip at a time: floats of a whole large picture would take gigabytes.
+    strips = [pixels[top : top + STRIP_ROWS] for top in range(0, len(pixels), STRIP_ROWS)]
+    cover = sum(float(_alpha(strip).sum(dtype=np.float64)) for strip in strips)
+    shown = sum(float((strip[..., :3] * _alpha(strip)).sum(dtype=np.float64)) for strip in strips)
+    visible = shown / max(3 * cover, 1e-6)
     # Mostly opaque is paper with holes or round corners, mostly transparent a drawing on nothing.
-    ground = visible if alpha.mean() > 0.5 else 255 * (visible < 128)
-    return np.rint(pixels[..., :3] * alpha + ground * (1 - alpha)).astype(np.uint8)
+    ground = visible if cover > 0.5 * pixels[..., 3].size else 255 * (visible < 128)
+    flat = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top, strip in zip(range(0, len(pixels), STRIP_ROWS), strips, strict=True):
+        alpha = _alpha(strip)
+        flat[top : top + STRIP_ROWS] = np.rint(strip[..., :3] * alpha + np.float32(ground) * (1 - alpha))
+    return flat
+
+
+def _alpha(strip: np.ndarray) -> np.ndarray:
+    """How opaque each pixel of uint8 (h, w, 4) is: float32 (h, w, 1) in [0, 1]."""
+    return strip[..., 3:].astype(np.float32) / 255

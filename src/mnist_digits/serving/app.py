@@ -54,11 +54,14 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     pictures.add_routes(app.router, reader, workers, settings, metrics)
     inference.add_routes(app.router, reader.classifier, judge, workers, metrics)
     health.add_routes(app.router, workers, metrics)
+    app.include_router(page.router(settings))
     app.include_router(inside.router(reader, workers))
     if settings.playground:
         from mnist_digits.serving import playground
+        from mnist_digits.serving.live_training import Playground
 
-        app.include_router(playground.router(playground.Playground(), workers))
+        app.state.playground = Playground()
+        app.include_router(playground.router(app.state.playground, workers))
     static.add_description(app.router)
     app.router.default = static.page()
     app.add_middleware(Gate, settings=settings, metrics=metrics)

@@ -46,7 +46,7 @@ class DenseNetwork:
 
     def hidden(self, images: np.ndarray) -> np.ndarray:
         """How awake each hidden unit is: float32 (n, units), at least 0. images: uint8 (n, 28, 28)."""
-        return np.maximum(images.reshape(len(images), -1) / np.float32(255) @ self.hidden_weights + self.hidden_bias, 0)
+        return np.maximum(images.reshape(-1, 784) / np.float32(255) @ self.hidden_weights + self.hidden_bias, 0)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Of each digit: float32 (n, 10), rows sum to 1. images: uint8 (n, 28, 28)."""

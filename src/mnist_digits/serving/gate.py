@@ -3,11 +3,11 @@
 import asyncio
 import hmac
 import logging
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
@@ -48,6 +48,9 @@ GUARDED = ("/v1", "/v2", "/metrics")
 
 PROBES = ("/v2/health/live", "/v2/health/ready")
 
+RequestHeaders = Mapping[bytes, bytes]
+"""Name in small letters → value."""
+
 logger = logging.getLogger("uvicorn.error")
 
 
@@ -77,13 +80,14 @@ class Gate:
             elif closes and not message.get("more_body"):
                 # Closed while its client is still sending, a connection may lose the answer on its way.
                 await send({**message, "more_body": True})
-                await body.drain()
+                if status != 408:
+                    await body.drain()
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         self._metrics.in_flight.inc()
         try:
-            refusal = self._refusal(scope, Headers(scope=scope))
+            refusal = self._refusal(scope, dict(scope["headers"]))
             if refusal:
                 await as_response(refusal)(scope, receive, answer)
             else:
@@ -108,10 +112,10 @@ class Gate:
         if self._held_bytes > self._settings.most_held_bytes:
             raise busy(f"{self._held_bytes:,} bytes of requests in memory")
 
-    def _refusal(self, scope: Scope, headers: Headers) -> HTTPException | None:
+    def _refusal(self, scope: Scope, headers: RequestHeaders) -> HTTPException | None:
         """Why a request is turned away before its body is read, if it is."""
         names = self._settings.host_names
-        host = headers.get("host", "")
+        host = _text(headers, b"host")
         if names is not None and _name(host) not in names:
             # A page from elsewhere may give its own name this machine's address.
             expected = ", ".join(sorted(names))
@@ -126,21 +130,21 @@ class Gate:
             )
         return self._refusal_of_body(headers)
 
-    def _refusal_of_body(self, headers: Headers) -> HTTPException | None:
-        length, coding = headers.get("content-length", "0"), headers.get("content-encoding", "identity")
-        if coding.lower() != "identity":
-            return HTTPException(
-                415, f"a body with content-encoding {coding}, expected it as it is; do not compress it"
-            )
-        if length.isdecimal() and int(length[:20]) > self._settings.most_bytes:
-            return too_large(f"{length[:20]} bytes", self._settings)
+    def _refusal_of_body(self, headers: RequestHeaders) -> HTTPException | None:
+        coding, length = headers.get(b"content-encoding", b"identity"), headers.get(b"content-length", b"0")
+        if coding.lower() != b"identity":
+            found = f"a body with content-encoding {_text(headers, b'content-encoding')}"
+            return HTTPException(415, f"{found}, expected it as it is; do not compress it")
+        # A number of more digits is no smaller.
+        if length.isdigit() and int(length[:20]) > self._settings.most_bytes:
+            return too_large(f"{int(length[:20]):,} bytes", self._settings)
         return None
 
-    def _knows_token(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _knows_token(self, headers: RequestHeaders) -> bool:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         # In the same time however much of it is right.
-        same = hmac.compare_digest(token.strip().encode(), self._token or b"")
-        return same and scheme.lower() == "bearer"
+        same = hmac.compare_digest(token.strip(), self._token or b"")
+        return same and scheme.lower() == b"bearer"
 
 
 class Body:
@@ -216,17 +220,19 @@ def _is_guarded(scope: Scope) -> bool:
     return method not in ("GET", "HEAD") or any(path == one or path.startswith(f"{one}/") for one in GUARDED)
 
 
-def _is_from_elsewhere(headers: Headers, host: str) -> bool:
+def _is_from_elsewhere(headers: RequestHeaders, host: str) -> bool:
     """Whether another site's page asks, in the name of whoever looks at it."""
-    site = headers.get("sec-fetch-site")
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
     if site:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2].lower() != host.lower()
+        return site not in (b"same-origin", b"none")
+    return origin is not None and _text(headers, b"origin").partition("://")[2].lower() != host.lower()
+
+
+def _text(headers: RequestHeaders, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _name(host: str) -> str:
-    """`localhost:8000` → `localhost`; `[::1]:8000` → `[::1]`."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].lower()
+    """`localhost:8000` → `localhost`; `[::1]:8000` → `[::1]`; of what is neither, nothing."""
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host)
+    return match[1].lower() if match else ""

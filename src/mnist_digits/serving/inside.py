@@ -1,6 +1,6 @@
 """What goes on inside networks while they read a drawing: `/v1/inside`, for the page.
 
-Two networks are small enough to be shown whole: one with a dense hidden layer, one of three narrow convolutions. The
+Two networks are small enough to be looked into: one with a dense hidden layer, one of four convolutions. The
 digit itself is read by the classifier that all else is read with, and comes along in the same answer.
 """
 

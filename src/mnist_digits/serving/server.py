@@ -4,13 +4,16 @@ import os
 import signal
 import socket
 import tempfile
+import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
@@ -24,6 +27,10 @@ BACKLOG = 2048
 
 KEEP_ALIVE_SECONDS = 5
 """A connection without a request is closed after that time."""
+
+
+HUNG_SECONDS = 60
+"""A worker that gives no sign of life for so long is replaced; on a busy machine it may need long to load all."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Service:
 
         # Requests share the cores among themselves; OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
+        # What is wrong with a picture is told to who sent it.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         return create_app(Reader(self.model), self.settings)
 
 
@@ -47,16 +56,13 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket on which clients may knock from now on. Raises DataError when there can be none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or error
+        # Python adds the address to what the system says.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DataError(
             f"{host}:{port}: {reason}; expected a free port of this machine, name another with --port"
         ) from None
-    return listener
 
 
 def serve(service: Service, listener: socket.socket, workers: int, ready: Callable[[], None]) -> None:
@@ -84,7 +90,7 @@ def _serve_alone(service: Service, listener: socket.socket, ready: Callable[[], 
     # Uvicorn raises the signal that ended it once more when all is done; SIGTERM has then done its work.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        uvicorn.Server(_config(service, 1, lambda: app)).run([listener])
+        Server(_config(service, 1, lambda: app), app).run([listener])
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -107,10 +113,30 @@ def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uv
     )
 
 
+class Server(uvicorn.Server):
+    """Ends the playground's streams, which never end by themselves, before it waits for what will."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        """app: what the configuration serves."""
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what has been begun."""
+        if hasattr(self._app.state, "playground"):
+            await self._app.state.playground.close()
+        await super().shutdown(sockets)
+
+
 class Supervisor(Multiprocess):
     """Starts the workers, and others in place of those that die."""
 
     interrupted = False
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        """As Uvicorn's."""
+        super().__init__(config, sockets)
+        self._heard: dict[int | None, float] = {}
 
     def handle_int(self) -> None:
         """SIGINT came, rather than SIGTERM."""
@@ -118,10 +144,29 @@ class Supervisor(Multiprocess):
         super().handle_int()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace dead workers; what one of them had in flight is no longer counted."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            from prometheus_client import multiprocess
+        """Replace workers that have died or give no sign of life; what they had in flight is no longer counted.
 
-            multiprocess.mark_process_dead(pid, os.environ[FOLDER])  # type: ignore[no-untyped-call]
+        None of them is waited for, so that signals are heard while others start.
+        """
+        now = time.monotonic()
+        for index, process in enumerate(self.processes):
+            heard = self._heard.setdefault(process.pid, now)
+            if process.is_alive(timeout=0.1):
+                self._heard[process.pid] = now
+            elif not process.process.is_alive() or now - heard > HUNG_SECONDS:
+                process.kill()
+                process.join()
+                if process.exitcode == STARTUP_FAILURE:
+                    # Another would fail in the same way.
+                    self.should_exit.set()
+                    return
+                _forget(process.pid)
+                self.processes[index] = Process(self.config, self.sockets)
+                self.processes[index].start()
+
+
+def _forget(pid: int | None) -> None:
+    """Take a dead worker's requests out of what is in flight; its counts stay."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(pid, os.environ[FOLDER])  # type: ignore[no-untyped-call]

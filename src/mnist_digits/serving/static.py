@@ -2,13 +2,14 @@
 
 import importlib.util
 import mimetypes
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, HTMLResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from mnist_digits.serving.gate import POLICY
 
@@ -25,6 +26,7 @@ DESCRIPTION = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>MNIST Digits: the API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
@@ -48,10 +50,6 @@ class Page(StaticFiles):
         response.headers["Cache-Control"] = "no-cache"
         return response
 
-    def is_not_modified(self, response_headers, request_headers) -> bool:  # type: ignore[no-untyped-def]
-        """Whether the browser has it, compressed or not."""
-        return super().is_not_modified(response_headers, request_headers)
-
 
 def page() -> ASGIApp:
     """What answers where no other route does: the page's files, smaller where the browser can unpack them."""
@@ -74,7 +72,9 @@ def add_description(routes: APIRouter) -> None:
         routes.add_route(f"/docs/{name}", _file(folder / name), include_in_schema=False)
 
 
-def _file(path: Path):  # type: ignore[no-untyped-def]
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    """A route's function that sends a file."""
+
     async def send(_: Request) -> Response:
         return FileResponse(path, headers={"Cache-Control": "max-age=86400"})
 
@@ -87,8 +87,3 @@ def _swagger_ui() -> Path:
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "static"
-
-
-def is_file_request(scope: Scope) -> bool:
-    """Whether no route of the API was meant."""
-    return scope["method"] in ("GET", "HEAD")

@@ -1,5 +1,6 @@
 """Bodies of requests → the pictures in them."""
 
+import logging
 from dataclasses import dataclass
 
 from python_multipart import FormParser
@@ -12,6 +13,10 @@ FIELD = "file"
 
 MOST_FIELDS = 32
 """Other fields of a form; none of them is read."""
+
+
+# What is wrong with a form is told to who sent it.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,34 @@ RETRY_SECONDS = 1
 """After which one who was sent away may ask again: a full queue is half empty by then."""
 
 
+class Threads:
+    """A pool of threads that is there when it is needed, also after it was closed: an application may start again."""
+
+    def __init__(self, count: int) -> None:
+        """count: of threads."""
+        self._count = count
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The pool."""
+        if not self._pool:
+            self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="digits")
+        return self._pool
+
+    def close(self) -> None:
+        """Let the threads end with what they are doing."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
 class Workers:
     """A fixed number of threads, and a bounded queue before them."""
 
     def __init__(self, threads: int, most_waiting: int, seconds: float) -> None:
         """Seconds: in which a job must be done, counted from when it was handed over."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="digits")
+        self._threads = Threads(threads)
         self._room = threads + most_waiting
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -44,7 +66,7 @@ class Workers:
             if self._room <= 0:
                 raise busy("more requests than can wait")
             self._room -= 1
-        future = self._pool.submit(job, *arguments)
+        future = self._threads.pool.submit(job, *arguments)
         future.add_done_callback(self._make_room)
         return await in_time(asyncio.wrap_future(future), self._seconds)
 
@@ -55,7 +77,7 @@ class Workers:
 
     def close(self) -> None:
         """Let the threads end with what they are doing."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _make_room(self, _: Future[Any]) -> None:
         with self._lock:
@@ -72,7 +94,7 @@ class Judge:
         """most_waiting: requests; seconds: until the answer."""
         self._classifier = classifier
         self._most_waiting, self._seconds = most_waiting, seconds
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="digits-judge")
+        self._threads = Threads(1)
         self._waiting: deque[tuple[np.ndarray, asyncio.Future[Judgement]]] = deque()
         self._running = False
 
@@ -91,7 +113,7 @@ class Judge:
 
     def close(self) -> None:
         """Let the thread end with what it is doing."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _send(self) -> None:
         """Start with as many of the waiting as fit into one batch."""
@@ -104,7 +126,7 @@ class Judge:
         self._running = bool(batch)
         if batch:
             images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
-            job = asyncio.get_running_loop().run_in_executor(self._pool, self._classifier.judge, images)
+            job = asyncio.get_running_loop().run_in_executor(self._threads.pool, self._classifier.judge, images)
             job.add_done_callback(lambda done: self._hand_out(batch, done))
 
     def _hand_out(

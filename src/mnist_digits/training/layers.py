@@ -1,6 +1,6 @@
 """What the page shows of the inside of networks, taken from finished runs.
 
-    python -m mnist_digits.training.layers runs/dense-plus-0 runs/tiny-0 src/mnist_digits/serving/models
+    python -m mnist_digits.training.layers runs/dense-plus-0 runs/cnn-0 src/mnist_digits/serving/models
 
 writes `dense.npz`, the weights of the first run, and `feature_maps.onnx`, the model of the second with the maps after
 each relu as further outputs. Both are calibrated, as the runs' model.onnx is.

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ ARRAYS = ("hidden_weights", "hidden_bias", "class_weights", "class_bias")
 
 def main() -> None:
     """Get ready, wait for settings, train, end."""
-    say = _take_stdout()
+    say, settings = _take_stdout(), Queue[str]()
+    threading.Thread(target=_listen, args=[settings], daemon=True).start()
     # Whoever draws while the network learns should not wait for it.
-    os.nice(5)
+    os.nice(2)
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import RECIPES, backend
 
@@ -36,11 +38,7 @@ def main() -> None:
 
     data = load_mnist()
     say({"event": "ready"})
-    line = sys.stdin.readline()
-    if not line:
-        return
-    threading.Thread(target=_end_with_server, daemon=True).start()
-    recipe = RECIPES["dense"].with_settings(json.loads(line))
+    recipe = RECIPES["dense"].with_settings(json.loads(settings.get()))
     model, average = fitting.start(recipe, 0, len(data.train), "float32")
     fitting.follow(recipe, 0, data, model, average, callbacks=[_reporter(model, say)])
     say({"event": "done"})
@@ -58,8 +56,10 @@ def _take_stdout() -> Say:
     return say
 
 
-def _end_with_server() -> None:
-    sys.stdin.read()
+def _listen(settings: "Queue[str]") -> None:
+    """Hand over the line that comes, and end the process, whatever it is at, when no more can come."""
+    for line in sys.stdin:
+        settings.put(line)
     os._exit(0)
 
 

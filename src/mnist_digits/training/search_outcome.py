@@ -10,7 +10,8 @@ from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.runs import read_json, write_json
 from mnist_digits.training.recipe_files import write_recipe
-from mnist_digits.training.search_study import Study
+from mnist_digits.training.search_space import default_values
+from mnist_digits.training.search_study import FINISHED, Study
 from mnist_digits.training.seeds import Announce, train_seeds
 
 BEST, COMPARISON, REPORT = "best.json", "comparison.json", "report.html"
@@ -21,25 +22,30 @@ def summarise(study: Study) -> dict[str, Any]:
     """A study in numbers, as JSON.
 
     `study`, `recipe` (its name), `seed`, `space` (the fields searched), the numbers of trials `finished`, `pruned`,
-    `running`, `waiting` and `interrupted`, `seconds` (of training all finished ones that ran to their end), and of the
-    first and the best trial, None while there is none: `default` and `best`, each with `trial`,
-    `validation_accuracy` and `values`.
+    `running`, `waiting` and `interrupted`, the `seconds` that the finished ones took their workers one after another,
+    and of the processor `processor_seconds`, None where a trial does not say. Of the first and the best trial, None
+    while there is none, `default` and `best`, each with `trial`, `validation_accuracy` and `values`.
     """
     trials = study.trials()
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    finished = [trial for trial in trials if trial.state in FINISHED]
+    processor = [trial.user_attrs.get("processor_seconds") for trial in finished]
     best = study.best()
-    first = trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+    own_values = default_values(study.plan.recipe, study.plan.space)
+    # Interrupted, it was finished under another number than 0.
+    first = next((trial for trial in finished if trial.params == own_values), None)
     return {
         "study": study.name,
         "recipe": study.plan.recipe.name,
         "seed": study.plan.seed,
         "space": list(study.plan.space),
-        "finished": counts[TrialState.COMPLETE] + counts[TrialState.PRUNED],
+        "finished": len(finished),
         "pruned": counts[TrialState.PRUNED],
         "running": counts[TrialState.RUNNING],
         "waiting": counts[TrialState.WAITING],
         "interrupted": sum("worker" in trial.user_attrs for trial in trials if trial.state == TrialState.FAIL),
-        "seconds": sum(trial.user_attrs.get("seconds", 0.0) for trial in trials if trial.state == TrialState.COMPLETE),
+        "seconds": sum(trial.duration.total_seconds() for trial in finished if trial.duration),
+        "processor_seconds": None if None in processor else sum(processor),
         "default": _describe(first) if first else None,
         "best": _describe(best) if best else None,
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
@@ -24,6 +24,7 @@ from mnist_digits.training.search_storage import GRACE, HEARTBEAT, Patience, req
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """A trial that was stopped because others did better has been judged like one that ran to its end."""
+STARTED = (TrialState.RUNNING, TrialState.FAIL, *FINISHED)
 POLL = 0.5
 """Seconds between looks at what other workers have done."""
 
@@ -50,14 +51,17 @@ class Study:
         """
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise UsageError(f"--name {name}: expected letters, digits, - and _; choose another")
-        space = plan.space
+        first = default_values(plan.recipe, plan.space)
         try:
             study = patience(lambda: optuna.create_study(storage=storage, study_name=name, direction="maximize"))
         except DuplicatedStudyError:
-            begun = cls.open(storage, name, patience)
-            check_same_plan(name, begun.plan, plan)
-            return begun
-        patience(lambda: study.enqueue_trial(default_values(plan.recipe, space)))
+            study = patience(lambda: optuna.load_study(storage=storage, study_name=name))
+            # Without a plan and a trial, whoever began it died at that very moment.
+            if _read_plan(study, patience) or patience(lambda: study.get_trials(states=STARTED)):
+                begun = cls.open(storage, name, patience)
+                check_same_plan(name, begun.plan, plan)
+                return begun
+        patience(lambda: study.enqueue_trial(first, skip_if_exists=True))
         patience(lambda: study.set_user_attr("identity", uuid.uuid4().hex))
         patience(lambda: study.set_user_attr("plan", plan.to_json()))
         return cls(study, storage, plan, patience)
@@ -70,13 +74,10 @@ class Study:
         except KeyError as error:
             names = ", ".join(patience(lambda: optuna.get_all_study_names(storage))) or "none"
             raise DataError(f"{name}: no such study; expected one of those there: {names}") from error
-        # Whoever has just begun it on another machine may not have written its plan yet.
-        for _ in range(10):
-            content = patience(lambda: study.user_attrs).get("plan")
-            if content:
-                return cls(study, storage, StudyPlan.of_json(content), patience)
-            time.sleep(POLL)
-        raise DataError(f"{name}: a study without a plan, not made by `digits tune`; choose another --name")
+        content = _read_plan(study, patience)
+        if content is None:
+            raise DataError(f"{name}: a study without a plan, not made by `digits tune`; choose another --name")
+        return cls(study, storage, StudyPlan.of_json(content), patience)
 
     @property
     def name(self) -> str:
@@ -189,6 +190,17 @@ class Study:
             with suppress(UpdateFinishedTrialError):
                 self.patience(partial(self.optuna.tell, trial.number, state=TrialState.FAIL))
                 self.patience(partial(requeue, self.optuna, trial))
+
+
+def _read_plan(study: optuna.Study, patience: Patience) -> dict[str, Any] | None:
+    """The plan of a study, as JSON; None when nobody writes one."""
+    # Whoever has just begun it on another machine may not have come to that yet.
+    for _ in range(10):
+        attributes = patience(lambda: study.user_attrs)
+        if "plan" in attributes:
+            return dict(attributes["plan"])
+        time.sleep(POLL)
+    return None
 
 
 def study_names(storage: RDBStorage) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,18 +97,19 @@ def train_trial(study: Study, trial: optuna.Trial, data: Dataset, folder: Path) 
         if epoch < recipe.epochs and study.patience(trial.should_prune):
             raise optuna.TrialPruned
 
+    begun = time.process_time()
+    value, state = None, TrialState.PRUNED
     try:
         with study.kept_alive(trial.number):
-            history = _fit(run, recipe, data, follow)
-            last = history[-1, checkpoint.COLUMNS.index("val_accuracy")]
-            seconds = history[:, checkpoint.COLUMNS.index("seconds")].sum()
-            study.patience(lambda: trial.set_user_attr("seconds", float(seconds)))
-            study.tell(trial.number, float(last))
-    except optuna.TrialPruned:
-        study.tell(trial.number, state=TrialState.PRUNED)
-    except QualityError:
-        report(recipe.epochs, UNJUDGED)
-        study.tell(trial.number, state=TrialState.PRUNED)
+            try:
+                history = _fit(run, recipe, data, follow)
+                value, state = float(history[-1, checkpoint.COLUMNS.index("val_accuracy")]), TrialState.COMPLETE
+            except optuna.TrialPruned:
+                pass
+            except QualityError:
+                report(recipe.epochs, UNJUDGED)
+            study.patience(lambda: trial.set_user_attr("processor_seconds", time.process_time() - begun))
+            study.tell(trial.number, value, state)
     except UpdateFinishedTrialError:
         return
     run.discard_checkpoint()

@@ -27,14 +27,13 @@ export function startDrawing(report) {
   find("clear").addEventListener("click", () => pad.clear());
   find("networks").addEventListener("change", () => { showUnits(yours()).catch(trouble); changed(performance.now()); });
   document.addEventListener("keydown", (event) => {
-    if (find("draw").hidden || event.target.matches("input[type=password]")) return;
+    if (find("draw-view").hidden || event.target.matches("input[type=password]")) return;
     if ((event.ctrlKey || event.metaKey) && event.key === "z") pad.undo();
     else if (event.key === "Delete") pad.clear();
     else return;
     event.preventDefault();
   });
   show({ prediction: { digit: null, probabilities: null, reason: "blank" } });
-  showUnits(false).catch(trouble);
 }
 
 /** There is a trained network to draw for, or a newer one, or none any more. */

@@ -6,6 +6,8 @@ import { ask } from "./server.js";
 const find = (id) => document.getElementById(id);
 /** So many units are shown on each side. */
 const LOUDEST = 5;
+/** So many of a layer's maps are shown. */
+const MAPS = 8;
 
 let weights = null;
 let shown = null;
@@ -78,19 +80,26 @@ function tally({ digit, hidden, votes, bias, probabilities }) {
 
 function showMaps({ layers, probabilities }) {
   const holder = find("maps");
-  while (holder.children.length < layers.length) {
-    const list = document.createElement("ul");
-    list.className = "layer tiles";
-    list.setAttribute("role", "img");
-    list.setAttribute("aria-label", `What layer ${holder.children.length + 1} finds`);
-    holder.append(list);
-  }
   layers.forEach(({ channels, side, maps }, number) => {
+    const count = Math.min(MAPS, channels);
+    const layer = holder.children[number] ?? addLayer(holder, count, channels, side);
     const values = unpack(maps);
-    canvases(holder.children[number], channels).forEach((canvas, i) => {
+    canvases(layer.lastChild, count).forEach((canvas, i) => {
       paintInk(canvas, values.subarray(side * side * i, side * side * (i + 1)), side);
     });
   });
   const best = probabilities.indexOf(Math.max(...probabilities));
-  find("maps-says").textContent = `From the last row it takes this for a ${best}, ${percent(probabilities[best])} sure.`;
+  find("maps-says").textContent = `From all maps of the last layer it takes this for a ${best}, ${percent(probabilities[best])} sure.`;
+}
+
+function addLayer(holder, count, channels, side) {
+  const [layer, name, maps] = ["div", "h4", "div"].map((tag) => document.createElement(tag));
+  const some = count < channels ? `${count} of its ${channels} maps` : `its ${channels} maps`;
+  name.textContent = `Layer ${holder.children.length + 1}: ${some}, ${side}×${side}`;
+  maps.className = "layer";
+  maps.setAttribute("role", "img");
+  maps.setAttribute("aria-label", `What layer ${holder.children.length + 1} finds in the drawing`);
+  layer.append(name, maps);
+  holder.append(layer);
+  return layer;
 }

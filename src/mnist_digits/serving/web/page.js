@@ -1,6 +1,7 @@
 // The page: three views, one of which is shown, and what is shared by them.
 
 import { chooseYours, offerYours, startDrawing } from "./draw.js";
+import { showUnits } from "./inside.js";
 import { startPhoto } from "./photo.js";
 import { ask, expectToken } from "./server.js";
 import { startTraining } from "./train.js";
@@ -16,7 +17,7 @@ function report(error) {
 
 function turnTo(view) {
   for (const name of views) {
-    find(name).hidden = name !== view;
+    find(`${name}-view`).hidden = name !== view;
     const link = document.querySelector(`nav [href="#${name}"]`);
     if (name === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -35,6 +36,8 @@ addEventListener("hashchange", () => { readHash(); scrollTo(0, 0); });
 turnTo("draw");
 readHash();
 
+startDrawing(report);
+startPhoto(report, () => { location.hash = "photo"; });
 try {
   const facts = await (await ask("page.json")).json();
   if (facts.token) await expectToken();
@@ -44,8 +47,7 @@ try {
     readHash();
     startTraining(report, offerYours, chooseYours);
   }
+  await showUnits(false);
 } catch (error) {
   report(error);
 }
-startDrawing(report);
-startPhoto(report, () => { location.hash = "photo"; });

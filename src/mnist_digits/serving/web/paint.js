@@ -31,21 +31,21 @@ export function paintInk(canvas, values, side) {
 export function paintWeights(canvas, weights, ink = null) {
   palette ??= weightColours();
   const colours = palette;
-  paint(canvas, 28, (i) => colours[127 + Math.round(weights[i] * (ink ? 0.25 + 0.75 * Math.min(1, ink[i] / 128) : 1))]);
+  paint(canvas, 28, (i) => colours[127 + Math.round(Math.max(-127, Math.min(127, weights[i] * (ink ? 0.35 + 1.3 * Math.min(1, ink[i] / 128) : 1))))]);
 }
 
 /** Calls `change` when weights must be painted anew, because it has become light or dark. */
 export const onTheme = (change) => dark.addEventListener("change", change);
 
-/** A list of canvases in `list`, each in an item of its own, `count` of them. */
-export function canvases(list, count) {
-  while (list.children.length > count) list.lastChild.remove();
-  while (list.children.length < count) {
-    const item = document.createElement("li");
-    item.append(document.createElement("canvas"));
-    list.append(item);
+/** The canvases in `holder`, each in a frame of its own, `count` of them. */
+export function canvases(holder, count) {
+  while (holder.children.length > count) holder.lastChild.remove();
+  while (holder.children.length < count) {
+    const frame = document.createElement("div");
+    frame.append(document.createElement("canvas"));
+    holder.append(frame);
   }
-  return [...list.querySelectorAll("canvas")];
+  return [...holder.querySelectorAll("canvas")];
 }
 
 /** Ten bars in a list, and a function that shows probabilities with them; `best` is the digit that stands out. */

@@ -54,7 +54,7 @@ function show(newState) {
   const epochs = state.settings?.epochs ?? 1;
   find("progress").value = state.history.length / epochs;
   drawChart(find("loss"), state.history, epochs, ["loss", "val_loss"], (value) => value.toFixed(2));
-  drawChart(find("accuracy"), state.history, epochs, ["accuracy", "val_accuracy"], (value) => `${(100 * value).toFixed(1)} %`);
+  drawChart(find("accuracy"), state.history, epochs, ["accuracy", "val_accuracy"], exactly, 1);
   find("try").hidden = !state.history.length;
   if (before?.training !== state.training || before?.history.length !== state.history.length
     || before?.units !== state.units) {
@@ -63,9 +63,11 @@ function show(newState) {
   }
 }
 
+const exactly = (share) => `${(100 * share).toFixed(1)} %`;
+
 function say({ stage, history, settings }) {
   const last = history.at(-1);
-  const reached = last ? `It reads ${percent(last.val_accuracy)} of digits it has never seen.` : "";
+  const reached = last ? `It reads ${exactly(last.val_accuracy)} of digits it has never seen.` : "";
   switch (stage) {
     case "idle": return "Nothing is training.";
     case "starting": return "Getting ready: the program for one epoch is being compiled…";
@@ -107,12 +109,12 @@ function paint() {
 }
 
 /** A chart's frame within its picture of 300 × 180. */
-const [LEFT, RIGHT, TOP, BOTTOM] = [44, 292, 10, 156];
+const [LEFT, RIGHT, TOP, BOTTOM] = [52, 292, 10, 156];
 
 /** Two lines over the epochs, training and validation, with what the second has come to. */
-function drawChart(chart, history, epochs, names, write) {
+function drawChart(chart, history, epochs, names, write, most = Infinity) {
   const values = history.flatMap((row) => names.map((name) => row[name]));
-  const [low, high] = values.length ? range(Math.min(...values), Math.max(...values)) : [0, 1];
+  const [low, high] = values.length ? range(Math.min(...values), Math.max(...values), most) : [0, 1];
   const x = (epoch) => LEFT + (RIGHT - LEFT) * (epoch - 1) / Math.max(1, epochs - 1);
   const y = (value) => BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low);
   const parts = [low, (low + high) / 2, high].flatMap((value) => [
@@ -132,10 +134,10 @@ function drawChart(chart, history, epochs, names, write) {
   chart.replaceChildren(...parts);
 }
 
-/** A little more than from the lowest to the highest. */
-function range(low, high) {
+/** A little more than from the lowest to the highest, but no more than there can be. */
+function range(low, high, most) {
   const room = Math.max(0.08 * (high - low), 0.002);
-  return [Math.max(0, low - room), high + room];
+  return [Math.max(0, low - room), Math.min(most, high + room)];
 }
 
 function part(tag, attributes, text = "") {

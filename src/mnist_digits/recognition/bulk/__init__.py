@@ -1,0 +1,19 @@
+"""Millions of pictures → a folder of Parquet files, by this machine's cores or a Ray cluster's: extra `cluster`."""
+
+from mnist_digits.recognition.bulk.cluster import knock, read_on_cluster
+from mnist_digits.recognition.bulk.listing import list_pictures
+from mnist_digits.recognition.bulk.local import read_here
+from mnist_digits.recognition.bulk.output import Output, Settings, Summary
+from mnist_digits.recognition.bulk.rows import SCHEMAS, Mode
+
+__all__ = [
+    "SCHEMAS",
+    "Mode",
+    "Output",
+    "Settings",
+    "Summary",
+    "knock",
+    "list_pictures",
+    "read_here",
+    "read_on_cluster",
+]

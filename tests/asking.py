@@ -1,0 +1,114 @@
+"""Ways to ask an application: in this process, or through a socket."""
+
+import asyncio
+import io
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import uvicorn
+from PIL import Image
+from starlette.types import ASGIApp
+
+from mnist_digits.serving.connections import Connection
+
+
+@dataclass
+class InProcess:
+    """Asks an application without a socket between."""
+
+    app: ASGIApp
+    runner: asyncio.Runner
+
+    def __call__(self, method: str, path: str, **named: Any) -> httpx.Response:
+        """Its answer."""
+        return self.runner.run(self.answer(method, path, **named))
+
+    async def answer(self, method: str, path: str, **named: Any) -> httpx.Response:
+        """The same, for several at once."""
+        transport = httpx.ASGITransport(self.app)
+        # Reading the certificates that are not needed here would take longer than the answer.
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000", verify=False) as client:
+            return await client.request(method, path, **named)
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    return as_bytes(pixels, "PNG")
+
+
+def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
+    """A file of this kind."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+@contextmanager
+def behind_a_socket(app: ASGIApp) -> Iterator[tuple[str, int]]:
+    """The application served on a port of its own, by a thread of this process."""
+    config = uvicorn.Config(
+        app, http=Connection, ws="none", lifespan="on", log_level="critical", server_header=False, timeout_keep_alive=2
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield address
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def exchange(address: tuple[str, int], *parts: bytes, pause: float = 0.0, timeout: float = 20.0) -> bytes:
+    """All that comes back until the other side closes the connection, for parts sent one after another.
+
+    As soon as there is an answer the rest is not sent.
+    """
+    received = b""
+    with socket.create_connection(address, timeout=timeout) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+                if select.select([connection], [], [], 0)[0]:
+                    break
+            while chunk := connection.recv(65536):
+                received += chunk
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    return received
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`digits serve` on a free port: its process, and its address once it answers. Killed, with its workers, after."""
+    command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            address = line.split()[0]
+            httpx.get(f"{address}/readyz", timeout=60).raise_for_status()
+            yield process, address
+        finally:
+            if process.poll() is None:
+                for worker in psutil.Process(process.pid).children(recursive=True):
+                    worker.kill()
+                process.kill()
