@@ -77,7 +77,7 @@ def test_stages_are_pictures_in_order(page: SmallPage, reading: Reading):
     ink = made["3-ink"]
     assert ink[page.mask].mean() < 60
     assert ink[~page.mask].mean() > 240
-    colours = made["4-pieces"]
+    colours = made["5-strokes"]
     assert len({tuple(np.median(colours[page.labels == label], axis=0)) for label in range(1, 7)}) == 6
     np.testing.assert_array_equal(list(made.values())[-1], drawing.annotate(pixels, reading.to_page()))
 

@@ -3,37 +3,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_digits.recognition.pieces import find_pieces
-from mnist_digits.recognition.rows import find_rows
+from mnist_digits.recognition.rows import Row, find_rows
 
-HEIGHT, WIDTH, STEP = 20, 12, 22
+HEIGHT, STEP = 20, 22
 
 
-def place(rows: list[int], slope: float, pitch: float, sag: float = 0, seed: int = 0) -> tuple[np.ndarray, list]:
-    """Ink of boxes in rows of so many, about alike; and for each row their middles, float (n, 2) of x, y."""
+def middles(rows: list[int], slope: float, pitch: float, sag: float = 0, seed: int = 0) -> list[np.ndarray]:
+    """For each row of so many digits their middles, float (n, 2) of x, y, from left to right."""
     random = np.random.default_rng(seed)
     reach = STEP * max(rows)
-    rise = round(abs(slope) * reach + sag)
-    ink = np.zeros((round(pitch * len(rows)) + 2 * rise + 140, reach + 120), np.float32)
-    middles = []
+    placed = []
     for number, count in enumerate(rows):
-        x = 60 + STEP * np.arange(count) + WIDTH / 2
-        y = 70 + rise + number * pitch + slope * (x - reach / 2) + sag * np.sin(np.pi * x / reach)
-        x, y = np.rint(x), np.rint(y + random.uniform(-2, 2, count))
-        for across, down in zip(x.astype(int), y.astype(int), strict=True):
-            ink[down - HEIGHT // 2 : down + HEIGHT // 2, across - WIDTH // 2 : across + WIDTH // 2] = 1
-        middles.append(np.stack([x, y], axis=1))
-    return ink, middles
+        x = 66 + STEP * np.arange(count) + random.uniform(-2, 2, count)
+        y = 300 + number * pitch + slope * (x - reach / 2) + sag * np.sin(np.pi * x / reach)
+        placed.append(np.stack([x, y + random.uniform(-2, 2, count)], axis=1))
+    return placed
 
 
-def assert_rows(ink: np.ndarray, middles: list) -> list:
-    pieces = find_pieces(ink)
-    found = find_rows(pieces)
-    assert len(found) == len(middles)
-    for row, expected in zip(found, middles, strict=True):
-        np.testing.assert_array_equal(pieces.centres[row.members], expected)
-        assert row.height == pytest.approx(HEIGHT, abs=1)
-        assert np.abs(np.polyval(row.course, expected[:, 0]) - expected[:, 1]).max() < 0.5 * HEIGHT
+def assert_rows(expected: list[np.ndarray], seed: int = 0) -> list[Row]:
+    """They are found in whatever order their digits come."""
+    places = np.random.default_rng(seed).permutation(np.concatenate(expected))
+    found = find_rows(places, HEIGHT)
+    assert len(found) == len(expected)
+    for row, own in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(places[row.members], own)
+        assert np.abs(np.polyval(row.course, own[:, 0]) - own[:, 1]).max() < 0.5 * HEIGHT
     return found
 
 
@@ -46,46 +40,46 @@ def assert_rows(ink: np.ndarray, middles: list) -> list:
 )
 def test_rows_at_any_slope(rows: list[int], degrees: float, pitch: float, seed: int):
     slope = float(np.tan(np.radians(degrees)))
-    ink, middles = place(rows, slope, pitch, seed=seed)
-    for row, own in zip(assert_rows(ink, middles), middles, strict=True):
+    expected = middles(rows, slope, pitch, seed=seed)
+    for row, own in zip(assert_rows(expected, seed), expected, strict=True):
         assert row.slope_at(float(own[:, 0].mean())) == pytest.approx(slope, abs=0.1)
 
 
 @settings(max_examples=20)
 @given(sag=st.floats(-10, 10), seed=st.integers(0, 1000))
 def test_curved_rows(sag: float, seed: int):
-    ink, middles = place([16, 16, 16], 0, 2.5 * HEIGHT, abs(sag), seed)
-    if sag < 0:
-        ink, middles = ink[::-1].copy(), [own * (1, -1) + (0, len(ink)) for own in middles[::-1]]
-    assert_rows(ink, middles)
+    (first, *_) = assert_rows(middles([16, 16, 16], 0, 2.5 * HEIGHT, sag, seed), seed)
+    left, right = (first.slope_at(66 + STEP * place) for place in (0, 15))
+    if abs(sag) > 5:
+        assert (left - right) * sag > 0
 
 
-def test_a_row_of_one_piece_lies_level():
-    ink, middles = place([1], 0, 50)
-    (row,) = assert_rows(ink, middles)
+@settings(max_examples=20)
+@given(factor=st.floats(0.2, 8), right=st.floats(-500, 500), down=st.floats(-500, 500))
+def test_size_and_place_of_the_page_do_not_matter(factor: float, right: float, down: float):
+    places = np.concatenate(middles([9, 4, 12], 0.1, 2.2 * HEIGHT, 4))
+    found = find_rows(factor * places + (right, down), factor * HEIGHT)
+    for row, other in zip(found, find_rows(places, HEIGHT), strict=True):
+        np.testing.assert_array_equal(row.members, other.members)
+
+
+def test_a_row_of_one_digit_lies_level():
+    (row,) = assert_rows(middles([1], 0, 50))
     assert row.slope_at(60) == pytest.approx(0, abs=0.05)
 
 
-def test_a_piece_belongs_to_one_row_at_most():
+def test_a_digit_belongs_to_one_row_at_most():
     random = np.random.default_rng(0)
-    for _ in range(8):
-        ink = np.zeros((300, 300), np.float32)
-        for x, y in random.integers(10, 270, (40, 2)):
-            ink[y : y + random.integers(3, 25), x : x + random.integers(3, 25)] = 1
-        pieces = find_pieces(ink)
-        members = [int(piece) for row in find_rows(pieces) for piece in row.members]
-        assert len(set(members)) == len(members)
-        assert set(members) <= set(range(len(pieces)))
-        for row in find_rows(pieces):
-            assert (np.diff(pieces.centres[row.members, 0]) >= 0).all()
+    for count in (1, 2, 40, 700):
+        places = random.uniform(10, 40 * count**0.5, (count, 2))
+        rows = find_rows(places, HEIGHT)
+        members = [int(digit) for row in rows for digit in row.members]
+        assert len(set(members)) == len(members) > 0.8 * count
+        assert set(members) <= set(range(count))
+        for row in rows:
+            assert len(row.members)
+            assert (np.diff(places[row.members, 0]) >= 0).all()
 
 
-def test_no_pieces_no_rows():
-    assert find_rows(find_pieces(np.zeros((50, 50), np.float32))) == []
-
-
-def test_pieces_of_which_one_is_pale_and_the_other_fine():
-    ink = np.zeros((200, 300), np.float32)
-    ink[80:120, 80:110] = 0.4
-    ink[80:120, 150:152] = ink[80:120, 170:172] = ink[80:82, 150:172] = 1
-    assert all(len(row.members) for row in find_rows(find_pieces(ink)))
+def test_no_digits_no_rows():
+    assert find_rows(np.zeros((0, 2)), HEIGHT) == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mnist_digits.recognition import Prediction
-from mnist_digits.recognition.words import Token, numbers, share_read
+from mnist_digits.recognition.words import Token, numbers
 
 HEIGHT = 20
 
@@ -52,19 +52,12 @@ def test_what_stands_between_credible_digits_is_left_out():
 
 
 def test_words_of_guesses_are_dropped():
-    assert texts(numbers([*row("1234"), *row("567", 0.25, start=200)], HEIGHT)) == ["1234"]
+    assert texts(numbers([*row("1234"), *row("567", 0.15, start=200)], HEIGHT)) == ["1234"]
 
 
 def test_dots_say_nothing_of_the_digits_beside_them():
     tokens = [token(0, 1), token(16, None, width=3, height=3), token(24, 5), token(40, 0)]
     assert texts(numbers(tokens, HEIGHT)) == ["150"]
-
-
-def test_share_read():
-    tokens = row("123 abc", confidence=1.0)
-    assert share_read([tokens], [numbers(tokens, HEIGHT)]) == pytest.approx(0.5)
-    assert share_read([row("12", 1.0)], [numbers(row("12", 1.0), HEIGHT)]) == pytest.approx(1)
-    assert share_read([], []) == 0
 
 
 def test_credibility():
