@@ -11,7 +11,9 @@ from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training import spotting
 from mnist_digits.training.sheets import CELL, MOST_DIGITS, SIDE, Sheets, compose_one
 
-SMALL = replace(spotting.Spotting(), stem=4, channels=(8, 8, 16), sheets=16, epochs=4, batch_size=4, learning_rate=0.01)
+SMALL = replace(
+    spotting.Spotting(), stem=4, channels=(8, 8, 16), sheets=16, rounds=1, epochs=4, batch_size=4, learning_rate=0.01
+)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,15 @@ from mnist_digits.recognition.rows import Row, find_rows
 from mnist_digits.recognition.segmentation import read_rows
 from mnist_digits.recognition.sheet import cut_out_sheet
 from mnist_digits.recognition.spotter import Marks, Spotter
-from mnist_digits.recognition.strokes import Strokes, find_strokes, ink_of_digits, typical_heights
+from mnist_digits.recognition.strokes import (
+    WHOLE,
+    Pieces,
+    Strokes,
+    find_pieces,
+    find_strokes,
+    ink_of_digits,
+    typical_heights,
+)
 from mnist_digits.recognition.words import Token, numbers
 
 SIZES = (1_000_000, 3_000_000)
@@ -33,6 +41,9 @@ ANOTHER_HEIGHT = 1.4
 
 CLEAR = 0.5
 """Mean heat of the spots of a page that surely is not on its head."""
+
+ENLARGED = (1.6, 2.5)
+"""How many times as high as its connected ink the digits of an unclear page are tried."""
 
 CLEARLY = 1.1
 """How many times as much must speak for another size or side."""
@@ -122,6 +133,8 @@ class Writing:
     """uint8 (h, w) or (h, w, 3): the part of the picture that is read, reduced and turned."""
     ink: np.ndarray
     """float32 (h, w) in [0, 1], 1 = full stroke: all that was found."""
+    pieces: Pieces
+    """Of that, what is connected."""
     marks: Marks
     """Where on it digits stand."""
     height: float
@@ -149,7 +162,8 @@ class Reading:
     @property
     def words(self) -> list[list[list[Token]]]:
         """In each row the words that are numbers."""
-        return [numbers(tokens, self.writing.height) for tokens in self.tokens]
+        clearness = self.writing.marks.spots.clearness
+        return [numbers(tokens, self.writing.height, clearness) for tokens in self.tokens]
 
     def to_page(self) -> Page:
         """The lines, with boxes in pixels of the picture."""
@@ -225,7 +239,7 @@ class Reader:
             pixels = np.ascontiguousarray(np.rot90(pixels, turns))
             writing = self._find_writing(pixels)
         spots, height = writing.marks.spots, writing.height
-        own = ink_of_digits(writing.ink, writing.marks)
+        own = ink_of_digits(writing.ink, writing.pieces, writing.marks.covered(writing.ink.shape))
         strokes = find_strokes(own, spots, height)
         rows = find_rows(spots.places, height)
         tokens = read_rows(own, strokes, spots, rows, height, self._classifier)
@@ -240,23 +254,37 @@ class Reader:
             reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
             sheet, corner = cut_out_sheet(reduced)
             ink = without_frames(even(find_ink(sheet)))
-            writing = Writing(sheet, ink, *self._mark(ink), reduction, corner)
+            pieces = find_pieces(ink)
+            writing = Writing(sheet, ink, pieces, *self._mark(ink, pieces), reduction, corner)
             if reduction == 1 or writing.height >= LEGIBLE:
                 break
         return writing
 
-    def _mark(self, ink: np.ndarray) -> tuple[Marks, float]:
+    def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
-        best, *others = ((self._spotter.spot(ink, guess), guess) for guess in typical_heights(ink))
-        for other in others:
-            if other[0].spots.evidence > CLEARLY * best[0].spots.evidence:
-                best = other
+        best = self._best(ink, typical_heights(pieces.sizes[1:]))
+        if len(best[0].spots) and best[0].spots.clearness < CLEAR:
+            # Strokes that fall to pieces are lower than their digits.
+            best = self._best(ink, [best[1] * factor for factor in ENLARGED], best)
         marks, guess = best
-        height = typical_heights(ink_of_digits(ink, marks))[0] if len(marks.spots) else guess
+        if not len(marks.spots):
+            return best
+        height = typical_heights(pieces.sizes[pieces.covered(marks.covered(ink.shape)) > WHOLE])[0]
         # What is no digit may have been of another height than the digits are.
         if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
-            marks = self._spotter.spot(ink, height)
+            marks, height = self._best(ink, [height], best)
         return marks, height
+
+    def _best(
+        self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None
+    ) -> tuple[Marks, float]:
+        """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for."""
+        for height in heights:
+            marks = self._spotter.spot(ink, height)
+            if best is None or marks.spots.evidence > CLEARLY * best[0].spots.evidence:
+                best = marks, height
+        assert best is not None
+        return best
 
     def _find_turn(self, writing: Writing) -> int:
         """How many quarter turns to the left bring the writing upright, 0 to 3."""

@@ -28,15 +28,17 @@ MOST_STROKES = 5
 MOST_CANDIDATES = 2500
 """Ways to join strokes that are judged on a page; one full of digits has half of them."""
 
-JUNK, FAINT_JUNK = 3.0, 0.3
-"""Cost of leaving out a stroke as high as a digit where there is one for sure, and the share of it where there is none:
-as much as reading it with a confidence of exp(-JUNK)."""
+JUNK = 3.0
+"""Cost of leaving out all ink of what surely is a digit: as much as reading it with a confidence of exp(-JUNK)."""
+
+UNSEEN_JUNK = 0.9
+"""Cost of leaving out a stroke as high as a digit, whatever the spotter sees there."""
 
 NO_SPOT = 2.0
 """Cost of reading a digit where the spotter sees none."""
 
-TWO_SPOTS = 0.5
-"""Cost of reading one digit where it sees two."""
+TWO_SPOTS, APART = 0.5, 1.0
+"""Cost of reading one digit where it sees two, in connected ink and in ink that is not connected."""
 
 JOIN = 0.05
 """Cost of each stroke of a digit beyond the first."""
@@ -47,7 +49,7 @@ CUT = 2.0
 ONE_SPOT = 1.0
 """The same for strokes about one spot."""
 
-LOW, LOWEST = 3.0, 0.4
+LOW, LOWEST = 3.0, 0.25
 """Cost of each height that a digit falls short of this share of one."""
 
 TRUST, DOUBT = 2.0, 0.05
@@ -142,9 +144,13 @@ def _edge(page: _Page, own: Sequence[int], place: int) -> float:
 
 
 def _junk(page: _Page, stroke: int) -> Token:
-    box = joint_box(page.strokes.boxes[[stroke]])
-    strength = float(page.spots.strengths[page.strokes.spots[stroke]])
-    return Token(box, None, JUNK * max(FAINT_JUNK, strength) * min(1.0, max(box[2:]) / page.height))
+    strokes = page.strokes
+    box = joint_box(strokes.boxes[[stroke]])
+    spot = strokes.spots[stroke]
+    # The only stroke of a spot is a digit, however small; a small one beside a large one hardly matters.
+    share = max(box[2:]) / strokes.boxes[strokes.spots == spot, 2:].max()
+    seen, unseen = JUNK * float(page.spots.strengths[spot]) * share, UNSEEN_JUNK * max(box[2:]) / page.height
+    return Token(box, None, max(seen, min(UNSEEN_JUNK, unseen)))
 
 
 def _digit(page: _Page, members: Members, edges: float) -> Token:
@@ -154,9 +160,10 @@ def _digit(page: _Page, members: Members, edges: float) -> Token:
     spots = np.unique(page.strokes.spots[index])
     strengths = page.spots.strengths[spots]
     strongest = int(strengths.argmax())
+    two = TWO_SPOTS if len(np.unique(page.strokes.pieces[index])) == 1 else APART
     prediction = _agreed(page.known[members], page.spots.heat[spots[strongest]])
     cost = edges - math.log(max(prediction.confidence, 1e-4)) + JOIN * (len(members) - 1)
-    cost += NO_SPOT * (1 - float(strengths[strongest])) + TWO_SPOTS * float(strengths.sum() - strengths[strongest])
+    cost += NO_SPOT * (1 - float(strengths[strongest])) + two * float(strengths.sum() - strengths[strongest])
     return Token(box, prediction, cost + LOW * max(0.0, LOWEST - box[3] / page.height))
 
 

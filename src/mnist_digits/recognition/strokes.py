@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.normalise import PRESENT, Box
-from mnist_digits.recognition.spotter import Marks, Spots
+from mnist_digits.recognition.spotter import Spots
 
 GAP = 500
 """Pixels of the page's longer side for each two by which a gap in a stroke, which is closed, may be higher than two."""
@@ -59,15 +59,37 @@ class Strokes:
         return self.boxes[:, 0] + self.boxes[:, 2] / 2
 
 
-def ink_of_digits(ink: np.ndarray, marks: Marks) -> np.ndarray:
-    """The ink, float32 (h, w) in [0, 1], without what is no digit's."""
-    count, labels = cv2.connectedComponents((ink > PRESENT).view(np.uint8))
-    cover = marks.covered(ink.shape)
-    flat = labels.ravel()
-    share = np.bincount(flat, cover.ravel(), count) / np.maximum(np.bincount(flat, minlength=count), 1)
+@dataclass(frozen=True)
+class Pieces:
+    """Connected ink of a page. Piece i is where `labels` is i; 0 is where there is none."""
+
+    labels: np.ndarray
+    """int32 (h, w)."""
+    sizes: np.ndarray
+    """int (n, 2) of width, height of each, from number 0 on."""
+    inked: np.ndarray
+    """Where there is ink, in the page as one row of pixels: int (m,)."""
+
+    def covered(self, cover: np.ndarray) -> np.ndarray:
+        """Mean cover of each, float (n,) in [0, 1]. cover: of the page's pixels, float32 (h, w)."""
+        own = self.labels.ravel()[self.inked]
+        total = np.bincount(own, cover.ravel()[self.inked], len(self.sizes))
+        mean: np.ndarray = total / np.maximum(np.bincount(own, minlength=len(self.sizes)), 1)
+        return mean
+
+
+def find_pieces(ink: np.ndarray) -> Pieces:
+    """The connected ink of a page, float32 (h, w) in [0, 1]."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8))
+    return Pieces(labels, stats[:, 2:4].astype(int), np.flatnonzero(labels))
+
+
+def ink_of_digits(ink: np.ndarray, pieces: Pieces, cover: np.ndarray) -> np.ndarray:
+    """The ink, float32 (h, w) in [0, 1], without what is no digit's. pieces: its own. cover: float32 (h, w)."""
+    whole = pieces.covered(cover) > WHOLE
     # The soft edges of strokes are below what is present, and go with whatever is beside them.
-    share[0] = 1
-    return ink * ((share > WHOLE)[labels] | (cover > COVERED))
+    whole[0] = True
+    return ink * (whole[pieces.labels] | (cover > COVERED))
 
 
 def find_strokes(ink: np.ndarray, spots: Spots, height: float) -> Strokes:
@@ -162,14 +184,14 @@ def _levelled(crop: np.ndarray, slope: float) -> np.ndarray:
     return np.clip(cv2.warpAffine(crop, turn, (wide, high), flags=cv2.INTER_LINEAR), 0, 1)
 
 
-def typical_heights(ink: np.ndarray) -> list[float]:
+def typical_heights(sizes: np.ndarray) -> list[float]:
     """How high, in pixels, the writing of a page may be: one or two guesses, the likelier first.
 
-    Each is a median over connected ink that could be a digit. In the first, tall pieces count by their area, so that
-    specks do not matter; in the second by their height, so that a blot or a drawing hardly does.
+    sizes: width, height of its connected ink, int (n, 2). Each guess is a median over what could be a digit. In the
+    first, tall pieces count by their area, so that specks do not matter; in the second by their height, so that a blot
+    or a drawing hardly does.
     """
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8))
-    width, height = stats[1:, 2], stats[1:, 3]
+    width, height = sizes.T
     likely = np.sort(height[(height >= SMALLEST) & (height > 0.6 * width) & (height < 12 * width)]).astype(float)
     if not len(likely):
         return [float(max(SMALLEST, height.max(initial=0)))]

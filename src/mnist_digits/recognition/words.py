@@ -12,6 +12,10 @@ from mnist_digits.recognition.normalise import Box
 CREDIBLE = 0.2
 """Mean credibility, by width, of a word that is a number."""
 
+CLEAR, STRICTER = 0.4, 5.0
+"""On a page of less mean heat a word must be more credible by so much for each unit of it: of a texture, too, something
+always looks like a digit."""
+
 
 @dataclass(frozen=True)
 class Token:
@@ -30,12 +34,13 @@ class Token:
         return math.exp(-self.cost) if self.prediction else 0.0
 
 
-def numbers(tokens: Sequence[Token], height: float) -> list[list[Token]]:
+def numbers(tokens: Sequence[Token], height: float, clearness: float = 1.0) -> list[list[Token]]:
     """The words of a row that are numbers, each with its digits from left to right.
 
-    tokens: from left to right. height: of a digit, in pixels.
+    tokens: from left to right. height: of a digit, in pixels. clearness: of the page, 0 to 1; see `Spots`.
     """
-    words = [word for word in _words(tokens, height) if _is_number(word, height)]
+    least = CREDIBLE + STRICTER * max(0.0, CLEAR - clearness)
+    words = [word for word in _words(tokens, height) if _credibility(word, height) > least]
     return [[token for token in word if token.prediction] for word in words]
 
 
@@ -58,10 +63,11 @@ def _words(tokens: Sequence[Token], height: float) -> Iterator[list[Token]]:
     yield word
 
 
-def _is_number(word: Sequence[Token], height: float) -> bool:
+def _credibility(word: Sequence[Token], height: float) -> float:
+    """Of a word as a number: 0 to 1."""
     # Dots, commas and specks say nothing about the digits between them.
     tall = [token for token in word if token.prediction or max(token.box[2:]) > 0.5 * height]
-    widths = np.array([max(token.box[2], 0.3 * height) for token in tall])
     if not any(token.prediction for token in tall):
-        return False
-    return float(widths @ [token.credibility for token in tall] / widths.sum()) > CREDIBLE
+        return 0.0
+    widths = np.array([max(token.box[2], 0.3 * height) for token in tall])
+    return float(widths @ [token.credibility for token in tall] / widths.sum())

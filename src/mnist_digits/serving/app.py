@@ -13,7 +13,7 @@ from starlette.responses import Response
 from mnist_digits import __version__
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
-from mnist_digits.serving import health, images, inference, inside, pictures, static
+from mnist_digits.serving import health, images, inference, inside, page, pictures, static
 from mnist_digits.serving.gate import Gate, as_response
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
