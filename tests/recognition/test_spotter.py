@@ -44,10 +44,9 @@ def marks_of(heat: np.ndarray, cell: float = 1.0) -> Marks:
 
 
 def same_places(one: np.ndarray, other: np.ndarray, within: float) -> bool:
-    """Whether places, (n, 2), pair off so that none lies further from its partner."""
-    away = np.abs(one[:, None] - other).max(axis=2)
-    pairs = {(int(i), int(away[i].argmin())) for i in range(len(one)) if away[i].min() <= within}
-    return len(one) == len(other) == len(pairs) == len({j for _, j in pairs})
+    """Whether nearly all places, (n, 2), of either have one of the other so near: a digit more or less may be seen."""
+    near = np.abs(one[:, None] - other).max(axis=2) <= within
+    return near.any(axis=0).mean() >= 0.88 <= near.any(axis=1).mean() and abs(len(one) - len(other)) <= 2
 
 
 @settings(max_examples=50)

@@ -100,7 +100,9 @@ def test_a_page_may_be_moved(right: int, down: int, seed: int):
     ink = np.minimum(ink, 1)
     spots = spots_at(*random.uniform(20, 130, (6, 2)))
     still = find_strokes(ink, spots, HEIGHT)
-    moved = find_strokes(np.pad(ink, ((down, 0), (right, 0))), Spots(spots.places + (right, down), spots.heat), HEIGHT)
+    moved = find_strokes(
+        np.pad(ink, ((down, 0), (right, 0))), Spots(spots.places + np.array([right, down]), spots.heat), HEIGHT
+    )
     np.testing.assert_array_equal(moved.labels[down:, right:] > 0, still.labels > 0)
     owned = [(*map(int, box), int(spot)) for box, spot in zip(still.boxes, still.spots, strict=True)]
     assert len(owned) > 1
@@ -227,7 +229,7 @@ def test_of_ink_that_is_mostly_covered_all_is_kept_and_of_other_only_that():
 def test_soft_edges_stay_with_their_strokes():
     ink = cv2.GaussianBlur(inked(*DIGITS), (0, 0), 1.5)
     cover = inked(*DIGITS)
-    np.testing.assert_array_equal(ink_of_digits(ink, Marks(np.zeros((10, *ink.shape), np.float32), cover, 1.0)), ink)
+    np.testing.assert_array_equal(kept(ink, cover), ink)
     found = find_strokes(ink, amid(*DIGITS), HEIGHT)
     for own, box in enumerate(found.boxes):
         crop, _ = cut_out(ink, found, np.array([own]))
