@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from mnist_digits.recognition.normalise import PRESENT
 from mnist_digits.recognition.reader import Page, Reading
 
 SURE, UNSURE = (0, 114, 178), (213, 94, 0)
@@ -56,7 +57,7 @@ def _coloured(pixels: np.ndarray) -> np.ndarray:
 def _marks(reading: Reading) -> np.ndarray:
     """The ink, what belongs to digits in one colour and all else in the other, a dot amid each digit."""
     strength = reading.writing.ink[..., None]
-    colours = np.where(reading.own[..., None] > 0, np.array(SURE), np.array(UNSURE))
+    colours = np.where(reading.own[..., None] > PRESENT, np.array(SURE), np.array(UNSURE))
     drawn = np.rint(255 - strength * (255 - colours)).astype(np.uint8)
     for x, y in reading.writing.marks.spots.places:
         cv2.circle(

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -40,7 +40,14 @@ ANOTHER_HEIGHT = 1.4
 """Ratio of two heights from which on they are not the same."""
 
 CLEAR = 0.5
-"""Mean heat of the spots of a page that surely is not on its head."""
+"""Mean heat of the spots of a page that is seen at the right size."""
+
+VAGUE = 0.4
+"""Mean heat of the spots of a page that need not be writing at all."""
+
+UPRIGHT, FEW = 0.6, 0.3
+"""Mean heat of the spots of a page that surely is not on its head, and how many there are to each piece of ink, as high
+or wide as half a digit, when it is not on its side."""
 
 ENLARGED = (1.6, 2.5)
 """How many times as high as its connected ink the digits of an unclear page are tried."""
@@ -238,6 +245,7 @@ class Reader:
         if turns:
             pixels = np.ascontiguousarray(np.rot90(pixels, turns))
             writing = self._find_writing(pixels)
+        writing = self._look_closer(writing)
         spots, height = writing.marks.spots, writing.height
         own = ink_of_digits(writing.ink, writing.pieces, writing.marks.covered(writing.ink.shape))
         strokes = find_strokes(own, spots, height)
@@ -262,18 +270,23 @@ class Reader:
 
     def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
-        best = self._best(ink, typical_heights(pieces.sizes[1:]))
-        if len(best[0].spots) and best[0].spots.clearness < CLEAR:
-            # Strokes that fall to pieces are lower than their digits.
-            best = self._best(ink, [best[1] * factor for factor in ENLARGED], best)
-        marks, guess = best
-        if not len(marks.spots):
+        marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
+        covered = pieces.sizes[pieces.covered(marks.covered(ink.shape)) > WHOLE]
+        if not len(marks.spots) or not len(covered):
             return best
-        height = typical_heights(pieces.sizes[pieces.covered(marks.covered(ink.shape)) > WHOLE])[0]
+        height = typical_heights(covered)[0]
         # What is no digit may have been of another height than the digits are.
         if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
-            marks, height = self._best(ink, [height], best)
+            return self._best(ink, [height], best)
         return marks, height
+
+    def _look_closer(self, writing: Writing) -> Writing:
+        """The same, where little is clear, from another distance: strokes that fall to pieces are lower than digits."""
+        if not len(writing.marks.spots) or writing.marks.spots.clearness > CLEAR:
+            return writing
+        heights = [writing.height * factor for factor in ENLARGED]
+        marks, height = self._best(writing.ink, heights, (writing.marks, writing.height))
+        return replace(writing, marks=marks, height=height)
 
     def _best(
         self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None
@@ -288,9 +301,14 @@ class Reader:
 
     def _find_turn(self, writing: Writing) -> int:
         """How many quarter turns to the left bring the writing upright, 0 to 3."""
-        spots = writing.marks.spots
-        if not len(spots) or spots.clearness > CLEAR:
+        spots, tall = writing.marks.spots, writing.pieces.sizes[1:].max(axis=1, initial=0) > writing.height / 2
+        if not tall.any() or (spots.clearness > UPRIGHT and len(spots) > FEW * tall.sum()):
             return 0
-        turned = (np.ascontiguousarray(np.rot90(writing.ink, turns)) for turns in (1, 2, 3))
-        evidence = [self._spotter.spot(ink, writing.height).spots.evidence for ink in turned]
-        return int(np.argmax([CLEARLY * spots.evidence, *evidence]))
+        evidence = [CLEARLY * spots.evidence]
+        for turns in (1, 2, 3):
+            ink = np.ascontiguousarray(np.rot90(writing.ink, turns))
+            sizes = writing.pieces.sizes[1:, ::-1] if turns % 2 else writing.pieces.sizes[1:]
+            turned = self._best(ink, typical_heights(sizes))[0].spots
+            # Of a texture, too, one side looks more like digits than the others.
+            evidence.append(turned.evidence if turned.clearness > VAGUE else 0.0)
+        return int(np.argmax(evidence))
