@@ -47,11 +47,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def as_table(result: dict[str, Any]) -> str:
     """The result as a Markdown table."""
-    lines = ["| | parameters | validation, one seed | validation | test | training |", "|---|---:|---:|---:|---:|---:|"]
+    lines = ["| | parameters | validation, one seed | validation | test |", "|---|---:|---:|---:|---:|"]
     for name, summary in result["comparison"].items():
         spreads = [f"{summary[of]['mean']:.2%} ± {summary[of]['sd']:.2%}" for of in SPREADS]
         cells = [f"{summary['parameters']:,}", f"{result['validation_accuracy'][name]:.2%}", *spreads]
-        lines.append(f"| {ROWS[name]} | {' | '.join(cells)} | {summary['seconds']['mean']:.0f} s |".replace("%", " %"))
+        lines.append(f"| {ROWS[name]} | {' | '.join(cells)} |".replace("%", " %"))
     return "\n".join(lines)
 
 

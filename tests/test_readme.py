@@ -15,6 +15,7 @@ import reading
 import robustness
 import serving
 import training
+import tuning
 from mnist_digits.training import RECIPES, Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +54,7 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 @pytest.mark.parametrize(
     "benchmark",
-    [training, inference, peers, robustness, confidence, reading, page_speed, serving],
+    [training, inference, peers, robustness, confidence, reading, page_speed, serving, tuning],
     ids=lambda benchmark: benchmark.__name__,
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from mnist_digits.cli import studies
-from mnist_digits.training import RECIPES
+from mnist_digits.training import RECIPES, search_storage, search_study
 from mnist_digits.training.search_plan import StudyPlan
 from mnist_digits.training.search_storage import Patience, open_storage
 from mnist_digits.training.search_study import Study
@@ -97,7 +98,7 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
     before = trials(storage)
     assert TrialState.RUNNING not in {trial.state for trial in before}
 
-    result = digits(*tune, "--trials", "4", "--seeds", "2", "--json")
+    result = digits(*tune, "--trials", "4", "--seeds", "1", "--json")
     assert result.returncode == 0, result.stderr
     assert re.match(r"[123] of 4 trials are finished; going on\n", result.stderr)
     found = json.loads(result.stdout)
@@ -150,6 +151,37 @@ def start() -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+def test_workers_in_the_middle_of_everything_outlive_crashes_of_the_database(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    # What a lost answer leaves behind is found the sooner.
+    for module in (search_storage, search_study):
+        monkeypatch.setattr(module, "GRACE", 2)
+    plan, target = StudyPlan(RECIPES["dense"], (), 0, "images"), 24
+
+    def open_study() -> Study:
+        return Study.begin(open_storage(server.address), "dense", plan, Patience())
+
+    def work(name: str) -> None:
+        study = open_study()
+        while (trial := study.take(target, name)) is not None:
+            study.tell(trial.number, float(trial.number))
+        study.storage.engine.dispose()
+
+    watcher = open_study()
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(work, f"{number}") for number in range(4)]
+        for count in (2, 8):
+            wait_for(lambda count=count: len(watcher.finished()) >= count)
+            server.crash()
+            server.start()
+    for worker in workers:
+        worker.result()
+    done = watcher.finished()
+    watcher.storage.engine.dispose()
+    assert len(done) == len({tuple(trial.params.values()) for trial in done}) == target
 
 
 def test_two_machines_share_thirty_trials_through_kills_and_a_crash_of_the_database(

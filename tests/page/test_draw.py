@@ -1,8 +1,9 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from hand import LEFT, RIGHT, Open, draw, touch
 
@@ -92,13 +93,15 @@ def test_a_seven_is_drawn_with_the_keyboard_and_the_answer_is_spoken(look: Open)
 
 def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: str):
     page = look()
-    with page.expect_response("**/v1/inside") as answered:
-        draw(page, 7)
+    answered: list[Response] = []
+    page.on("response", lambda answer: answered.append(answer) if answer.url.endswith("/v1/inside") else None)
+    draw(page, 7)
     answers(page, "7")
+    # What is spoken is said when the drawing has come to rest.
+    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
     expect(page.locator("#units canvas")).to_have_count(128)
     expect(page.locator("#inside-title")).to_have_text("Why a 7? Look inside")
     expect(page.locator("#for > div")).to_have_count(5)
-    assert answered.value.ok
     # What is shown are the largest votes, in order, and they are written as they are.
     shown = [float(text) for text in page.locator("#for span").all_inner_texts()]
     assert shown == sorted(shown, reverse=True)
@@ -110,10 +113,14 @@ def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: s
     assert found
     assert float(found[1]) >= sum(shown) - 0.3
     assert float(found[2]) >= -sum(against) - 0.3
-    # Units that vote are awake, and those that are awake have bright frames.
+    # Units that vote are awake, and frames are as bright as units are awake.
+    bright = page.locator("#units > div").evaluate_all(
+        "items => items.map(item => Number(item.style.getPropertyValue('--awake')))"
+    )
+    awake = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
+    hidden = next(units for units in awake[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006))
     for unit in page.locator("#for > div").evaluate_all("items => items.map(item => item.dataset.unit)"):
-        awake = page.locator("#units > div").nth(int(unit)).evaluate("item => item.style.getPropertyValue('--awake')")
-        assert float(awake) > 0
+        assert hidden[int(unit)] > 0
     assert page.locator("#maps .layer").count() == 4
 
 

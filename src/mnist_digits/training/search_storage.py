@@ -121,13 +121,19 @@ def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
     raise DataError("the database's tables cannot be made; expected an empty database: make another one")
 
 
-def reason(error: BaseException) -> str:
-    """What the database itself said, on one line; never the address, which may hold a password."""
+def _find_cause(error: BaseException) -> DBAPIError | None:
+    """What the database's driver raised in the first place, if it was that."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, DBAPIError):
-        cause = cause.__cause__
-    said = cause.orig if cause is not None else error
-    return " ".join(str(said).split())
+        # A session that was cut off fails again when it is used, and then only has the first failure for its context.
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def reason(error: BaseException) -> str:
+    """What the database itself said, on one line; never the address, which may hold a password."""
+    cause = _find_cause(error)
+    return " ".join(str(cause.orig if cause else error).split())
 
 
 def _remedy(error: BaseException) -> str:
@@ -141,9 +147,7 @@ def _remedy(error: BaseException) -> str:
 
 def may_pass(error: BaseException) -> bool:
     """Whether a database that failed so may answer again: a server that restarts, a file that another writes to."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, DBAPIError):
-        cause = cause.__cause__
+    cause = _find_cause(error)
     if cause is None:
         return False
     if isinstance(cause.orig, sqlite3.Error):

@@ -34,8 +34,7 @@ class Study:
 
     def __init__(self, study: optuna.Study, storage: RDBStorage, plan: StudyPlan, patience: Patience) -> None:
         """study, storage: Optuna's. plan: what the study was begun with. patience: for calls of the storage."""
-        self.optuna, self.plan, self.patience = study, plan, patience
-        self._storage = storage
+        self.optuna, self.storage, self.plan, self.patience = study, storage, plan, patience
         self._id = patience(lambda: storage.get_study_id_from_name(study.study_name))
         self._tended = 0.0
         study.sampler = SeededByNumber(plan.seed)
@@ -118,9 +117,11 @@ class Study:
             if finished >= target:
                 return None
             if finished + states.count(TrialState.RUNNING) < target:
-                trial = self._ask(target, worker)
-                if trial:
-                    return trial
+                # While this process was held up, another may have taken the trial for lost.
+                with suppress(UpdateFinishedTrialError):
+                    trial = self._ask(target, worker)
+                    if trial:
+                        return trial
             time.sleep(POLL)
 
     def _ask(self, target: int, worker: str) -> optuna.Trial | None:
@@ -161,7 +162,7 @@ class Study:
             thread.join()
 
     def _beat(self, number: int) -> None:
-        self._storage.record_heartbeat(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
+        self.storage.record_heartbeat(self.storage.get_trial_id_from_study_id_trial_number(self._id, number))
 
     def tend(self) -> None:
         """Put trials back into the queue whose worker has died."""
@@ -187,7 +188,8 @@ class Study:
     def _fail(self, gone: Callable[[FrozenTrial], bool]) -> None:
         """Mark the running trials that are gone as failed, and queue each anew."""
         for trial in filter(gone, self.trials(TrialState.RUNNING)):
-            with suppress(UpdateFinishedTrialError):
+            # Another worker may do the same; to Optuna a trial that is not running any more is a wrong value.
+            with suppress(UpdateFinishedTrialError, ValueError):
                 self.patience(partial(self.optuna.tell, trial.number, state=TrialState.FAIL))
                 self.patience(partial(requeue, self.optuna, trial))
 
