@@ -247,7 +247,13 @@ def test_a_missing_extra_is_named(folder: Path, tmp_path: Path, module: str):
     program = f"import sys; sys.modules[{module!r}] = None; from mnist_digits.cli import main; main()"
     options = [sys.executable, "-c", program, "read", str(folder), "--output", str(tmp_path / "o.parquet")]
     with socket.create_server(("localhost", 0)) as server:
-        Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+
+        def answer_nothing() -> None:
+            with server.accept()[0] as peer:
+                # Closed with that unread, it would be a broken connection.
+                peer.recv(100)
+
+        Thread(target=answer_nothing, daemon=True).start()
         options += ["--cluster", f"localhost:{server.getsockname()[1]}"]
         result = subprocess.run(options, capture_output=True, text=True, check=False)
     assert result.returncode == 2
