@@ -115,8 +115,8 @@ def test_drawn_black_on_white_and_grey(reader: Reader, page: SmallPage):
         assert_read(reader.read(picture), page)
 
 
-@pytest.mark.parametrize("turns", [1, 3])
-def test_a_page_on_its_side(reader: Reader, page: SmallPage, turns: int):
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_page_on_its_side_or_its_head(reader: Reader, page: SmallPage, turns: int):
     turned = page.quarter_turned(turns)
     assert_read(reader.read(turned.pixels()), turned)
 

@@ -55,6 +55,13 @@ def test_words_of_guesses_are_dropped():
     assert texts(numbers([*row("1234"), *row("567", 0.15, start=200)], HEIGHT)) == ["1234"]
 
 
+def test_where_little_is_clear_words_must_be_more_credible():
+    tokens = [*row("1234"), *row("567", 0.5, start=200)]
+    assert texts(numbers(tokens, HEIGHT)) == texts(numbers(tokens, HEIGHT, 0.45)) == ["1234", "567"]
+    assert texts(numbers(tokens, HEIGHT, 0.3)) == ["1234"]
+    assert numbers(tokens, HEIGHT, 0.2) == []
+
+
 def test_dots_say_nothing_of_the_digits_beside_them():
     tokens = [token(0, 1), token(16, None, width=3, height=3), token(24, 5), token(40, 0)]
     assert texts(numbers(tokens, HEIGHT)) == ["150"]
