@@ -9,6 +9,7 @@ import pytest
 
 import confidence
 import inference
+import page
 import page_speed
 import peers
 import reading
@@ -54,7 +55,7 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 @pytest.mark.parametrize(
     "benchmark",
-    [training, inference, peers, robustness, confidence, reading, page_speed, serving, tuning],
+    [training, inference, peers, robustness, confidence, reading, page, page_speed, serving, tuning],
     ids=lambda benchmark: benchmark.__name__,
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
