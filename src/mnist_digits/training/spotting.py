@@ -6,6 +6,8 @@ and how much of its ink belongs to digits. It learns from sheets composed of MNI
 them. `python -m mnist_digits.training.spotting spotter.onnx` trains one.
 """
 
+import argparse
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -265,5 +267,15 @@ def _doubled(graph: Graph, value: str) -> str:
     )
 
 
+def main() -> None:
+    """Train one from the command line."""
+    parser = argparse.ArgumentParser(description="Train a spotter on composed sheets: an hour or two on one core.")
+    parser.add_argument("path", type=Path, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("--seed", type=int, default=0, help="decides the sheets and the first weights (default: 0)")
+    arguments = parser.parse_args()
+    report = functools.partial(print, file=sys.stderr, flush=True)
+    train(load_mnist(), arguments.path, Spotting(), arguments.seed, report)
+
+
 if __name__ == "__main__":
-    train(load_mnist(), Path(sys.argv[1]), Spotting(), 0, lambda line: print(line, file=sys.stderr))
+    main()
