@@ -15,6 +15,7 @@ from mnist_digits.recognition.strokes import (
     ink_of_digits,
     joint_box,
     typical_heights,
+    with_overlooked,
 )
 from pictures import strokes
 
@@ -47,7 +48,7 @@ def as_set(found: Strokes) -> set[tuple[int, ...]]:
 
 
 def kept(ink: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    return ink_of_digits(ink, find_pieces(ink), cover)
+    return ink_of_digits(ink, find_pieces(ink), cover, spots_at(), HEIGHT)
 
 
 def heights(ink: np.ndarray) -> list[float]:
@@ -224,6 +225,26 @@ def test_of_ink_that_is_mostly_covered_all_is_kept_and_of_other_only_that():
     cover = np.zeros(ink.shape, np.float32)
     cover[20:50, 20:60] = cover[100:130, 20:40] = 1
     np.testing.assert_array_equal(kept(ink, cover), inked((20, 20, 60, 30), (20, 100, 20, 30)))
+
+
+def test_ink_of_a_digits_size_about_a_spot_is_kept_whatever_its_cover():
+    small, wide, alone = (100, 20, 8, 10), (160, 20, 90, 40), (20, 120, 24, 40)
+    ink = inked(DIGITS[0], small, wide, alone)
+    spots = amid(DIGITS[0], small, wide)
+    found = ink_of_digits(ink, find_pieces(ink), np.zeros(ink.shape, np.float32), spots, HEIGHT)
+    np.testing.assert_array_equal(found, inked(DIGITS[0]))
+
+
+def test_what_is_overlooked_gets_a_spot_only_where_hardly_anything_is_no_digit():
+    row = [(20 + 40 * i, 40, 24, 40) for i in range(8)]
+    ink = inked(*row, (60, 150, 6, 40))
+    pieces, spots = find_pieces(ink), amid(*row[:7])
+    found = with_overlooked(spots, pieces, HEIGHT)
+    # The last of the row; the line below might be anything.
+    assert found.places.tolist() == [*spots.places.tolist(), [312, 60]]
+    assert (found.heat[-1] == found.heat[-1, 0]).all()
+    assert 0 < found.strengths[-1] < 1
+    assert with_overlooked(amid(*row[:5]), pieces, HEIGHT).places.tolist() == amid(*row[:5]).places.tolist()
 
 
 def test_soft_edges_stay_with_their_strokes():

@@ -59,7 +59,7 @@ def _marks(reading: Reading) -> np.ndarray:
     strength = reading.writing.ink[..., None]
     colours = np.where(reading.own[..., None] > PRESENT, np.array(SURE), np.array(UNSURE))
     drawn = np.rint(255 - strength * (255 - colours)).astype(np.uint8)
-    for x, y in reading.writing.marks.spots.places:
+    for x, y in reading.spots.places:
         cv2.circle(
             drawn, (round(x), round(y)), max(2, round(reading.writing.marks.cell / 2)), (0, 0, 0), -1, cv2.LINE_AA
         )
@@ -76,7 +76,7 @@ def _strokes(reading: Reading) -> np.ndarray:
 def _rows(reading: Reading) -> np.ndarray:
     """The ink, each row's course through it, and what was taken for one digit or, in the other colour, for none."""
     drawn = _coloured(np.rint(255 - 155 * reading.writing.ink).astype(np.uint8))
-    places, reach = reading.writing.marks.spots.places, reading.writing.height / 2
+    places, reach = reading.spots.places, reading.writing.height / 2
     for row, tokens in zip(reading.rows, reading.tokens, strict=True):
         first, last = places[row.members[[0, -1]], 0]
         x = np.linspace(first - reach, last + reach, 20)

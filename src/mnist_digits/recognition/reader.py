@@ -17,7 +17,7 @@ from mnist_digits.recognition.picture import Picture, read_picture
 from mnist_digits.recognition.rows import Row, find_rows
 from mnist_digits.recognition.segmentation import read_rows
 from mnist_digits.recognition.sheet import cut_out_sheet
-from mnist_digits.recognition.spotter import Marks, Spotter
+from mnist_digits.recognition.spotter import Marks, Spots, Spotter
 from mnist_digits.recognition.strokes import (
     WHOLE,
     Pieces,
@@ -26,6 +26,7 @@ from mnist_digits.recognition.strokes import (
     find_strokes,
     ink_of_digits,
     typical_heights,
+    with_overlooked,
 )
 from mnist_digits.recognition.words import Token, numbers
 
@@ -157,11 +158,13 @@ class Reading:
     """How a page was read, from the picture to the hypotheses in its rows."""
 
     writing: Writing
+    spots: Spots
+    """Where digits have their middles."""
     own: np.ndarray
     """float32 (h, w) in [0, 1]: the ink of digits alone."""
     strokes: Strokes
     rows: Sequence[Row]
-    """Of the writing's spots."""
+    """Of the spots."""
     tokens: Sequence[Sequence[Token]]
     """What stands in each row, digits or not."""
     place: "Place"
@@ -246,13 +249,15 @@ class Reader:
             pixels = np.ascontiguousarray(np.rot90(pixels, turns))
             writing = self._find_writing(pixels)
         writing = self._look_closer(writing)
-        spots, height = writing.marks.spots, writing.height
-        own = ink_of_digits(writing.ink, writing.pieces, writing.marks.covered(writing.ink.shape))
+        height = writing.height
+        spots = with_overlooked(writing.marks.spots, writing.pieces, height)
+        cover = writing.marks.covered(writing.ink.shape)
+        own = ink_of_digits(writing.ink, writing.pieces, cover, spots, height)
         strokes = find_strokes(own, spots, height)
         rows = find_rows(spots.places, height)
         tokens = read_rows(own, strokes, spots, rows, height, self._classifier)
         place = Place(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
-        return Reading(writing, own, strokes, rows, tokens, place)
+        return Reading(writing, spots, own, strokes, rows, tokens, place)
 
     def _find_writing(self, pixels: np.ndarray) -> Writing:
         """What a picture holds at the smallest of SIZES that is large enough to read."""

@@ -15,6 +15,16 @@ GAP = 500
 WHOLE = 0.5
 """Mean cover from which on connected ink belongs to digits as a whole; of other ink only what is covered does."""
 
+SIMILAR, WIDEST, SEEN = 0.5, 1.5, 0.4
+"""Whatever its cover, connected ink about a spot of this strength belongs to a digit, if the logarithm of its height
+differs by less than this from a digit's and it is narrower than so many heights."""
+
+ALMOST_ALL, PERHAPS = 0.8, 0.27
+"""Share of what is of a digit's size that must have spots for the rest to get some, and the heat of these."""
+
+SLIM = 0.35
+"""Width of a line, in its heights, at most."""
+
 COVERED = 0.25
 """Cover of a pixel, then."""
 
@@ -65,28 +75,67 @@ class Pieces:
 
     labels: np.ndarray
     """int32 (h, w)."""
-    sizes: np.ndarray
-    """int (n, 2) of width, height of each, from number 0 on."""
+    boxes: np.ndarray
+    """int (n, 4) of x, y, width, height of each, from number 0 on."""
     inked: np.ndarray
     """Where there is ink, in the page as one row of pixels: int (m,)."""
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Width, height of each: int (n, 2)."""
+        return self.boxes[:, 2:]
+
+    def about(self, spots: Spots, height: float) -> np.ndarray:
+        """Which are of a digit's size and have a spot in their box: bool (n,). height: of a digit, in pixels."""
+        x, y, width, tall = self.boxes.T[:, :, None]
+        across, down = spots.places.T
+        around = (across >= x) & (across <= x + width) & (down >= y) & (down <= y + tall)
+        found: np.ndarray = self.sized(height) & (around & (spots.strengths > SEEN)).any(axis=1)
+        return found
+
+    def sized(self, height: float) -> np.ndarray:
+        """Which are of a digit's size: bool (n,). height: of a digit, in pixels."""
+        _, _, width, tall = self.boxes.T
+        alike: np.ndarray = np.abs(np.log(np.maximum(tall, 1) / height)) < SIMILAR
+        return alike & (width < WIDEST * height)
 
     def covered(self, cover: np.ndarray) -> np.ndarray:
         """Mean cover of each, float (n,) in [0, 1]. cover: of the page's pixels, float32 (h, w)."""
         own = self.labels.ravel()[self.inked]
-        total = np.bincount(own, cover.ravel()[self.inked], len(self.sizes))
-        mean: np.ndarray = total / np.maximum(np.bincount(own, minlength=len(self.sizes)), 1)
+        total = np.bincount(own, cover.ravel()[self.inked], len(self.boxes))
+        mean: np.ndarray = total / np.maximum(np.bincount(own, minlength=len(self.boxes)), 1)
         return mean
 
 
 def find_pieces(ink: np.ndarray) -> Pieces:
     """The connected ink of a page, float32 (h, w) in [0, 1]."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8))
-    return Pieces(labels, stats[:, 2:4].astype(int), np.flatnonzero(labels))
+    return Pieces(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
 
 
-def ink_of_digits(ink: np.ndarray, pieces: Pieces, cover: np.ndarray) -> np.ndarray:
-    """The ink, float32 (h, w) in [0, 1], without what is no digit's. pieces: its own. cover: float32 (h, w)."""
-    whole = pieces.covered(cover) > WHOLE
+def with_overlooked(spots: Spots, pieces: Pieces, height: float) -> Spots:
+    """The spots and, on a page of hardly anything but digits, what is of their size and has none: perhaps one, too.
+
+    pieces: of all ink. height: of a digit, in pixels.
+    """
+    sized, seen = pieces.sized(height), pieces.about(spots, height)
+    # A line is a one only if the spotter says so: it may be a rest of ruling or the paper's edge.
+    wide = pieces.sizes[:, 0] > SLIM * pieces.sizes[:, 1]
+    overlooked = 1 + np.flatnonzero((sized & ~seen & wide)[1:])
+    if not len(overlooked) or seen.sum() < ALMOST_ALL * (seen.sum() + len(overlooked)):
+        return spots
+    x, y, width, tall = pieces.boxes[overlooked].T
+    places = np.stack([x + width / 2, y + tall / 2], axis=1)
+    heat = np.full((len(places), spots.heat.shape[1]), PERHAPS, np.float32)
+    return Spots(np.concatenate([spots.places, places]), np.concatenate([spots.heat, heat]))
+
+
+def ink_of_digits(ink: np.ndarray, pieces: Pieces, cover: np.ndarray, spots: Spots, height: float) -> np.ndarray:
+    """The ink, float32 (h, w) in [0, 1], without what is no digit's.
+
+    pieces: its own. cover: float32 (h, w) in [0, 1]. height: of a digit, in pixels.
+    """
+    whole = (pieces.covered(cover) > WHOLE) | pieces.about(spots, height)
     # The soft edges of strokes are below what is present, and go with whatever is beside them.
     whole[0] = True
     return ink * (whole[pieces.labels] | (cover > COVERED))
