@@ -1,4 +1,4 @@
-"""Tuning as a user meets it: processes that are killed, a database that goes away, and what is left of it all."""
+"""Tuning as a user meets it: studies that are stopped and go on, what is found, and what it refuses."""
 
 import io
 import json
@@ -6,32 +6,21 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
 from mnist_digits.cli import studies
-from mnist_digits.training import RECIPES, search_storage, search_study
+from mnist_digits.training import RECIPES
 from mnist_digits.training.search_plan import StudyPlan
 from mnist_digits.training.search_storage import Patience, open_storage
 from mnist_digits.training.search_study import Study
-from postgresql import Server, find_binaries
-
-FIXED = ("rotation", "scaling", "shear", "translation", "elastic")
-TINY = ["--set=epochs=2", "--set=jit_compile=false", *(f"--set={name}=0" for name in FIXED)]
+from studies_at_work import TINY, command, trials, wait_for
 
 Digits = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "mnist_digits", *map(str, arguments)]
 
 
 @pytest.fixture
@@ -42,40 +31,6 @@ def digits(tmp_path: Path) -> Digits:
         return subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return run
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL on this machine")
-    made = Server(binaries)
-    yield made
-    made.remove()
-
-
-def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
-    opened = open_storage(storage, create=False)
-    try:
-        return optuna.load_study(storage=opened, study_name="dense").trials
-    finally:
-        opened.engine.dispose()
-
-
-def is_begun(storage: str) -> bool:
-    opened = open_storage(storage)
-    try:
-        return bool(optuna.get_all_study_names(opened))
-    finally:
-        opened.engine.dispose()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
-    """Wait, on a busy machine for long, and fail after that."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.2)
 
 
 def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, small_folder: Path, tmp_path: Path):
@@ -126,112 +81,6 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
     # Same recipe, same seed, same images: the same accuracy as in the study.
     accuracy = json.loads((tmp_path / "run/metrics.json").read_text())["validation"]["accuracy"]
     assert accuracy == pytest.approx(best.value)
-
-
-def finished(storage: str) -> list[optuna.trial.FrozenTrial]:
-    return [trial for trial in trials(storage) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start the command `digits` in a folder; it ends with the test."""
-    started = []
-
-    def start_in(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
-        folder.mkdir(exist_ok=True)
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command(*arguments), cwd=folder, stdout=pipe, stderr=pipe, text=True)
-        started.append(process)
-        return process
-
-    yield start_in
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def test_workers_in_the_middle_of_everything_outlive_crashes_of_the_database(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-):
-    # What a lost answer leaves behind is found the sooner.
-    for module in (search_storage, search_study):
-        monkeypatch.setattr(module, "GRACE", 2)
-    plan, target = StudyPlan(RECIPES["dense"], (), 0, "images"), 24
-
-    def open_study() -> Study:
-        return Study.begin(open_storage(server.address), "dense", plan, Patience())
-
-    def work(name: str) -> None:
-        study = open_study()
-        while (trial := study.take(target, name)) is not None:
-            study.tell(trial.number, float(trial.number))
-        study.storage.engine.dispose()
-
-    watcher = open_study()
-    with ThreadPoolExecutor(4) as pool:
-        workers = [pool.submit(work, f"{number}") for number in range(4)]
-        for count in (2, 8):
-            wait_for(lambda count=count: len(watcher.finished()) >= count)
-            server.crash()
-            server.start()
-    for worker in workers:
-        worker.result()
-    done = watcher.finished()
-    watcher.storage.engine.dispose()
-    assert len(done) == len({tuple(trial.params.values()) for trial in done}) == target
-
-
-def test_two_machines_share_thirty_trials_through_kills_and_a_crash_of_the_database(
-    server: Server, start: Start, small_folder: Path, tmp_path: Path
-):
-    target = 30
-    options = ("--trials", f"{target}", "--seeds", "0", "--storage", server.address, "--data", small_folder)
-    machines = []
-    for name in ("one", "two"):
-        machines.append(start(tmp_path / name, "tune", "dense", *options, *TINY))
-        wait_for(lambda: is_begun(server.address))
-    one, two = machines
-    shares = [tmp_path / name / "runs/tune-dense/trials" for name in ("one", "two")]
-    wait_for(lambda: all(share.is_dir() and len(list(share.iterdir())) > 1 for share in shares))
-    one.kill()
-    one.communicate()
-    wait_for(lambda: len(finished(server.address)) >= 6)
-    before = {trial.number: trial.value for trial in finished(server.address)}
-    server.crash()
-    time.sleep(2)
-    server.start()
-    _, stderr = two.communicate(timeout=900)
-    assert two.returncode == 0, stderr
-    assert "waiting for the storage: " in stderr
-
-    all_trials = trials(server.address)
-    done = finished(server.address)
-    assert len(done) == target
-    assert {trial.number: trial.value for trial in done if trial.number in before} == before
-    assert {trial.state for trial in all_trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-    # None was trained twice: values are never drawn alike.
-    values = [tuple(trial.params.values()) for trial in done]
-    assert len(set(values)) == target
-    # What the killed one had in hand was finished by the other.
-    interrupted = [trial for trial in all_trials if trial.state == TrialState.FAIL and "worker" in trial.user_attrs]
-    assert interrupted
-    assert {tuple(trial.params.values()) for trial in interrupted} <= set(values)
-    # Each told of every trial that it saw finish.
-    assert len({match[1] for match in re.finditer(r"^trial (\d+) ", stderr, re.MULTILINE)}) == target
-
-
-def test_a_server_that_refuses_is_said_in_one_line(server: Server, digits: Digits):
-    begun = time.monotonic()
-    address = f"postgresql://digits:secret@127.0.0.1:{server.port}/postgres"
-    result = digits("tune", "dense", "--storage", address)
-    assert result.returncode == 3
-    assert "password authentication failed" in result.stderr
-    assert "secret" not in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize(
