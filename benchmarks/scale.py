@@ -5,7 +5,7 @@
 
 The pictures are generated: MNIST's training digits on grey paper, one each or forty on a page. Seconds are those of
 whole commands, start included, each in a fresh process and an output of its own; memory is the sum over the command and
-its processes of what each has for itself (unique set size), looked at twice a second. The cluster has two machines
+its processes of what each has for itself (unique set size), looked at ten times a second. The cluster has two machines
 of one core each, which are processes on this one; one of them is killed in the middle.
 """
 
@@ -35,7 +35,7 @@ from mnist_digits.runs import write_json
 RESULTS = Path(__file__).parent.parent / "results" / "scale.json"
 WORKERS = (1, 2)
 ROWS, COLUMNS = 5, 8
-SECONDS_A_LOOK = 0.5
+SECONDS_A_LOOK = 0.1
 PER_FILE: dict[Mode, int] = {"predict": 500, "read": 10}
 """Pictures in a file: so few that a machine lost in the middle of these sizes has finished some."""
 

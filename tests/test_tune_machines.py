@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -62,6 +63,28 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
+def kill_in_a_trial(machine: "subprocess.Popen[str]", share: Path, storage: str) -> None:
+    """Kill a machine while its worker, which ends with it, trains one."""
+
+    def is_held_in_a_trial() -> bool:
+        workers = psutil.Process(machine.pid).children()
+        for worker in workers:
+            worker.suspend()
+        running = [trial.number for trial in trials(storage) if trial.state == TrialState.RUNNING]
+        if any((share / f"{number}").is_dir() for number in running):
+            return True
+        for worker in workers:
+            worker.resume()
+        return False
+
+    wait_for(is_held_in_a_trial)
+    workers = psutil.Process(machine.pid).children()
+    machine.kill()
+    machine.communicate()
+    for worker in workers:
+        worker.kill()
+
+
 def test_workers_in_the_middle_of_everything_outlive_crashes_of_the_database(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ):
@@ -105,8 +128,7 @@ def test_two_machines_share_thirty_trials_through_kills_and_a_crash_of_the_datab
     one, two = machines
     shares = [tmp_path / name / "runs/tune-dense/trials" for name in ("one", "two")]
     wait_for(lambda: all(share.is_dir() and len(list(share.iterdir())) > 1 for share in shares))
-    one.kill()
-    one.communicate()
+    kill_in_a_trial(one, shares[0], server.address)
     wait_for(lambda: len(finished(server.address)) >= 6)
     before = {trial.number: trial.value for trial in finished(server.address)}
     server.crash()

@@ -18,7 +18,7 @@ def test_tiny_mode_measures_everything_but_the_cluster(
         assert list(rows) == ["loop", "1", "2"]
         for row in rows.values():
             assert row["pictures_per_second"] == pytest.approx(row["pictures"] / row["seconds"])
-            assert 10 < row["peak_megabytes"] < 5000
+            assert 0 < row["peak_megabytes"] < 5000
     assert [row["pictures"] for row in result["memory"]] == [8, 24]
     milliseconds = result["stage_milliseconds"]
     assert 0 < milliseconds["decode a digit"] < milliseconds["predict a digit"]

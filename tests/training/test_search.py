@@ -1,5 +1,7 @@
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,18 @@ def test_workers_share_the_trials_exactly(begin: Begin, tmp_path: Path):
     assert len(values) == len(set(values)) == 6
     assert study.take(6, "late") is None
     assert len(take_all(study, 8, "late")) == 2
+
+
+def test_nobody_comes_between_what_another_reads_and_writes(begin: Begin, tmp_path: Path):
+    other, mine = begin(), open_storage(f"sqlite:///{tmp_path}/tuning.db")
+    with ThreadPoolExecutor(1) as pool:
+        with mine.engine.begin() as connection:
+            connection.exec_driver_sql("SELECT * FROM trials").all()
+            # Were it let in now, both would take the trial that waits.
+            taking = pool.submit(other.take, 1, "other")
+            time.sleep(0.5)
+            assert not taking.done()
+        assert taking.result() is not None
 
 
 def test_the_values_follow_from_the_seed(begin: Begin, monkeypatch: pytest.MonkeyPatch):

@@ -69,7 +69,10 @@ def open_storage(address: str | None = None, *, create: bool = True) -> RDBStora
         options = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}, "pool_pre_ping": True}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        return _connect(url.render_as_string(hide_password=False), options)
+        storage = _connect(url.render_as_string(hide_password=False), options)
+        if url.drivername == "sqlite":
+            _one_at_a_time(storage.engine)
+        return storage
     except (SQLAlchemyError, StorageInternalError) as error:
         raise DataError(f"{shown}: {reason(error)}; expected a database for studies: {_remedy(error)}") from error
     except RuntimeError as error:
@@ -119,6 +122,18 @@ def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
                 raise
             time.sleep(0.5)
     raise DataError("the database's tables cannot be made; expected an empty database: make another one")
+
+
+def _one_at_a_time(engine: sqlalchemy.Engine) -> None:
+    """Let each transaction of a SQLite file begin when the one before has ended.
+
+    Optuna reads a trial's state and then writes it, and trusts the database to let nobody in between. Python's
+    module, left to itself, begins a transaction only at the first write: two workers would take the same trial.
+    """
+    sqlalchemy.event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    # What is connected already was not told.
+    engine.dispose()
 
 
 def _find_cause(error: BaseException) -> DBAPIError | None:
