@@ -237,6 +237,8 @@ def _without_rim(darkness: np.ndarray, noise: float) -> np.ndarray:
     """
     sketch = _sketch(darkness)
     mask = (sketch > max(noise, 0.25 * float(sketch.max()))).astype(np.uint8)
+    if max(side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) <= 0.5:
+        return darkness
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.array([np.bincount(side, minlength=count) / len(side) for side in sides])[:, 1:].max(axis=0)

@@ -78,6 +78,8 @@ def _ruling(search: np.ndarray, noise: float) -> tuple[list[Line], float]:
         return [], 0.0
     # What is no darker than the grain is taken out with the grain.
     lines = [line for line in _straight_lines(search, thin) if line.level > 1.5 * noise]
+    if not lines:
+        return [], 0.0
     writing = _writing_level(search, lines, noise)
     pale = [line for line in lines if line.level < PALE * writing]
     if len(pale) > len(lines) / 2:
@@ -101,7 +103,8 @@ def _straight_lines(search: np.ndarray, thin: np.ndarray) -> list[Line]:
     thin: uint8 (h, w), 1 where something narrow stands out.
     """
     shorter = min(search.shape)
-    found = cv2.HoughLines(thin, 1, math.pi / 360, max(8, 2 * shorter // 5))
+    least = max(8, 2 * shorter // 5)
+    found = cv2.HoughLines(thin, 1, math.pi / 360, least) if np.count_nonzero(thin) >= least else None
     if found is None:
         return []
     lines = []
