@@ -35,7 +35,17 @@ def find_ink(pixels: np.ndarray) -> np.ndarray:
     also those with hard edges, stay paper. Long straight lines that are paler than the writing, or
     many, are ruling and are taken out without breaking the strokes that cross them.
     """
-    darkness, noise = _darkness(*_ink_dark(pixels))
+    plane, inverted = _ink_dark(pixels)
+    ink = _ink_of(plane, inverted)
+    if ink is None and min(plane.shape) >= SMALLEST:
+        # In little light a camera's noise may hide what stands out from pixel to pixel, but not from stroke to stroke.
+        ink = _ink_of(cv2.GaussianBlur(plane, (0, 0), 1.5), inverted)
+    return np.zeros(plane.shape, np.float32) if ink is None else ink
+
+
+def _ink_of(plane: np.ndarray, inverted: bool) -> np.ndarray | None:
+    """The ink of a plane, as in `_darkness`; None as in `_stretched`."""
+    darkness, noise = _darkness(plane, inverted)
     darkness = _without_rim(without_ruling(darkness, noise), noise)
     return _stretched(darkness, noise)
 
@@ -205,11 +215,16 @@ def _histogram(plane: np.ndarray) -> np.ndarray:
     return cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(np.float64)
 
 
-def _stretched(darkness: np.ndarray, noise: float) -> np.ndarray:
-    """Ink in [0, 1] from darkness, uint8 (h, w): the paper's grain becomes 0, the typical stroke 1."""
+def _stretched(darkness: np.ndarray, noise: float) -> np.ndarray | None:
+    """Ink in [0, 1] from darkness, uint8 (h, w): the paper's grain becomes 0, the typical stroke 1.
+
+    None when it is not clear what is stroke and what is grain.
+    """
     full = _full_stroke(_histogram(darkness), noise)
-    if full < max(255 * FAINTEST, 1.5 * noise):
+    if full < 255 * FAINTEST:
         return np.zeros(darkness.shape, np.float32)
+    if full < 1.5 * noise:
+        return None
     floor = min(noise, full / 2)
     scale = np.clip((np.arange(256, dtype=np.float32) - floor) / (full - floor), 0, 1)
     return cv2.LUT(darkness, scale)

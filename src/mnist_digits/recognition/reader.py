@@ -27,6 +27,7 @@ from mnist_digits.recognition.strokes import (
     ink_of_digits,
     typical_heights,
     with_overlooked,
+    without_tears,
 )
 from mnist_digits.recognition.words import Token, numbers
 
@@ -58,6 +59,8 @@ CLEARLY = 1.1
 
 UNCERTAIN = 0.9
 """A digit read with less confidence is worth a second look."""
+
+AT_LEAST = 0.85
 
 Reason = Literal["blank", "unreadable"]
 
@@ -276,13 +279,15 @@ class Reader:
     def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
         marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
-        covered = pieces.sizes[pieces.covered(marks.covered(ink.shape)) > WHOLE]
+        cover = marks.covered(ink.shape)
+        healed = find_pieces(without_tears(ink, guess))
+        covered = healed.sizes[healed.covered(cover) > WHOLE]
         if not len(marks.spots) or not len(covered):
             return best
         height = typical_heights(covered)[0]
         # What is no digit may have been of another height than the digits are.
         if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
-            return self._best(ink, [height], best)
+            return self._best(ink, [height], best, AT_LEAST)
         return marks, height
 
     def _look_closer(self, writing: Writing) -> Writing:
@@ -294,12 +299,12 @@ class Reader:
         return replace(writing, marks=marks, height=height)
 
     def _best(
-        self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None
+        self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None, by: float = CLEARLY
     ) -> tuple[Marks, float]:
         """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for."""
         for height in heights:
             marks = self._spotter.spot(ink, height)
-            if best is None or marks.spots.evidence > CLEARLY * best[0].spots.evidence:
+            if best is None or marks.spots.evidence > by * best[0].spots.evidence:
                 best = marks, height
         assert best is not None
         return best

@@ -20,6 +20,13 @@ PALE = 0.75
 """A line darkened less than this share of the writing is the paper's."""
 
 
+MOST = 400
+"""So many candidates for a line are looked at, the strongest first."""
+
+FAMILY = 4
+"""So many lines of the paper are a pattern, of which there may be more."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A line across the picture, in pixels of the reduced copy."""
@@ -30,6 +37,13 @@ class Line:
     """Its usual darkness, 0 to 255."""
     run: float
     """Longest uninterrupted share of its way through the picture."""
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Distance and angle, in pixels and radians from 0 to pi, as Hough's."""
+        along = self.course[-1] - self.course[0]
+        angle = math.atan2(along[0], -along[1]) % math.pi
+        return float(self.course.mean(axis=0) @ (math.cos(angle), math.sin(angle))), angle
 
 
 def without_ruling(darkness: np.ndarray, noise: float) -> np.ndarray:
@@ -82,10 +96,10 @@ def _ruling(search: np.ndarray, noise: float) -> tuple[list[Line], float]:
         return [], 0.0
     writing = _writing_level(search, lines, noise)
     pale = [line for line in lines if line.level < PALE * writing]
-    if len(pale) > len(lines) / 2:
-        return lines, writing
-    through = [line for line in lines if line.run > 0.9]
-    return through if len(through) > 2 else pale, writing
+    if len(pale) <= len(lines) / 2:
+        through = [line for line in lines if line.run > 0.9]
+        lines = through if len(through) > 2 else pale
+    return [*lines, *_more_lines(search, thin, lines)], writing
 
 
 def _writing_level(search: np.ndarray, lines: list[Line], noise: float) -> float:
@@ -108,11 +122,47 @@ def _straight_lines(search: np.ndarray, thin: np.ndarray) -> list[Line]:
     if found is None:
         return []
     lines = []
-    for distance, angle in _distinct(found.reshape(-1, found.shape[-1])[:400, :2], search.shape):
+    for distance, angle in _distinct(found.reshape(-1, found.shape[-1])[:MOST, :2], search.shape):
         x, y = _places(distance, angle, search.shape)
         if len(x) >= shorter / 2:
             lines.append(_followed(search, x, y))
     return [line for line in lines if line.run > 0.6]
+
+
+def _more_lines(search: np.ndarray, thin: np.ndarray, lines: list[Line]) -> list[Line]:
+    """What is like the lines in direction and darkness, but cuts off a corner, or was lost among too many."""
+    if len(lines) < FAMILY:
+        return []
+    shorter = min(search.shape)
+    found = cv2.HoughLinesWithAccumulator(thin, 1, math.pi / 360, max(8, shorter // 8))
+    if found is None:
+        return []
+    known, candidates = np.array([line.place for line in lines]), found[:, :2].astype(float)
+    turned = np.abs(candidates[:, 1:] - known[:, 1])
+    alike = np.minimum(turned, math.pi - turned).min(axis=1) < 0.1
+    others = alike & ~_same(candidates, known, search.shape).any(axis=1)
+    ways = _ways(candidates, search.shape)
+    covered = np.where(others & (ways > shorter / 8), found[:, 2] / np.maximum(ways, 1), 0)
+    candidates = candidates[np.argsort(-covered, kind="stable")[: min(MOST, np.count_nonzero(covered > 0.5))]]
+    levels = [line.level for line in lines]
+    result = []
+    for distance, angle in _distinct(candidates, search.shape):
+        line = _followed(search, *_places(distance, angle, search.shape))
+        if line.run > 0.6 and min(levels) / 1.5 < line.level < 1.5 * max(levels):
+            result.append(line)
+    return result
+
+
+def _ways(lines: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """How many pixels lines, (distance, angle) as float (n, 2), run through a picture of this height and width."""
+    distance, angle = lines.T
+    cosine, sine = np.cos(angle), np.sin(angle)
+    entered, left = np.full(len(lines), -np.inf), np.full(len(lines), np.inf)
+    for start, step, side in ((distance * cosine, -sine, shape[1]), (distance * sine, cosine, shape[0])):
+        step = np.where(np.abs(step) < 1e-9, 1e-9, step)
+        ends = np.sort([-start / step, (side - start) / step], axis=0)
+        entered, left = np.maximum(entered, ends[0]), np.minimum(left, ends[1])
+    return np.maximum(left - entered, 0)
 
 
 def _followed(search: np.ndarray, x: np.ndarray, y: np.ndarray) -> Line:
@@ -147,19 +197,25 @@ def _beside(plane: np.ndarray, along: np.ndarray, across: np.ndarray, offsets: S
 
 def _distinct(found: np.ndarray, shape: tuple[int, ...]) -> list[tuple[float, float]]:
     """Lines as (distance, angle), float (n, 2) with the strongest first, without near repetitions."""
+    same = _same(found.astype(float), found.astype(float), shape)
+    kept: list[int] = []
+    for number in range(len(found)):
+        if not same[number, kept].any():
+            kept.append(number)
+    return [(float(distance), float(angle)) for distance, angle in found[kept]]
+
+
+def _same(lines: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which lines are hardly apart, bool (n, m); each (distance, angle), float (n, 2) and (m, 2)."""
     # Two lines are told apart where they pass the picture's middle.
     middle = np.array([shape[1] / 2, shape[0] / 2])
-    kept = np.empty((0, 2))
-    result = []
-    for distance, angle in found.astype(float):
-        offset = distance - middle @ (math.cos(angle), math.sin(angle))
-        turned = np.abs(kept[:, 1] - angle)
-        same = np.abs(kept[:, 0] - offset) < 4
-        flipped = np.abs(kept[:, 0] + offset) < 4
-        if not ((same & (turned < 0.1)) | (flipped & (turned > math.pi - 0.1))).any():
-            kept = np.vstack([kept, (offset, angle)])
-            result.append((distance, angle))
-    return result
+    offset, other = (
+        distance - middle @ np.stack([np.cos(angle), np.sin(angle)]) for distance, angle in (lines.T, others.T)
+    )
+    turned = np.abs(lines[:, 1:] - others[:, 1])
+    near, flipped = np.abs(offset[:, None] - other) < 4, np.abs(offset[:, None] + other) < 4
+    found: np.ndarray = (near & (turned < 0.1)) | (flipped & (turned > math.pi - 0.1))
+    return found
 
 
 def _places(distance: float, angle: float, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,9 @@ SKETCH_PX = 256
 SMALLEST = 0.08
 """Share of the picture that a sheet covers at least."""
 
+FAINT = 8.0
+"""So much light, of 255, a camera adds to every pixel by its noise: in the dark, differences count less."""
+
 EDGE = 0.08
 """Change of the logarithm of light from pixel to pixel of the sketch, from which it is an edge."""
 
@@ -68,7 +71,7 @@ def _sheet(sketch: np.ndarray) -> np.ndarray | None:
     eligible = areas[large - 1] > SMALLEST * labels.size
     if not eligible.any():
         return None
-    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + 1.0
+    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + FAINT
     main = int(np.argmax(colours.mean(axis=1) * eligible))
     kept = _is_paper(colours, colours[main])
     touched = _sides_touched(labels, large)
@@ -87,7 +90,7 @@ def _sheet(sketch: np.ndarray) -> np.ndarray | None:
 
 def _smooth_regions(plain: np.ndarray) -> tuple[np.ndarray, int]:
     """Parts of the picture without an edge in them: their numbers from 1, int32 (h, w), and one more than the last."""
-    light = np.log(plain.astype(np.float32) + 8)
+    light = np.log(plain.astype(np.float32) + FAINT)
     slope = cv2.magnitude(cv2.Scharr(light, -1, 1, 0), cv2.Scharr(light, -1, 0, 1)) / 32
     # Wood may be as light as paper, but not in every colour.
     slope = slope.reshape(*plain.shape[:2], -1).max(axis=2)

@@ -113,6 +113,12 @@ def find_pieces(ink: np.ndarray) -> Pieces:
     return Pieces(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
 
 
+def without_tears(ink: np.ndarray, height: float) -> np.ndarray:
+    """The ink, float32 (h, w), of digits that high, with the small gaps closed that rough paper leaves in a stroke."""
+    side = max(3, int(height / 8) // 2 * 2 + 1)
+    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+
+
 def with_overlooked(spots: Spots, pieces: Pieces, height: float) -> Spots:
     """The spots and, on a page of hardly anything but digits, what is of their size and has none: perhaps one, too.
 
