@@ -58,6 +58,17 @@ def test_ink_is_where_the_pen_went(mnist: Dataset, kind: str):
         assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.95
 
 
+@pytest.mark.parametrize("chalk", [90, 110, 130])
+@pytest.mark.parametrize("noise", [3, 6, 9])
+def test_chalk_is_found_in_the_noise_of_a_dark_picture(mnist: Dataset, chalk: int, noise: float):
+    random = np.random.default_rng(0)
+    for image in mnist.train.images[:4]:
+        mask = strokes(image, SIDE)
+        board = written(paper(random, SIDE, (38, 38, 42)), mask, (chalk, chalk, chalk))
+        found = find_ink(photographed(board + random.normal(0, noise, (SIDE, SIDE, 1)))) > 0.5
+        assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.85
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_strokes_are_whole(mnist: Dataset, kind: str):
     mask = strokes(mnist.train.images[1], SIDE)
@@ -75,6 +86,8 @@ def test_strokes_are_whole(mnist: Dataset, kind: str):
         lambda r: paper(r, SIDE) * np.linspace(1, 0.7, SIDE)[:, None, None],
         lambda r: paper(r, SIDE) + r.normal(0, 15, (SIDE, SIDE, 1)),
         lambda r: ruled(paper(r, SIDE), 40, (150, 170, 215), False),
+        # So steep that many lines only cut off a corner.
+        lambda r: ruled(paper(r, SIDE), 25, (150, 170, 215), True, slope=0.5),
     ],
 )
 def test_empty_paper_has_no_ink(sheet: Callable[[Random], np.ndarray]):

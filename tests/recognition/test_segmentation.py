@@ -40,6 +40,14 @@ class Undecided(Classifier):
         return [replace(one, digit=4, confidence=0.496, probabilities=even, reason=None) for one in predictions]
 
 
+class Declining(Classifier):
+    """Takes everything for a scribble."""
+
+    def classify_normalised(self, blobs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
+        predictions = super().classify_normalised(blobs, min_confidence)
+        return [replace(one, digit=None, confidence=0.001, reason="not-a-digit") for one in predictions]
+
+
 def soft(mask: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
 
@@ -160,6 +168,15 @@ def test_the_spotter_decides_where_the_classifier_does_not(sure: list[list[np.nd
         assert token.prediction
         assert token.prediction.confidence > 0.9
         assert token.prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("heat", "read_as"), [(0.7, "4994"), (0.3, "....")])
+def test_a_rough_digit_is_what_a_sure_spotter_says(sure: list[list[np.ndarray]], heat: float, read_as: str):
+    page = write_page(sure, ["4994"], height=HEIGHT)
+    (row,) = read(soft(page.mask), seen(page, heat), Declining())
+    assert texts([row]) == [read_as]
+    # Whoever asks for certainty is not given it.
+    assert all(token.prediction.confidence < 0.5 for token in row if token.prediction)
 
 
 def test_a_sure_classifier_is_believed(classifier: Classifier, sure: list[list[np.ndarray]]):

@@ -36,6 +36,15 @@ def test_without_a_desk_the_picture_is_returned(sheet: np.ndarray):
         assert corner == (0, 0)
 
 
+@pytest.mark.parametrize("depth", [0.3, 0.5, 0.7])
+def test_the_shaded_half_of_a_board_is_no_desk(sheet: np.ndarray, depth: float):
+    # Of a board as dark as this, little light is left in a shadow.
+    board = 36 + 0.4 * (255 - sheet.astype(np.float32))
+    board[:, : SIDE // 2] *= depth
+    pixels = photographed(board + np.random.default_rng(3).normal(0, 3, (SIDE, SIDE, 1)))
+    assert cut_out_sheet(pixels)[0] is pixels
+
+
 @settings(max_examples=20)
 @given(x=st.integers(40, 300), y=st.integers(40, 300), colour=st.sampled_from(DESKS), grey=st.booleans())
 def test_the_sheet_on_a_desk(sheet: np.ndarray, x: int, y: int, colour: tuple[int, int, int], grey: bool):

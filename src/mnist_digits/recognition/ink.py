@@ -11,6 +11,9 @@ SKETCH_PX = 512
 FAINTEST = 0.06
 """Ink must darken paper by this share; what is paler is not told from the paper."""
 
+GRAINY = 0.15
+"""Paper whose own pixels are darkened by this share hides strokes that are none too faint."""
+
 DARKEST_SHADOW = 0.4
 """A shadow leaves at least this share of the light."""
 
@@ -218,13 +221,11 @@ def _histogram(plane: np.ndarray) -> np.ndarray:
 def _stretched(darkness: np.ndarray, noise: float) -> np.ndarray | None:
     """Ink in [0, 1] from darkness, uint8 (h, w): the paper's grain becomes 0, the typical stroke 1.
 
-    None when it is not clear what is stroke and what is grain.
+    None when the grain hides whatever there may be.
     """
     full = _full_stroke(_histogram(darkness), noise)
-    if full < 255 * FAINTEST:
-        return np.zeros(darkness.shape, np.float32)
-    if full < 1.5 * noise:
-        return None
+    if full < max(255 * FAINTEST, 1.5 * noise):
+        return None if noise > 255 * GRAINY else np.zeros(darkness.shape, np.float32)
     floor = min(noise, full / 2)
     scale = np.clip((np.arange(256, dtype=np.float32) - floor) / (full - floor), 0, 1)
     return cv2.LUT(darkness, scale)

@@ -27,7 +27,6 @@ from mnist_digits.recognition.strokes import (
     ink_of_digits,
     typical_heights,
     with_overlooked,
-    without_tears,
 )
 from mnist_digits.recognition.words import Token, numbers
 
@@ -60,7 +59,8 @@ CLEARLY = 1.1
 UNCERTAIN = 0.9
 """A digit read with less confidence is worth a second look."""
 
-AT_LEAST = 0.85
+NO_LESS = 0.85
+"""How much must still speak for a height that was measured; the fragments of a page always look like more digits."""
 
 Reason = Literal["blank", "unreadable"]
 
@@ -279,15 +279,14 @@ class Reader:
     def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
         marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
-        cover = marks.covered(ink.shape)
-        healed = find_pieces(without_tears(ink, guess))
-        covered = healed.sizes[healed.covered(cover) > WHOLE]
+        whole = find_pieces(ink, guess)
+        covered = whole.sizes[whole.covered(marks.covered(ink.shape)) > WHOLE]
         if not len(marks.spots) or not len(covered):
             return best
         height = typical_heights(covered)[0]
         # What is no digit may have been of another height than the digits are.
         if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
-            return self._best(ink, [height], best, AT_LEAST)
+            return self._best(ink, [height], best, NO_LESS)
         return marks, height
 
     def _look_closer(self, writing: Writing) -> Writing:
@@ -301,7 +300,10 @@ class Reader:
     def _best(
         self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None, by: float = CLEARLY
     ) -> tuple[Marks, float]:
-        """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for."""
+        """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for.
+
+        best: what is known. by: how many times as much must speak for another height.
+        """
         for height in heights:
             marks = self._spotter.spot(ink, height)
             if best is None or marks.spots.evidence > by * best[0].spots.evidence:

@@ -40,6 +40,9 @@ NO_SPOT = 2.0
 TWO_SPOTS, APART = 0.5, 1.0
 """Cost of reading one digit where it sees two, in connected ink and in ink that is not connected."""
 
+HOT, ROUGH = 0.45, 0.5
+"""From so much heat on the spotter alone is believed, and so much of its heat is then the confidence."""
+
 JOIN = 0.05
 """Cost of each stroke of a digit beyond the first."""
 
@@ -113,7 +116,7 @@ def _best_path(page: _Page, own: Sequence[int]) -> list[Token]:
     costs, steps = [0.0], []
     for stop, stroke in enumerate(own, 1):
         junk = _junk(page, stroke)
-        options = [(costs[stop - 1] + junk.cost, (stop - 1, junk))]
+        options = [(costs[stop - 1] + junk.cost, (stop - 1, _rough_digit(page, stroke) or junk))]
         for start in range(max(0, stop - MOST_STROKES), stop):
             members = tuple(own[start:stop])
             if members in page.known:
@@ -151,6 +154,25 @@ def _junk(page: _Page, stroke: int) -> Token:
     share = max(box[2:]) / strokes.boxes[strokes.spots == spot, 2:].max()
     seen, unseen = JUNK * float(page.spots.strengths[spot]) * share, UNSEEN_JUNK * max(box[2:]) / page.height
     return Token(box, None, max(seen, min(UNSEEN_JUNK, unseen)))
+
+
+def _rough_digit(page: _Page, stroke: int) -> Token | None:
+    """A stroke that is no digit by itself, but on its page, for all that is seen of it, surely is one; None if not.
+
+    Chalk and pencil on rough paper leave so little of a stroke that the classifier, who does not see how the rest of
+    the page is written, takes it for a scribble.
+    """
+    strokes, members = page.strokes, (stroke,)
+    spot, box = strokes.spots[stroke], joint_box(strokes.boxes[[stroke]])
+    heat = page.spots.heat[spot]
+    alone = max(box[2:]) == strokes.boxes[strokes.spots == spot, 2:].max()
+    sized = 0.65 < box[3] / page.height < 1.5 and box[2] < 1.1 * page.height
+    if not (alone and sized and heat.max() > HOT and members in page.known):
+        return None
+    prediction = _agreed(page.known[members], heat)
+    credibility = ROUGH * float(heat.max())
+    confidence = max(prediction.confidence, credibility * float(prediction.probabilities.max()))
+    return Token(box, replace(prediction, confidence=confidence), -math.log(credibility))
 
 
 def _digit(page: _Page, members: Members, edges: float) -> Token:

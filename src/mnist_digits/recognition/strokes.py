@@ -107,16 +107,16 @@ class Pieces:
         return mean
 
 
-def find_pieces(ink: np.ndarray) -> Pieces:
-    """The connected ink of a page, float32 (h, w) in [0, 1]."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > PRESENT).view(np.uint8))
+def find_pieces(ink: np.ndarray, height: float | None = None) -> Pieces:
+    """The connected ink of a page, float32 (h, w) in [0, 1].
+
+    height: of its digits, in pixels; then small gaps, as rough paper leaves in strokes, part nothing.
+    """
+    mask = (ink > PRESENT).view(np.uint8)
+    side = max(3, int(height / 8) // 2 * 2 + 1) if height else 1
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     return Pieces(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
-
-
-def without_tears(ink: np.ndarray, height: float) -> np.ndarray:
-    """The ink, float32 (h, w), of digits that high, with the small gaps closed that rough paper leaves in a stroke."""
-    side = max(3, int(height / 8) // 2 * 2 + 1)
-    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
 
 
 def with_overlooked(spots: Spots, pieces: Pieces, height: float) -> Spots:
