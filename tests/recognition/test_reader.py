@@ -22,6 +22,8 @@ from small_pages import ROWS, SmallPage, overlap, sure_digits, write_page
 
 Digits = list[list[np.ndarray]]
 PEN = (35, 35, 45)
+DRAWN = sorted((Path(__file__).parents[2] / "docs" / "digits").glob("[0-9].*"))
+"""A picture of each digit."""
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,11 @@ def test_drawn_black_on_white_and_grey(reader: Reader, page: SmallPage):
 def test_a_page_on_its_side_or_its_head(reader: Reader, page: SmallPage, turns: int):
     turned = page.quarter_turned(turns)
     assert_read(reader.read(turned.pixels()), turned)
+
+
+@pytest.mark.parametrize("picture", DRAWN, ids=lambda path: path.stem)
+def test_a_single_digit_is_not_turned(reader: Reader, picture: Path):
+    assert reader.read(picture).text == picture.stem
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 1), (8, 3)])

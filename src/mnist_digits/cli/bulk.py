@@ -45,21 +45,21 @@ Cluster = Annotated[
     typer.Option(
         metavar="ADDRESS",
         rich_help_panel=_PANEL,
-        help="Work on a Ray cluster: auto, host:port or ray://host:port. [default: this machine's cores]",
+        help="Work on a Ray cluster: auto, host:port or ray://host:port. \\[default: this machine's cores]",
     ),
 ]
 PictureMode = Annotated[
     Mode | None,
-    typer.Option("--mode", rich_help_panel=_PANEL, help="Pages to read, or one digit each. [default: read]"),
+    typer.Option("--mode", rich_help_panel=_PANEL, help="Pages to read, or one digit each. \\[default: read]"),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Processes. [default: one for each core]"),
+    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Processes. \\[default: one for each core]"),
 ]
 PicturesPerFile = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", rich_help_panel=_PANEL, help="Rows of each file. [default: 100, with --mode predict 1000]"
+        min=1, metavar="N", rich_help_panel=_PANEL, help="Rows of each file. \\[default: 100, with --mode predict 1000]"
     ),
 ]
 Overwrite = Annotated[

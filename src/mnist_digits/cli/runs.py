@@ -94,7 +94,7 @@ def export(
         str, typer.Option("--format", metavar="FORMAT", help="onnx, litert, saved_model or keras.", show_default=False)
     ],
     output: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where to write it. [default: named like the run, here]")
+        Path | None, typer.Option(metavar="PATH", help="Where to write it. \\[default: named like the run, here]")
     ] = None,
     data: Data = None,
 ) -> None:
