@@ -107,7 +107,7 @@ def test_every_figure_is_shown_once(fresh: NotebookNode) -> None:
         cell.id: sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code_cells(fresh)
     }
 
-    assert len(drawing) >= 10
+    assert len(drawing) >= 11
     assert pictures == {name: int(name in drawing) for name in pictures}
 
 
@@ -161,10 +161,11 @@ class Recorder:
 @pytest.mark.parametrize(
     ("present", "in_project", "expected"),
     [
-        ((), True, '%pip install -q ".[train]"'),
-        ((), False, '%pip install -q "mnist-digits[train]"'),
-        (("tensorflow",), False, '%pip install -q "mnist-digits[train]"'),
-        (("tensorflow", "seaborn", "sklearn"), False, '%pip install -q "mnist-digits"'),
+        ((), True, '%pip install -q ".[train,tune]"'),
+        ((), False, '%pip install -q "mnist-digits[train,tune]"'),
+        (("tensorflow",), False, '%pip install -q "mnist-digits[train,tune]"'),
+        (("mnist_digits", "tensorflow", "seaborn", "sklearn"), True, '%pip install -q ".[tune]"'),
+        (("tensorflow", "seaborn", "sklearn"), False, '%pip install -q "mnist-digits[tune]"'),
     ],
 )
 def test_first_cell_installs_what_is_missing(

@@ -14,6 +14,7 @@ import page_speed
 import peers
 import reading
 import robustness
+import scale
 import serving
 import training
 import tuning
@@ -55,11 +56,16 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 
 @pytest.mark.parametrize(
     "benchmark",
-    [training, inference, peers, robustness, confidence, reading, page, page_speed, serving, tuning],
+    [training, inference, peers, robustness, confidence, reading, page, page_speed, serving, scale, tuning],
     ids=lambda benchmark: benchmark.__name__,
 )
 def test_a_benchmarks_table_is_its_own(benchmark: ModuleType):
     assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in README
+
+
+def test_a_billion_pictures_are_reckoned_from_what_was_measured():
+    reckoning = scale.as_reckoning(json.loads(scale.RESULTS.read_text()))
+    assert reckoning in (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 
 
 def test_links_lead_somewhere():
