@@ -15,7 +15,7 @@ from mnist_digits import terminal
 from mnist_digits.cli import main
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, Page, Reader
-from mnist_digits.recognition.reader import Digit, Line
+from mnist_digits.recognition.page import Digit, Line
 from small_pages import sure_digits, write_page
 
 ROWS = ("3141 59", "26")

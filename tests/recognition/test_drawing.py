@@ -7,7 +7,7 @@ from PIL import Image
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, Page, Reader, Reading, drawing
-from mnist_digits.recognition.reader import Digit, Line
+from mnist_digits.recognition.page import Digit, Line
 from small_pages import SmallPage, sure_digits, write_page
 
 

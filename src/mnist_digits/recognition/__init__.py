@@ -4,8 +4,9 @@ from mnist_digits.recognition.classifier import Classifier, Judgement, Predictio
 from mnist_digits.recognition.files import MOST_BYTES, SUFFIXES, find_pictures
 from mnist_digits.recognition.ink import find_ink
 from mnist_digits.recognition.normalise import Normalised, normalise
+from mnist_digits.recognition.page import Digit, Line, Page
 from mnist_digits.recognition.picture import MOST_PIXELS, Picture, read_picture
-from mnist_digits.recognition.reader import Digit, Line, Page, Reader, Reading
+from mnist_digits.recognition.reader import Reader, Reading
 
 __all__ = [
     "MOST_BYTES",

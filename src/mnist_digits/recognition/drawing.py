@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.normalise import PRESENT
-from mnist_digits.recognition.reader import Page, Reading
+from mnist_digits.recognition.page import Page
+from mnist_digits.recognition.reader import Reading
 
 SURE, UNSURE = (0, 114, 178), (213, 94, 0)
 """Colours, in red, green and blue, that the colour-blind can tell apart (Okabe and Ito 2008)."""

@@ -17,8 +17,9 @@ from mnist_digits.recognition.classifier import BATCH, Classifier, Prediction
 from mnist_digits.recognition.files import MOST_BYTES
 from mnist_digits.recognition.ink import find_ink
 from mnist_digits.recognition.normalise import Box, Normalised, normalise
+from mnist_digits.recognition.page import Page
 from mnist_digits.recognition.picture import Picture, read_picture
-from mnist_digits.recognition.reader import Page, Reader
+from mnist_digits.recognition.reader import Reader
 
 Mode = Literal["read", "predict"]
 """Rows of digits on a page, or the one digit in a picture."""
