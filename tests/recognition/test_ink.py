@@ -58,6 +58,20 @@ def test_ink_is_where_the_pen_went(mnist: Dataset, kind: str):
         assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.95
 
 
+@pytest.mark.parametrize("kept", [0.6, 0.8])
+def test_a_desk_in_view_makes_no_ink_of_a_shadow(mnist: Dataset, kept: float):
+    random = np.random.default_rng(0)
+    mask = np.hstack(
+        [np.vstack([strokes(image, 80) for image in mnist.train.images[i : i + 4]]) for i in range(0, 12, 4)]
+    )
+    mask = np.pad(mask, ((20, 60), (40, 40)))
+    sheet = written(random.normal(235, 2, (*mask.shape, 3)).astype(np.float32), mask)
+    sheet[-45:] = random.normal(60, 2, (45, mask.shape[1], 1))
+    shade = np.where(np.abs(np.arange(mask.shape[1]) - 200) < 60, kept, 1).astype(np.float32)[None]
+    found = find_ink(photographed(sheet * cv2.GaussianBlur(shade, (0, 0), 6)[..., None]))[:-50] > 0.5
+    assert 2 * (found & mask[:-50]).sum() / (found.sum() + mask[:-50].sum()) > 0.9
+
+
 @pytest.mark.parametrize("chalk", [90, 110, 130])
 @pytest.mark.parametrize("noise", [3, 6, 9])
 def test_chalk_is_found_in_the_noise_of_a_dark_picture(mnist: Dataset, chalk: int, noise: float):

@@ -198,10 +198,18 @@ def _paper(sketch: np.ndarray, inverted: bool) -> np.ndarray:
         narrowed = cv2.morphologyEx(sketch, cv2.MORPH_CLOSE, _square(narrower))
         # So dark no shadow is: there the window has lost a thick stroke among thin lines.
         darker, lighter = (cv2.bitwise_not(widest), cv2.bitwise_not(narrowed)) if inverted else (narrowed, widest)
-        if np.count_nonzero(darker < DARKEST_SHADOW * lighter) > 0.001 * sketch.size:
+        if _inner((darker < DARKEST_SHADOW * lighter).view(np.uint8)) > 0.001 * sketch.size:
             break
         side, closed = narrower, narrowed
     return cv2.blur(closed, (3, 3))
+
+
+def _inner(mask: np.ndarray) -> int:
+    """How many pixels of a mask, uint8 (h, w) of 0 and 1, do not hang together with its border: a desk's do."""
+    count, labels = cv2.connectedComponents(mask)
+    areas = np.bincount(labels.ravel(), minlength=count)
+    areas[[0, *labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]]] = 0
+    return int(areas.sum())
 
 
 def _stroke_width(hat: np.ndarray) -> float:
