@@ -138,15 +138,16 @@ def _more_lines(search: np.ndarray, thin: np.ndarray, lines: list[Line]) -> list
     if found is None:
         return []
     known, candidates = np.array([line.place for line in lines]), found[:, :2].astype(float)
+    ways = _ways(candidates, search.shape)
+    covered = np.where(ways > shorter / 8, found[:, 2] / np.maximum(ways, 1), 0)
+    most = min(10 * MOST, np.count_nonzero(covered > 0.5))
+    candidates = candidates[np.argsort(-covered, kind="stable")[:most]]
     turned = np.abs(candidates[:, 1:] - known[:, 1])
     alike = np.minimum(turned, math.pi - turned).min(axis=1) < 0.1
     others = alike & ~_same(candidates, known, search.shape).any(axis=1)
-    ways = _ways(candidates, search.shape)
-    covered = np.where(others & (ways > shorter / 8), found[:, 2] / np.maximum(ways, 1), 0)
-    candidates = candidates[np.argsort(-covered, kind="stable")[: min(MOST, np.count_nonzero(covered > 0.5))]]
     levels = [line.level for line in lines]
     result = []
-    for distance, angle in _distinct(candidates, search.shape):
+    for distance, angle in _distinct(candidates[others][:MOST], search.shape):
         line = _followed(search, *_places(distance, angle, search.shape))
         if line.run > 0.6 and min(levels) / 1.5 < line.level < 1.5 * max(levels):
             result.append(line)
