@@ -173,7 +173,8 @@ class Reader:
     def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
         marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
-        whole = find_pieces(ink, guess)
+        # Where all is clear, no pen has left gaps.
+        whole = pieces if marks.spots.clearness > UPRIGHT else find_pieces(ink, guess)
         covered = whole.sizes[whole.covered(marks.covered(ink.shape)) > WHOLE]
         if not len(marks.spots) or not len(covered):
             return best
