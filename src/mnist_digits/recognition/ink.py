@@ -14,6 +14,9 @@ FAINTEST = 0.06
 GRAINY = 0.15
 """Paper whose own pixels are darkened by this share hides strokes that are none too faint."""
 
+SMOOTHING_PX = 1.5
+"""Standard deviation of the blur that quietens such paper."""
+
 DARKEST_SHADOW = 0.4
 """A shadow leaves at least this share of the light."""
 
@@ -42,7 +45,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray:
     ink = _ink_of(plane, inverted)
     if ink is None and min(plane.shape) >= SMALLEST:
         # In little light a camera's noise may hide what stands out from pixel to pixel, but not from stroke to stroke.
-        ink = _ink_of(cv2.GaussianBlur(plane, (0, 0), 1.5), inverted)
+        ink = _ink_of(cv2.GaussianBlur(plane, (0, 0), SMOOTHING_PX), inverted)
     return np.zeros(plane.shape, np.float32) if ink is None else ink
 
 
@@ -261,6 +264,7 @@ def _without_rim(darkness: np.ndarray, noise: float) -> np.ndarray:
     """
     sketch = _sketch(darkness)
     mask = (sketch > max(noise, 0.25 * float(sketch.max()))).astype(np.uint8)
+    # Then no piece covers more than half of one.
     if max(side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) <= 0.5:
         return darkness
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)

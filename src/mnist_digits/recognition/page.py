@@ -21,7 +21,7 @@ class Digit:
     digit: int
     """0 to 9."""
     confidence: float
-    """0 to 1: its probability, times that of being a digit at all."""
+    """0 to 1: its probability, times that of being a digit at all, as classifier or spotter see it."""
     box: Box
     """x, y, width, height of its ink, in pixels of the picture as displayed."""
     probabilities: np.ndarray

@@ -49,8 +49,8 @@ UPRIGHT, FEW = 0.6, 0.3
 """Mean heat of the spots of a page that surely is not on its head, and how many there are to each piece of ink, as high
 or wide as half a digit, when it is not on its side."""
 
-AT_LEAST = 0.7
-"""So much more must speak for another side, which is what two clear digits say."""
+TWO_DIGITS = 0.7
+"""How much two clear digits say; by so much more must speak for another side."""
 
 ENLARGED = (1.6, 2.5)
 """How many times as high as its connected ink the digits of an unclear page are tried."""
@@ -211,8 +211,8 @@ class Reader:
         spots, tall = writing.marks.spots, writing.pieces.sizes[1:].max(axis=1, initial=0) > writing.height / 2
         if not tall.any() or (spots.clearness > UPRIGHT and len(spots) > FEW * tall.sum()):
             return 0
-        # Two digits or three say nothing: a 9 may be a 6, and a 7 a 2.
-        evidence = [CLEARLY * spots.evidence + AT_LEAST]
+        # A single digit says nothing: a 9 may be a 6, and a 7 a 2.
+        evidence = [CLEARLY * spots.evidence + TWO_DIGITS]
         for turns in (1, 2, 3):
             ink = np.ascontiguousarray(np.rot90(writing.ink, turns))
             sizes = writing.pieces.sizes[1:, ::-1] if turns % 2 else writing.pieces.sizes[1:]

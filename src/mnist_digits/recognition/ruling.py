@@ -19,7 +19,6 @@ MOST_RULED = 0.4
 PALE = 0.75
 """A line darkened less than this share of the writing is the paper's."""
 
-
 MOST = 400
 """So many candidates for a line are looked at, the strongest first."""
 

@@ -43,6 +43,9 @@ TWO_SPOTS, APART = 0.5, 1.0
 HOT, ROUGH = 0.45, 0.5
 """From so much heat on the spotter alone is believed, and so much of its heat is then the confidence."""
 
+ROUGH_HEIGHTS, ROUGH_WIDTH = (0.65, 1.5), 1.1
+"""In heights of a digit: from where to where, and how wide at most, a stroke is that is believed so."""
+
 JOIN = 0.05
 """Cost of each stroke of a digit beyond the first."""
 
@@ -166,7 +169,8 @@ def _rough_digit(page: _Page, stroke: int) -> Token | None:
     spot, box = strokes.spots[stroke], joint_box(strokes.boxes[[stroke]])
     heat = page.spots.heat[spot]
     alone = max(box[2:]) == strokes.boxes[strokes.spots == spot, 2:].max()
-    sized = 0.65 < box[3] / page.height < 1.5 and box[2] < 1.1 * page.height
+    lowest, highest = ROUGH_HEIGHTS
+    sized = lowest < box[3] / page.height < highest and box[2] < ROUGH_WIDTH * page.height
     if not (alone and sized and heat.max() > HOT and members in page.known):
         return None
     prediction = _agreed(page.known[members], heat)

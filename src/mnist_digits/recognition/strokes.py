@@ -22,6 +22,9 @@ differs by less than this from a digit's and it is narrower than so many heights
 ALMOST_ALL, PERHAPS = 0.8, 0.27
 """Share of what is of a digit's size that must have spots for the rest to get some, and the heat of these."""
 
+TEAR = 0.125
+"""Height of a gap, in heights of a digit, that a rough paper leaves in a stroke."""
+
 SLIM = 0.35
 """Width of a line, in its heights, at most."""
 
@@ -113,7 +116,7 @@ def find_pieces(ink: np.ndarray, height: float | None = None) -> Pieces:
     height: of its digits, in pixels; then small gaps, as rough paper leaves in strokes, part nothing.
     """
     mask = (ink > PRESENT).view(np.uint8)
-    side = max(3, int(height / 8) // 2 * 2 + 1) if height else 1
+    side = max(3, int(TEAR * height) // 2 * 2 + 1) if height else 1
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     return Pieces(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
