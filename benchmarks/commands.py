@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mnist_digits.runs import write_json
+from mnist_digits.files import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "commands.json"
 LOAD = (

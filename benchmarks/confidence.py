@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_digits.dataset import Split, load_mnist
+from mnist_digits.files import atomic_write, read_json, write_json
 from mnist_digits.recognition import Classifier, Prediction
-from mnist_digits.recognition.normalise import Normalised
-from mnist_digits.runs import read_json, whole, write_json
+from mnist_digits.recognition.preprocessing.mnist_format import Normalised
 from mnist_digits.training import backend
-from mnist_digits.training.pictures import draw_digits, draw_others
+from mnist_digits.training.synthesis.digits import draw_digits, draw_others
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -238,8 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = read_json(options.output) if options.table else run(options)
     if not options.table:
         write_json(options.output, result)
-    with whole(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as beside:
-        draw(result).savefig(beside)
+    with atomic_write(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as temporary:
+        draw(result).savefig(temporary)
     print(as_table(result))
 
 

@@ -57,7 +57,8 @@ def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) 
     """One of this project's recipes; what is looked up is the network it would keep after this epoch."""
     import keras
 
-    from mnist_digits.training import engine, networks
+    from mnist_digits.training import networks
+    from mnist_digits.training.engine import loop
     from mnist_digits.training.fitting import follow, start
 
     recipe = replace(recipe, epochs=epochs)
@@ -65,7 +66,7 @@ def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) 
 
     def predict(images: np.ndarray) -> np.ndarray:
         with average.applied() if average else nullcontext():
-            return engine.compile_prediction(networks.for_use(model))(images)
+            return loop.compile_prediction(networks.for_use(model))(images)
 
     observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
     follow(recipe, 0, data, model, average, callbacks=[observer])

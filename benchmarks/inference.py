@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image
 
 from mnist_digits.dataset import load_mnist
+from mnist_digits.files import write_json
 from mnist_digits.recognition import Classifier
-from mnist_digits.runs import write_json
 from mnist_digits.training import RECIPES, backend
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def measure_process(picture: Path, runs: int) -> dict[str, Any]:
 
 def open_ways(name: str, model: "keras.Model", classifier: Classifier) -> dict[str, Way]:
     """Every way to use a recipe's network on one image."""
-    from mnist_digits.training import engine
+    from mnist_digits.training.engine import loop
 
     return {
         "Classifier": classifier.probabilities,
         "LiteRT": open_litert(model),
         **({"NumPy": open_numpy(model)} if name == "dense" else {}),
-        "tf.function": engine.compile_prediction(model),
+        "tf.function": loop.compile_prediction(model),
         "model(x)": lambda images: np.asarray(model(images / np.float32(255), training=False)),
         "model.predict": lambda images: model.predict(images / np.float32(255), batch_size=1000, verbose=0),
     }
@@ -97,7 +97,7 @@ def open_ways(name: str, model: "keras.Model", classifier: Classifier) -> dict[s
 
 def export(name: str, model: "keras.Model", folder: Path, images: np.ndarray) -> Path | None:
     """Where the network lies as ONNX; None for the shipped model."""
-    from mnist_digits.training.export import export_onnx
+    from mnist_digits.training.export.onnx import export_onnx
 
     if name == SHIPPED:
         return None

@@ -23,7 +23,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mnist_digits.runs import write_json
+from mnist_digits.files import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "page.json"
 WEB = Path(__file__).parent.parent / "src" / "mnist_digits" / "serving" / "web"

@@ -133,7 +133,7 @@ def train_tutorial(data: Dataset, path: Path, epochs: int) -> None:
     import keras
     from keras import layers
 
-    from mnist_digits.training.export import export_onnx
+    from mnist_digits.training.export.onnx import export_onnx
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([layers.Input((28, 28)), layers.Reshape((28, 28, 1))])

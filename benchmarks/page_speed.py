@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from mnist_digits.dataset import load_mnist
+from mnist_digits.files import write_json
 from mnist_digits.recognition import Reader
-from mnist_digits.runs import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "page_speed.json"
 PIXELS = {"1 megapixel": (1024, 1024), "12 megapixels": (3072, 4096)}

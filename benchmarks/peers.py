@@ -22,7 +22,7 @@ import numpy as np
 
 from contenders import PEERS
 from mnist_digits.dataset import load_mnist
-from mnist_digits.runs import read_json, whole, write_json
+from mnist_digits.files import atomic_write, read_json, write_json
 from mnist_digits.training import backend
 from stopwatch import Stopwatch, run_in_own_process, seconds_since_start
 
@@ -169,8 +169,8 @@ def _scale_axes(axes: "Axes") -> None:
 
 def show(result: dict[str, Any], picture: Path) -> None:
     """Draw the picture, print the table."""
-    with whole(picture) as beside:
-        draw(result).savefig(beside)
+    with atomic_write(picture) as temporary:
+        draw(result).savefig(temporary)
     print(as_table(result))
 
 

@@ -30,7 +30,8 @@ from PIL import Image
 
 from levels import LEVELS
 from mnist_digits.dataset import Split, load_mnist
-from mnist_digits.runs import RUNS, read_json, write_json
+from mnist_digits.files import read_json, write_json
+from mnist_digits.runs import RUNS
 from mnist_digits.training import backend
 from page_readers import PAGE_READERS, Given, Read, ReadLine, train_tutorial
 from pages import WrittenPage, make_page

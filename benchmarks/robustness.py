@@ -26,8 +26,9 @@ import numpy as np
 
 from contenders import PEERS, fit_keras_example
 from mnist_digits.dataset import Dataset, load_mnist
+from mnist_digits.files import atomic_write, read_json, write_json
 from mnist_digits.recognition import Classifier, Prediction
-from mnist_digits.runs import Run, read_json, whole, write_json
+from mnist_digits.runs import Run
 from mnist_digits.training import RECIPES, Recipe, backend, resume, train
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def train_keras(data: Dataset, path: Path, epochs: int) -> None:
     import keras
     from keras import layers
 
-    from mnist_digits.training.export import export_onnx
+    from mnist_digits.training.export.onnx import export_onnx
 
     model = fit_keras_example(data, epochs, lambda predict: None)
     # Like this project's networks, it then takes images without a channel.
@@ -314,8 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = read_json(options.output) if options.table else run(options)
     if not options.table:
         write_json(options.output, result)
-    with whole(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as beside:
-        draw(result).savefig(beside)
+    with atomic_write(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as temporary:
+        draw(result).savefig(temporary)
     print(as_table(result))
 
 

@@ -28,9 +28,9 @@ import psutil
 import pyarrow.dataset
 
 from mnist_digits.dataset import load_mnist
+from mnist_digits.files import write_json
 from mnist_digits.recognition import Classifier, Reader, read_picture
 from mnist_digits.recognition.bulk import Mode
-from mnist_digits.runs import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "scale.json"
 WORKERS = (1, 2)

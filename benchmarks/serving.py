@@ -28,8 +28,8 @@ import psutil
 from PIL import Image
 
 from mnist_digits.dataset import load_mnist
+from mnist_digits.files import write_json
 from mnist_digits.recognition import Reader
-from mnist_digits.runs import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "serving.json"
 CONNECTIONS = (1, 8, 64)

@@ -138,7 +138,7 @@ def write_row(
             if manner.cell is not None:
                 left = x + (place + 0.5) * manner.cell - ink.shape[1] / 2
             else:
-                left = beside(row[-1].mark, ink, manner, random) if place else x
+                left = temporary(row[-1].mark, ink, manner, random) if place else x
             drop = manner.hand.height * manner.hand.uneven * random.normal(0, 0.5)
             row.append(Placed(Mark(ink, left, drop - ink.shape[0]), int(labels[chosen]), number))
     return row
@@ -149,7 +149,7 @@ def space(manner: Manner, random: Random) -> float:
     return 2 * manner.gap + manner.hand.height * random.uniform(0.45, 1.0) + (manner.cell or 0.0)
 
 
-def beside(near: Mark, ink: np.ndarray, manner: Manner, random: Random) -> float:
+def temporary(near: Mark, ink: np.ndarray, manner: Manner, random: Random) -> float:
     """Where the left edge of a digit goes that stands after another; where they touch, their strokes meet or cross."""
     height = manner.hand.height
     apart = max(0.05 * height, manner.gap * random.uniform(0.6, 1.4))

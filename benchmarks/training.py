@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mnist_digits.dataset import Dataset, Split, load_mnist
-from mnist_digits.runs import write_json
+from mnist_digits.files import write_json
 from mnist_digits.training import backend, find_recipe
 from stopwatch import OnEpoch, Predict, Stopwatch, run_in_own_process, seconds_since_start
 
@@ -34,12 +34,13 @@ def train_engine(train: Split, epochs: int, on_epoch: OnEpoch) -> None:
     """This project's engine."""
     import keras
 
-    from mnist_digits.training import engine, networks
+    from mnist_digits.training import networks
+    from mnist_digits.training.engine import loop
 
     model = networks.build(find_recipe("dense"))
-    predict = engine.compile_prediction(model)
+    predict = loop.compile_prediction(model)
     observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
-    engine.fit(model, train.images, train.labels, epochs=epochs, callbacks=[observer])
+    loop.fit(model, train.images, train.labels, epochs=epochs, callbacks=[observer])
 
 
 def train_keras(train: Split, epochs: int, on_epoch: OnEpoch, **compile_options: Any) -> None:

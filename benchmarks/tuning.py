@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_digits.runs import write_json
+from mnist_digits.files import write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "tuning.json"
 TINY = ["--set=epochs=1", "--set=jit_compile=false"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from helpers.small_model import nearest_mean, write_model
+from helpers.small_set import write_set
 from mnist_digits.dataset import Dataset, load_mnist
-from small_model import nearest_mean, write_model
-from small_set import write_set
 
 
 @pytest.fixture(scope="session")

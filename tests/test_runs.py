@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mnist_digits.errors import DataError
-from mnist_digits.runs import Run, read_json, whole, write_json, write_text
+from mnist_digits.files import atomic_write, read_json, write_json, write_text
+from mnist_digits.runs import Run
 
 
 def names(folder: Path) -> list[str]:
@@ -69,9 +70,9 @@ def test_opening_names_what_is_missing(tmp_path: Path):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
     path = tmp_path / "new" / "file.json"
     write_json(path, {"value": 1})
-    with pytest.raises(RuntimeError, match="in between"), whole(path) as beside:
-        beside.write_text("{")
-        assert beside.suffix == ".json"
+    with pytest.raises(RuntimeError, match="in between"), atomic_write(path) as temporary:
+        temporary.write_text("{")
+        assert temporary.suffix == ".json"
         raise RuntimeError("in between")
     assert read_json(path) == {"value": 1}
     assert names(path.parent) == ["file.json"]
@@ -81,7 +82,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path):
     """A real write that the system cuts off in the middle: a process with a limit on the size of its files."""
     path = tmp_path / "file"
     write_text(path, "old")
-    program = "import sys, pathlib, mnist_digits.runs as runs; runs.write_text(pathlib.Path(sys.argv[1]), 'x' * 5000)"
+    program = "import sys, pathlib, mnist_digits.files as files; files.write_text(pathlib.Path(sys.argv[1]), 'x' * 5000)"
     result = subprocess.run(
         [sys.executable, "-c", program, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),

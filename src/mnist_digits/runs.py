@@ -1,13 +1,10 @@
-"""What lies where in a run's folder, and how a file gets there: whole or not at all."""
+"""What lies where in a run's folder."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnist_digits.errors import DataError
 
@@ -137,12 +134,12 @@ class Run:
         """Point `runs/latest` at this run, if it lies in `runs`."""
         if self.folder.parent.resolve() != RUNS.resolve():
             return
-        beside = RUNS / f".{os.getpid()}-latest"
+        temporary = RUNS / f".{os.getpid()}-latest"
         # Where there are no symbolic links, or something else is called so, only a convenience is lost.
         with suppress(OSError):
-            beside.symlink_to(self.folder.resolve().name, target_is_directory=True)
-            beside.replace(RUNS / "latest")
-        beside.unlink(missing_ok=True)
+            temporary.symlink_to(self.folder.resolve().name, target_is_directory=True)
+            temporary.replace(RUNS / "latest")
+        temporary.unlink(missing_ok=True)
 
 
 def _make_numbered(folder: Path) -> Path:
@@ -156,68 +153,3 @@ def _make_numbered(folder: Path) -> Path:
         except FileExistsError:
             number += 1
             candidate = folder.with_name(f"{folder.name}-{number}")
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; moved to `path` at the end, or removed when anything fails.
-
-    Whoever looks at `path` finds the old content or all of the new, even after a power cut. The
-    name keeps its suffix, for writers that look at it. Folders on the way are made.
-    Raises DataError when the file cannot be written: no space, no permission.
-    """
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with beside.open("r+b") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
-        ) from error
-    finally:
-        # Where there is no folder, there is no file either.
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` to fill; moved to `path`, where there must be nothing, at the end, or removed.
-
-    Raises DataError when it cannot be written: no space, no permission.
-    """
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        beside.rename(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all. Raises DataError like `whole`."""
-    with whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all. Raises DataError like `whole`."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError when it is missing or is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected the JSON file that a run writes") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); it was changed or damaged: train again") from error

@@ -7,7 +7,7 @@ import pytest
 
 import confidence
 from mnist_digits.recognition import Prediction
-from mnist_digits.training.pictures import OTHERS
+from mnist_digits.training.synthesis.digits import OTHERS
 
 
 def test_tiny_mode_measures_every_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.small_set import COUNTS, write_set
 from mnist_digits.dataset import BUNDLED, CORRECTIONS, Dataset, corrected_test_labels, load_mnist, write_idx
 from mnist_digits.errors import DataError
-from small_set import COUNTS, write_set
 
 PUBLISHED_MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",

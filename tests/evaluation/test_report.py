@@ -16,9 +16,9 @@ from matplotlib.image import imread
 
 from mnist_digits.errors import DataError
 from mnist_digits.evaluation import report
-from mnist_digits.evaluation.painter import PATIENCE, Painter
 from mnist_digits.evaluation.report import draw_data, write_report
-from mnist_digits.evaluation.results import read_first_weights
+from mnist_digits.evaluation.report_process import PATIENCE, ReportProcess
+from mnist_digits.evaluation.run_files import read_first_weights
 
 DATA_FIGURES = {"samples", "class-counts", "mean-digits"}
 RESULT_FIGURES = {"learning-curves", "predictions", "confusion", "mistakes", "reliability", "weights"}
@@ -295,14 +295,14 @@ def test_painter_says_what_is_wrong_in_one_line(main, run, capsys):
 
 
 def test_another_process_paints_the_same_report(run, written, small):
-    with Painter(run, small.folder, 0) as painter:
+    with ReportProcess(run, small.folder, 0) as painter:
         painter.finish()
     assert run.report.read_bytes() == written.report.read_bytes()
 
 
 def test_a_failure_in_the_other_process_is_told_here(run, tmp_path):
     nowhere = tmp_path / "nowhere"
-    painter = Painter(run, nowhere, 0)
+    painter = ReportProcess(run, nowhere, 0)
     # A process that has ended reads nothing: the word goes nowhere, and that is no error of its own.
     wait_until(lambda: os.waitid(os.P_PID, painter._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     painter.finish()
@@ -311,14 +311,14 @@ def test_a_failure_in_the_other_process_is_told_here(run, tmp_path):
 
 
 def test_without_the_word_the_other_process_leaves_no_report(run, small):
-    with Painter(run, small.folder, 0):
+    with ReportProcess(run, small.folder, 0):
         pass
     assert names(run) == DATA_FIGURES
     assert not run.report.exists()
 
 
 def test_an_interruption_ends_the_other_process_at_once(run, small):
-    painter = Painter(run, small.folder, 0)
+    painter = ReportProcess(run, small.folder, 0)
     wait_until((run.figures / "samples.png").exists)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt), painter:

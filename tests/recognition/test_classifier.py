@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from helpers.small_model import nearest_mean, write_model
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Classifier, Prediction, find_ink, normalise
-from small_model import nearest_mean, write_model
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from helpers.pictures import photographed, strokes, written
+from helpers.small_pages import ROWS, SmallPage, overlap, sure_digits, write_page
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Classifier, Page, Reader
-from pictures import photographed, strokes, written
-from small_pages import ROWS, SmallPage, overlap, sure_digits, write_page
 
 Digits = list[list[np.ndarray]]
 PEN = (35, 35, 45)
@@ -237,10 +237,10 @@ def test_a_desk_around_the_sheet(
 @pytest.mark.parametrize("word", ["Name", "Datum", "km"])
 @pytest.mark.parametrize("font", [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX])
 def test_letters_are_left_out(reader: Reader, page: SmallPage, word: str, font: int):
-    beside = page.moved(300, 0)
-    pixels = beside.pixels()
+    temporary = page.moved(300, 0)
+    pixels = temporary.pixels()
     cv2.putText(pixels, word, (20, 110), font, 1.6, PEN, 4, cv2.LINE_AA)
-    assert_read(reader.read(pixels), beside)
+    assert_read(reader.read(pixels), temporary)
 
 
 def large(page: SmallPage, pixels: float) -> SmallPage:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asking import InProcess, as_png
+from helpers.asking import InProcess, as_png
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Reader
 from mnist_digits.serving import Settings, create_app

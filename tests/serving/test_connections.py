@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from asking import InProcess, behind_a_socket, exchange
+from helpers.asking import InProcess, behind_a_socket, exchange
 from mnist_digits.recognition import Reader
-from mnist_digits.serving import Settings, connections, create_app, gate
+from mnist_digits.serving import Settings, connections, create_app, middleware
 
 Address = tuple[str, int]
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n"
@@ -24,7 +24,7 @@ def address(reader: Reader) -> Iterator[Address]:
     patch = pytest.MonkeyPatch()
     patch.setattr(connections, "HEAD_SECONDS", 1.0)
     patch.setattr(connections, "SEND_SECONDS", 0.5)
-    patch.setattr(gate, "DRAIN_SECONDS", 0.5)
+    patch.setattr(middleware, "DRAIN_SECONDS", 0.5)
     patch.setattr(connections, "MOST_CONNECTIONS", 40)
     settings = Settings(body_seconds=2.0, idle_seconds=1.0, most_bytes=1_000_000)
     with behind_a_socket(create_app(reader, settings)) as address:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asking import InProcess, as_bytes
+from helpers.asking import InProcess, as_bytes
 from mnist_digits.dataset import Dataset
 
 COUNT = 5_400

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from asking import as_png, serving
+from helpers.asking import as_png, serving
 from mnist_digits.dataset import Dataset
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-import either_backend
+from helpers import either_backend
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
 from mnist_digits.training.calibration import temper
-from mnist_digits.training.engine import compile_prediction
+from mnist_digits.training.engine.loop import compile_prediction
 from mnist_digits.training.networks import load
 
 

@@ -263,7 +263,7 @@ def test_an_ensemble_is_broken_off_continued_and_the_mean_of_its_members(small: 
 
 def test_a_reader_learns_to_decline(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(declining, "PICTURES", 10)
-    run = train(find_recipe("reader").with_settings({"epochs": "1", "pictures": "1"}), small, tmp_path)
+    run = train(find_recipe("reader").with_settings({"epochs": "1", "synthetic_copies": "1"}), small, tmp_path)
     metrics = json.loads(run.metrics.read_text())
     assert np.load(run.predictions)["test_probabilities"].shape == (200, 10)
     session = onnxruntime.InferenceSession(run.onnx)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from mnist_digits import __version__
+from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import DigitsError, UsageError
-from mnist_digits.terminal import messages, results
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """What a missing module comes with; all others with `train`."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_digits.cli.options import show
+from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import UsageError
-from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
     from mnist_digits.recognition.bulk import Output

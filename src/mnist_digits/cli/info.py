@@ -1,9 +1,9 @@
 """`digits info`."""
 
-from mnist_digits import terminal
+from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Json
-from mnist_digits.terminal import results
+from mnist_digits.cli.output import results
 
 
 @app.command(epilog="Examples:  digits info  ·  digits info --json")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import UsageError
 from mnist_digits.runs import Run
-from mnist_digits.terminal import messages, results
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset

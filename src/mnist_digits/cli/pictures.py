@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits import terminal
+from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.bulk import Bulk, Cluster, OutputFolder, Overwrite, PictureMode, PicturesPerFile, Workers
 from mnist_digits.cli.options import Json, Model, Recursive, onnx_of
+from mnist_digits.cli.output import messages
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.runs import whole
-from mnist_digits.terminal import messages
+from mnist_digits.files import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,19 +136,19 @@ def _draw(
     file: str, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
 ) -> None:
     """Write what was asked for beside the result."""
-    from mnist_digits.recognition import drawing
+    from mnist_digits.recognition import visualise
 
     if annotate:
         target = annotate if _is_file(annotate) else _below(annotate, f"{file}.png")
-        _write(target, drawing.as_png(drawing.annotate(pixels, reading.to_page())))
+        _write(target, visualise.as_png(visualise.annotate(pixels, reading.to_page())))
     if debug_folder:
-        for name, picture in drawing.stages(pixels, reading).items():
-            _write(_below(debug_folder, file) / f"{name}.png", drawing.as_png(picture))
+        for name, picture in visualise.stages(pixels, reading).items():
+            _write(_below(debug_folder, file) / f"{name}.png", visualise.as_png(picture))
 
 
 def _write(path: Path, content: bytes) -> None:
-    with whole(path) as beside:
-        beside.write_bytes(content)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _is_file(annotate: Path) -> bool:

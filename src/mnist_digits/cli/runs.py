@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from mnist_digits import terminal
+from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, show
+from mnist_digits.cli.output import results
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
-from mnist_digits.terminal import results
 
 
 @app.command(
@@ -33,9 +33,10 @@ def evaluate(
     run = Run.open(model, "recipe", "model") if model.is_dir() else None
     test = (dataset_of(run, data) if run else load_mnist(data)).test
     backend.start_keras()
-    from mnist_digits.training import engine, networks
+    from mnist_digits.training import networks
+    from mnist_digits.training.engine import loop
 
-    predict = engine.compile_prediction(networks.load(run.model if run else model))
+    predict = loop.compile_prediction(networks.load(run.model if run else model))
     try:
         metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
     except ValueError as error:
@@ -102,7 +103,7 @@ def export(
 
     All but keras take images as bytes, give calibrated probabilities, and are checked against Keras first.
     """
-    from mnist_digits.training import formats
+    from mnist_digits.training.export import formats
 
     run = Run.open(run_folder, "recipe", "model", "metrics")
     path = formats.new_path(run, format_, output)

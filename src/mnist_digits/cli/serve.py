@@ -10,8 +10,8 @@ import typer
 
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Model, onnx_of
+from mnist_digits.cli.output import results
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.terminal import results
 
 if TYPE_CHECKING:
     pass

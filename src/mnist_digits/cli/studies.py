@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mnist_digits.terminal import messages, results
+from mnist_digits.cli.output import messages, results
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from mnist_digits.training.search import Watch
-    from mnist_digits.training.search_study import Study
+    from mnist_digits.training.tuning.search import Watch
+    from mnist_digits.training.tuning.study import Study
 
 
 @contextmanager

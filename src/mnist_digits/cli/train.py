@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits import terminal
+from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, continued_by, dataset_of, parse_settings, show
+from mnist_digits.cli.output import messages
 from mnist_digits.errors import UsageError
-from mnist_digits.runs import Run, read_json
-from mnist_digits.terminal import messages
+from mnist_digits.files import read_json
+from mnist_digits.runs import Run
 
 if TYPE_CHECKING:
     from mnist_digits.training import Recipe

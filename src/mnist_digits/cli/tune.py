@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits import terminal
+from mnist_digits.cli import output as terminal
 from mnist_digits.cli import studies
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, continued_by, parse_settings, show
+from mnist_digits.cli.output import messages
 from mnist_digits.errors import UsageError
-from mnist_digits.terminal import messages
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
     from mnist_digits.runs import Run
     from mnist_digits.training import Recipe
-    from mnist_digits.training.search_study import Study
     from mnist_digits.training.train import Progress
+    from mnist_digits.training.tuning.study import Study
 
 
 @app.command(
@@ -116,7 +116,8 @@ class _Job:
 def _tune(job: _Job) -> dict[str, Any]:
     """Search, write what was found, and compare it with the recipe as it was."""
     from mnist_digits.dataset import load_mnist
-    from mnist_digits.training import backend, find_recipe, search, search_outcome
+    from mnist_digits.training import backend, find_recipe
+    from mnist_digits.training.tuning import outcome, search
 
     recipe = find_recipe(job.recipe).with_settings(parse_settings(job.settings))
     deadline = time.monotonic() + search.parse_duration(job.timeout) if job.timeout else None
@@ -128,7 +129,7 @@ def _tune(job: _Job) -> dict[str, Any]:
         complete = search.search(
             study, data, job.trials, workers=job.workers, storage=job.storage, deadline=deadline, watch=watch
         )
-    best = search_outcome.write_best(study, folder)
+    best = outcome.write_best(study, folder)
     if complete and job.seeds:
         _compare(study, data, folder, job.seeds)
     _write_report(study, folder, best)
@@ -136,25 +137,25 @@ def _tune(job: _Job) -> dict[str, Any]:
 
 
 def _begin(job: _Job, recipe: "Recipe", data: "Dataset") -> "Study":
-    from mnist_digits.training.search_plan import StudyPlan
-    from mnist_digits.training.search_storage import Patience, open_storage
-    from mnist_digits.training.search_study import Study
+    from mnist_digits.training.tuning.plan import StudyPlan
+    from mnist_digits.training.tuning.storage import Patience, open_storage
+    from mnist_digits.training.tuning.study import Study
 
     plan = StudyPlan(recipe, tuple(sorted(parse_settings(job.settings))), job.seed, data.fingerprint)
     return Study.begin(open_storage(job.storage), job.name, plan, Patience(_say_waiting))
 
 
 def _open(storage: str | None, name: str) -> "Study":
-    from mnist_digits.training.search_storage import Patience, open_storage
-    from mnist_digits.training.search_study import Study
+    from mnist_digits.training.tuning.storage import Patience, open_storage
+    from mnist_digits.training.tuning.study import Study
 
     return Study.open(open_storage(storage, create=False), name, Patience(_say_waiting))
 
 
 def _list(storage: str | None) -> list[dict[str, Any]]:
-    from mnist_digits.training.search_outcome import summarise
-    from mnist_digits.training.search_storage import Patience, open_storage
-    from mnist_digits.training.search_study import Study, study_names
+    from mnist_digits.training.tuning.outcome import summarise
+    from mnist_digits.training.tuning.storage import Patience, open_storage
+    from mnist_digits.training.tuning.study import Study, study_names
 
     opened = open_storage(storage, create=False)
     return [summarise(Study.open(opened, name, Patience())) for name in study_names(opened)]
@@ -165,7 +166,7 @@ def _say_waiting(reason: str) -> None:
 
 
 def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
-    from mnist_digits.training.search_outcome import compare_with_default
+    from mnist_digits.training.tuning.outcome import compare_with_default
 
     with ExitStack() as bars:
 
@@ -178,20 +179,20 @@ def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
 
 
 def _write_report(study: "Study", folder: Path, best: Path) -> None:
-    from mnist_digits.training.search_outcome import read_comparison
-    from mnist_digits.training.search_report import write_report
+    from mnist_digits.training.tuning.outcome import read_comparison
+    from mnist_digits.training.tuning.report import write_report
 
     write_report(study, folder, best, read_comparison(study, folder))
 
 
 def _outcome(study: "Study") -> dict[str, Any]:
     """A study's numbers, and where its files lie if they are on this machine."""
-    from mnist_digits.training import search, search_outcome
+    from mnist_digits.training.tuning import outcome, search
 
     folder = search.folder_of(study.name)
-    found = search_outcome.summarise(study)
-    files = {name: folder / name for name in (search_outcome.BEST, search_outcome.REPORT)}
-    found["comparison"] = search_outcome.read_comparison(study, folder)
+    found = outcome.summarise(study)
+    files = {name: folder / name for name in (outcome.BEST, outcome.REPORT)}
+    found["comparison"] = outcome.read_comparison(study, folder)
     found["changes"] = study.recipe_of(best).changes() if (best := study.best()) else None
     found["best_recipe"], found["report"] = (str(path) if path.exists() else None for path in files.values())
     return found

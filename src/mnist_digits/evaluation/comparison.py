@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.evaluation.results import Results, read_results
+from mnist_digits.evaluation.run_files import Results, read_results
 from mnist_digits.runs import Run
 
 

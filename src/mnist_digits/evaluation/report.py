@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError, DigitsError
 from mnist_digits.evaluation import figures
-from mnist_digits.evaluation.card import write_card
 from mnist_digits.evaluation.metrics import confused_pairs, mistakes, reliability
-from mnist_digits.evaluation.painter import FINISH
-from mnist_digits.evaluation.results import Results, read_results
-from mnist_digits.evaluation.templates import render
-from mnist_digits.runs import Run, whole, write_text
+from mnist_digits.evaluation.model_card import write_card
+from mnist_digits.evaluation.rendering import render
+from mnist_digits.evaluation.report_process import FINISH
+from mnist_digits.evaluation.run_files import Results, read_results
+from mnist_digits.files import atomic_write, write_text
+from mnist_digits.runs import Run
 
 DOTS_PER_INCH = 250
 """Figures are 1,600 pixels wide: sharp where a page shows them at half of that."""
@@ -128,10 +129,10 @@ def _save(run: Run, name: str, figure: Figure) -> Path:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all. Raises DataError when it cannot be written."""
     figure.set_dpi(DOTS_PER_INCH)
-    with whole(path) as beside:
+    with atomic_write(path) as temporary:
         # Not savefig, which draws twice; and the last few per cent of compression would take most of the time.
         canvas = FigureCanvasAgg(figure)
-        canvas.print_png(beside, metadata={"Software": None}, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
+        canvas.print_png(temporary, metadata={"Software": None}, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
 
 
 def _data_url(path: Path) -> str:

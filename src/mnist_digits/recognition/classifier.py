@@ -10,9 +10,9 @@ import numpy as np
 import onnxruntime
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition.ink import find_ink
-from mnist_digits.recognition.normalise import SIDE, Box, Normalised, normalise
-from mnist_digits.recognition.picture import Picture, read_picture
+from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
+from mnist_digits.recognition.preprocessing.ink import find_ink
+from mnist_digits.recognition.preprocessing.mnist_format import SIDE, Box, Normalised, normalise
 
 SHIPPED = Path(__file__).parent / "models" / "digits.onnx"
 """The model that comes with the package."""

@@ -9,25 +9,25 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.classifier import Classifier
-from mnist_digits.recognition.frames import without_frames
-from mnist_digits.recognition.ink import even, find_ink
-from mnist_digits.recognition.page import Line, Page, Place
-from mnist_digits.recognition.picture import Picture, read_picture
-from mnist_digits.recognition.rows import Row, find_rows
-from mnist_digits.recognition.segmentation import read_rows
-from mnist_digits.recognition.sheet import cut_out_sheet
-from mnist_digits.recognition.spotter import Marks, Spots, Spotter
-from mnist_digits.recognition.strokes import (
+from mnist_digits.recognition.layout.components import (
     WHOLE,
-    Pieces,
-    Strokes,
-    find_pieces,
-    find_strokes,
+    Components,
+    Segments,
+    find_components,
+    find_segments,
     ink_of_digits,
     typical_heights,
     with_overlooked,
 )
-from mnist_digits.recognition.words import Token, numbers
+from mnist_digits.recognition.layout.decoding import decode_lines
+from mnist_digits.recognition.layout.detector import Detections, Detector, DetectorOutput
+from mnist_digits.recognition.layout.text_lines import Row, find_text_lines
+from mnist_digits.recognition.layout.words import Token, numbers
+from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
+from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
+from mnist_digits.recognition.preprocessing.ink import even, find_ink
+from mnist_digits.recognition.preprocessing.page_crop import crop_page
+from mnist_digits.recognition.results import Line, Page, Place
 
 SIZES = (1_000_000, 3_000_000)
 """Larger pictures are reduced to so many pixels before they are read: to the first, or, where that leaves the writing
@@ -70,9 +70,9 @@ class Writing:
     """uint8 (h, w) or (h, w, 3): the part of the picture that is read, reduced and turned."""
     ink: np.ndarray
     """float32 (h, w) in [0, 1], 1 = full stroke: all that was found."""
-    pieces: Pieces
+    pieces: Components
     """Of that, what is connected."""
-    marks: Marks
+    marks: DetectorOutput
     """Where on it digits stand."""
     height: float
     """Of a digit."""
@@ -87,11 +87,11 @@ class Reading:
     """How a page was read, from the picture to the hypotheses in its rows."""
 
     writing: Writing
-    spots: Spots
+    spots: Detections
     """Where digits have their middles."""
     own: np.ndarray
     """float32 (h, w) in [0, 1]: the ink of digits alone."""
-    strokes: Strokes
+    strokes: Segments
     rows: Sequence[Row]
     """Of the spots."""
     tokens: Sequence[Sequence[Token]]
@@ -122,7 +122,7 @@ class Reader:
         network may use. Raises DataError as `Classifier` does.
         """
         self._classifier = Classifier(path, threads)
-        self._spotter = Spotter(threads=threads)
+        self._spotter = Detector(threads=threads)
 
     @property
     def classifier(self) -> Classifier:
@@ -150,9 +150,9 @@ class Reader:
         spots = with_overlooked(writing.marks.spots, writing.pieces, height)
         cover = writing.marks.covered(writing.ink.shape)
         own = ink_of_digits(writing.ink, writing.pieces, cover, spots, height)
-        strokes = find_strokes(own, spots, height)
-        rows = find_rows(spots.places, height)
-        tokens = read_rows(own, strokes, spots, rows, height, self._classifier)
+        strokes = find_segments(own, spots, height)
+        rows = find_text_lines(spots.places, height)
+        tokens = decode_lines(own, strokes, spots, rows, height, self._classifier)
         place = Place(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
         return Reading(writing, spots, own, strokes, rows, tokens, place)
 
@@ -162,19 +162,19 @@ class Reader:
             reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
             width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
             reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
-            sheet, corner = cut_out_sheet(reduced)
-            ink = without_frames(even(find_ink(sheet)))
-            pieces = find_pieces(ink)
+            sheet, corner = crop_page(reduced)
+            ink = remove_form_boxes(even(find_ink(sheet)))
+            pieces = find_components(ink)
             writing = Writing(sheet, ink, pieces, *self._mark(ink, pieces), reduction, corner)
             if reduction == 1 or writing.height >= LEGIBLE:
                 break
         return writing
 
-    def _mark(self, ink: np.ndarray, pieces: Pieces) -> tuple[Marks, float]:
+    def _mark(self, ink: np.ndarray, pieces: Components) -> tuple[DetectorOutput, float]:
         """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
         marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
         # Where all is clear, no pen has left gaps.
-        whole = pieces if marks.spots.clearness > UPRIGHT else find_pieces(ink, guess)
+        whole = pieces if marks.spots.clearness > UPRIGHT else find_components(ink, guess)
         covered = whole.sizes[whole.covered(marks.covered(ink.shape)) > WHOLE]
         if not len(marks.spots) or not len(covered):
             return best
@@ -193,8 +193,12 @@ class Reader:
         return replace(writing, marks=marks, height=height)
 
     def _best(
-        self, ink: np.ndarray, heights: Iterable[float], best: tuple[Marks, float] | None = None, by: float = CLEARLY
-    ) -> tuple[Marks, float]:
+        self,
+        ink: np.ndarray,
+        heights: Iterable[float],
+        best: tuple[DetectorOutput, float] | None = None,
+        by: float = CLEARLY,
+    ) -> tuple[DetectorOutput, float]:
         """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for.
 
         best: what is known. by: how many times as much must speak for another height.

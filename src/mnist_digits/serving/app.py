@@ -13,11 +13,13 @@ from starlette.responses import Response
 from mnist_digits import __version__
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
-from mnist_digits.serving import health, images, inference, inside, page, pictures, static
-from mnist_digits.serving.gate import Gate, as_response
+from mnist_digits.serving.api import health, images, inference_protocol, pictures
 from mnist_digits.serving.metrics import Metrics
+from mnist_digits.serving.middleware import Middleware, as_response
+from mnist_digits.serving.page import introspection, static
+from mnist_digits.serving.page import settings_route as page
 from mnist_digits.serving.settings import Settings
-from mnist_digits.serving.work import Judge, Workers
+from mnist_digits.serving.workers import BatchQueue, Workers
 
 SUMMARY = "Reads handwritten digits in pictures, pages and 28×28 images."
 
@@ -31,7 +33,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     metrics = Metrics()
     workers = Workers(settings.threads, settings.most_waiting, settings.answer_seconds)
-    judge = Judge(reader.classifier, settings.most_waiting, settings.answer_seconds)
+    judge = BatchQueue(reader.classifier, settings.most_waiting, settings.answer_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,19 +54,19 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     )
     images.add_routes(app.router, reader.classifier, judge, workers, metrics)
     pictures.add_routes(app.router, reader, workers, settings, metrics)
-    inference.add_routes(app.router, reader.classifier, judge, workers, metrics)
+    inference_protocol.add_routes(app.router, reader.classifier, judge, workers, metrics)
     health.add_routes(app.router, workers, metrics)
     app.include_router(page.router(settings))
-    app.include_router(inside.router(reader, workers))
+    app.include_router(introspection.router(reader, workers))
     if settings.playground:
-        from mnist_digits.serving import playground
-        from mnist_digits.serving.live_training import Playground
+        from mnist_digits.serving.page import playground
+        from mnist_digits.serving.page.live_training import Playground
 
         app.state.playground = Playground()
         app.include_router(playground.router(app.state.playground, workers))
     static.add_description(app.router)
     app.router.default = static.page()
-    app.add_middleware(Gate, settings=settings, metrics=metrics)
+    app.add_middleware(Middleware, settings=settings, metrics=metrics)
     _ask_for_token(app)
     return app
 

@@ -5,7 +5,7 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from mnist_digits.serving.gate import RAW_HEADERS
+from mnist_digits.serving.middleware import RAW_HEADERS
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request, or from the connection's beginning, to the end of its headers."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mnist_digits.dataset import Split
-from mnist_digits.training.pictures import draw_digits, draw_others
+from mnist_digits.training.synthesis.digits import draw_digits, draw_others
 
 KEPT = 0.99
 """Share of the digits that shall not be declined."""

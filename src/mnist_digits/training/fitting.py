@@ -8,10 +8,12 @@ import numpy as np
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import QualityError
-from mnist_digits.runs import Run, write_text
-from mnist_digits.training import checkpoint, engine, networks
-from mnist_digits.training.augmentation import Distortion
-from mnist_digits.training.averaging import WeightAverage
+from mnist_digits.files import write_text
+from mnist_digits.runs import Run
+from mnist_digits.training import networks
+from mnist_digits.training.engine import checkpoint, loop
+from mnist_digits.training.engine.augmentation import Distortion
+from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.plan import Plan, read_plan
 from mnist_digits.training.recipes import Recipe
 
@@ -27,7 +29,7 @@ def start(recipe: Recipe, seed: int, images: int, precision: str) -> tuple[keras
     # The one place where a global seed is set: Keras's layers draw their initial weights from it.
     keras.utils.set_random_seed(seed)
     model = networks.build(recipe, images, precision)
-    return model, WeightAverage(model, recipe.averaging) if recipe.averaging else None
+    return model, WeightAverage(model, recipe.ema_decay) if recipe.ema_decay else None
 
 
 def follow(
@@ -44,7 +46,7 @@ def follow(
 
     initial_epoch: how many epochs are done already. callbacks: as in `train`.
     """
-    engine.fit(
+    loop.fit(
         model,
         data.train.images,
         data.train.labels,
@@ -72,11 +74,11 @@ def fit_network(
 ) -> tuple[keras.Model, np.ndarray]:
     """The trained model, and its history: float64 (epochs, 6), columns as in `checkpoint.COLUMNS`."""
     recipe = plan.recipe
-    if recipe.pictures:
+    if recipe.synthetic_copies:
         # Fonts and image work, which no other recipe should wait for.
-        from mnist_digits.training.pictures import redraw
+        from mnist_digits.training.synthesis.digits import redraw
 
-        data = redraw(data, recipe.pictures, plan.seed)
+        data = redraw(data, recipe.synthetic_copies, plan.seed)
     model, average = start(recipe, plan.seed, len(data.train), precision)
     state = [*model.variables, *model.optimizer.variables, *(average.variables if average else [])]
     history = list(checkpoint.restore(run.checkpoint, state)) if run.checkpoint.exists() else []

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from mnist_digits.errors import DataError
-from mnist_digits.training.normalisation import BatchNormRelu
+from mnist_digits.training.engine.batch_norm_relu import BatchNormRelu
 from mnist_digits.training.recipes import Recipe
 
 
@@ -141,8 +141,8 @@ def build(recipe: Recipe, images: int = 55_000, precision: str = "float32") -> k
 def _optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
     options = {
         "learning_rate": _learning_rate(recipe, recipe.epochs * -(-images // recipe.batch_size)),
-        "beta_1": recipe.momentum,
-        "beta_2": recipe.second_momentum,
+        "beta_1": recipe.beta_1,
+        "beta_2": recipe.beta_2,
     }
     if not recipe.weight_decay:
         return keras.optimizers.Adam(**options)

@@ -6,7 +6,8 @@ from typing import Any
 
 from mnist_digits.dataset import BUNDLED, Dataset
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.runs import Run, read_json, write_json
+from mnist_digits.files import read_json, write_json
+from mnist_digits.runs import Run
 from mnist_digits.training import backend
 from mnist_digits.training.recipes import Recipe
 

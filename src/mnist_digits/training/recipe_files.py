@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.runs import read_json, write_json
+from mnist_digits.files import read_json, write_json
 from mnist_digits.training.recipes import RECIPES, Recipe
 
 KNOWN_NETWORKS = frozenset(recipe.network for recipe in RECIPES.values())

@@ -39,18 +39,18 @@ class Recipe:
     """How the learning rate goes on after its warm-up: constant, linear or cosine, the latter two down to 0."""
     warm_up: float = 0.0
     """Share of all steps in which the learning rate rises from 0, in [0, 1); not with a constant one."""
-    momentum: float = 0.9
+    beta_1: float = 0.9
     """Adam's beta_1, in [0, 1)."""
-    second_momentum: float = 0.999
+    beta_2: float = 0.999
     """Adam's beta_2, in [0, 1)."""
     weight_decay: float = 0.0
     """Share of each kernel's weights taken off per step, times the learning rate (Loshchilov and Hutter 2019)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes, in [0, 1) (Szegedy et al. 2016)."""
-    averaging: float = 0.0
+    ema_decay: float = 0.0
     """Momentum of an exponential average of the weights, which then is the result, in [0, 1); 0: none."""
 
-    pictures: int = 0
+    synthetic_copies: int = 0
     """How often each image is also drawn as pictures from outside are, with what is no digit beside it; 0: never."""
     rotation: float = 0.0
     """Random distortion of every image in every epoch: degrees, either way."""
@@ -73,8 +73,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("hidden_units", "members", "epochs", "batch_size"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("pictures", self.pictures >= 0, "at least 0")
-        for name in ("dropout", "warm_up", "momentum", "second_momentum", "label_smoothing", "averaging"):
+        self._require("synthetic_copies", self.synthetic_copies >= 0, "at least 0")
+        for name in ("dropout", "warm_up", "beta_1", "beta_2", "label_smoothing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("weight_decay", "rotation", "scaling", "shear", "translation", "elastic"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0")
@@ -147,7 +147,7 @@ DENSE_PLUS = replace(
     learning_rate=2.5e-3,
     schedule="cosine",
     warm_up=0.1,
-    averaging=0.999,
+    ema_decay=0.999,
     rotation=8.0,
     scaling=0.08,
     shear=0.08,
@@ -164,7 +164,7 @@ CNN = Recipe(
     schedule="cosine",
     warm_up=0.1,
     weight_decay=0.05,
-    averaging=0.995,
+    ema_decay=0.995,
     rotation=10.0,
     scaling=0.1,
     shear=0.1,
@@ -180,7 +180,7 @@ TINY = replace(
     epochs=60,
     learning_rate=0.015,
     weight_decay=0.0,
-    averaging=0.998,
+    ema_decay=0.998,
     rotation=5.0,
     scaling=0.05,
     shear=0.05,
@@ -194,7 +194,7 @@ BEST = replace(
     network="best",
     epochs=30,
     learning_rate=3e-3,
-    averaging=0.998,
+    ema_decay=0.998,
     rotation=12.0,
     scaling=0.12,
     shear=0.12,
@@ -207,8 +207,8 @@ READER = replace(
     epochs=14,
     batch_size=256,
     learning_rate=5e-3,
-    averaging=0.998,
-    pictures=2,
+    ema_decay=0.998,
+    synthetic_copies=2,
 )
 FAST = Recipe(
     name="fast",
@@ -218,8 +218,8 @@ FAST = Recipe(
     learning_rate=0.01,
     schedule="linear",
     warm_up=0.1,
-    momentum=0.8,
-    second_momentum=0.95,
+    beta_1=0.8,
+    beta_2=0.95,
     label_smoothing=0.1,
     precision="mixed_bfloat16",
     jit_compile=False,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
-from mnist_digits.runs import Run, read_json, write_json
+from mnist_digits.files import read_json, write_json
+from mnist_digits.runs import Run
 from mnist_digits.training.plan import check_data, check_same, create_run
 from mnist_digits.training.recipes import Recipe
 from mnist_digits.training.train import Progress, resume

@@ -8,8 +8,9 @@ import numpy as np
 
 from mnist_digits.dataset import Dataset, corrected_test_labels
 from mnist_digits.errors import UsageError
-from mnist_digits.evaluation.painter import Painter
-from mnist_digits.runs import Run, read_json, whole, write_json
+from mnist_digits.evaluation.report_process import ReportProcess
+from mnist_digits.files import atomic_write, read_json, write_json
+from mnist_digits.runs import Run
 from mnist_digits.training import backend
 from mnist_digits.training.plan import Plan, check_data, check_environment, create_run, read_plan
 from mnist_digits.training.recipes import Recipe, find_recipe
@@ -70,7 +71,7 @@ def resume(
     check_data(run, data)
     run.remove_leftovers()
     # Pictures need Matplotlib and seaborn: a second process imports them while this one imports Keras.
-    with Painter(run, data.folder, data.seed) as painter:
+    with ReportProcess(run, data.folder, data.seed) as painter:
         backend.start_keras()
         from mnist_digits.training import fitting
 
@@ -101,17 +102,17 @@ def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history
 
     history: of the training, float64 (epochs, 6).
     """
-    from mnist_digits.training import checkpoint, engine
+    from mnist_digits.training.engine import checkpoint, loop
 
-    with whole(run.model) as beside:
-        model.save(beside)
-    predict = engine.compile_prediction(model)
+    with atomic_write(run.model) as temporary:
+        model.save(temporary)
+    predict = loop.compile_prediction(model)
     probabilities = {"validation": predict(data.validation.images), "test": predict(data.test.images)}
     metrics = _score(plan, model, data, probabilities)
     arrays = {f"{name}_probabilities": values for name, values in probabilities.items()}
     arrays |= {"validation_labels": data.validation.labels, "test_labels": data.test.labels}
-    with whole(run.predictions) as beside:
-        np.savez_compressed(beside, allow_pickle=False, **arrays)
+    with atomic_write(run.predictions) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
     seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())
     metrics["training"] = {
         "seconds": seconds,
@@ -127,7 +128,8 @@ def _score(
 ) -> dict[str, dict[str, Any]]:
     """What metrics.json says of the model. probabilities: float32 (n, 10), of the validation and test images."""
     from mnist_digits.evaluation import evaluate
-    from mnist_digits.training import calibration, engine
+    from mnist_digits.training import calibration
+    from mnist_digits.training.engine import loop
 
     splits = {"validation": data.validation, "test": data.test}
     metrics = {name: evaluate(split.labels, probabilities[name]).to_json() for name, split in splits.items()}
@@ -135,11 +137,11 @@ def _score(
     temperature = metrics["calibration"]["temperature"]
     calibrated = evaluate(data.test.labels, calibration.temper(probabilities["test"], temperature))
     metrics["test_calibrated"] = {"loss": calibrated.loss, "calibration_error": calibrated.calibration_error}
-    if plan.recipe.pictures:
+    if plan.recipe.synthetic_copies:
         from mnist_digits.training import declining
 
         # It is the exported model that declines, and that is calibrated.
-        is_digit = engine.compile_declining(model, temperature)
+        is_digit = loop.compile_rejection(model, temperature)
         metrics["declining"] = declining.measure(is_digit, data.validation, plan.seed)
     corrected = corrected_test_labels(data)
     if corrected is not None:
@@ -149,7 +151,7 @@ def _score(
 
 def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
     """Draw the first training image as the recipe distorts it: here, where TensorFlow is, and not in the painter."""
-    from mnist_digits.training.augmentation import Distortion
+    from mnist_digits.training.engine.augmentation import Distortion
 
     distortion = Distortion.of(recipe)
     if not distortion:
@@ -161,8 +163,8 @@ def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
 
 
 def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
-    from mnist_digits.training.export import export_onnx
-    from mnist_digits.training.formats import describe_model, temperature_of
+    from mnist_digits.training.export.formats import describe_model, temperature_of
+    from mnist_digits.training.export.onnx import export_onnx
 
     metrics = read_json(run.metrics)
     export_onnx(model, run.onnx, describe_model(plan, metrics), data.test.images, temperature_of(metrics))

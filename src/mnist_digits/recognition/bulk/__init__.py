@@ -4,7 +4,7 @@ from mnist_digits.recognition.bulk.cluster import knock, read_on_cluster
 from mnist_digits.recognition.bulk.listing import list_pictures
 from mnist_digits.recognition.bulk.local import read_here
 from mnist_digits.recognition.bulk.output import Output, Settings, Summary
-from mnist_digits.recognition.bulk.rows import SCHEMAS, Mode
+from mnist_digits.recognition.bulk.table import SCHEMAS, Mode
 
 __all__ = [
     "SCHEMAS",

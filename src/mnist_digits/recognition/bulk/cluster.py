@@ -12,7 +12,7 @@ from mnist_digits import __version__
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.bulk.local import CONTINUE, OnProgress
 from mnist_digits.recognition.bulk.output import Output
-from mnist_digits.recognition.bulk.rows import PictureReader
+from mnist_digits.recognition.bulk.table import PictureReader
 
 ANSWER_SECONDS = 6.0
 """Whoever has not answered by then is not there."""

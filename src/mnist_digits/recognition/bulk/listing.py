@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.dataset
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition.files import SUFFIXES
+from mnist_digits.recognition.preprocessing.files import SUFFIXES
 
 COLUMN = "path"
 """Where a Parquet file of paths has them."""

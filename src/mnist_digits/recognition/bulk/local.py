@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.bulk.output import Output
-from mnist_digits.recognition.bulk.rows import PictureReader
+from mnist_digits.recognition.bulk.table import PictureReader
 
 OnProgress = Callable[[int], None]
 """Called with the number of rows that are there."""

@@ -14,10 +14,10 @@ import pyarrow.parquet
 
 from mnist_digits import __version__
 from mnist_digits.errors import DataError
+from mnist_digits.files import atomic_folder, atomic_write, read_json, write_json
 from mnist_digits.recognition.bulk.listing import absolute, holds_paths
-from mnist_digits.recognition.bulk.rows import Mode
+from mnist_digits.recognition.bulk.table import Mode
 from mnist_digits.recognition.classifier import SHIPPED
-from mnist_digits.runs import read_json, whole, whole_folder, write_json
 
 PICTURES_PER_FILE: dict[Mode, int] = {"predict": 1000, "read": 100}
 """A few seconds' work, which is what a crash costs each process."""
@@ -93,10 +93,10 @@ class Output:
         Raises DataError when `folder` is something else, or cannot be written.
         """
         _check_replaceable(folder)
-        with whole_folder(folder) as beside:
-            pictures = _write_list(beside / "_paths.parquet", paths, settings.pictures_per_file)
-            shutil.copyfile(model or SHIPPED, beside / "_model.onnx")
-            write_json(beside / "_manifest.json", {"pictures": pictures, "settings": asdict(settings)})
+        with atomic_folder(folder) as temporary:
+            pictures = _write_list(temporary / "_paths.parquet", paths, settings.pictures_per_file)
+            shutil.copyfile(model or SHIPPED, temporary / "_model.onnx")
+            write_json(temporary / "_manifest.json", {"pictures": pictures, "settings": asdict(settings)})
             if folder.exists():
                 shutil.rmtree(folder)
         return cls(folder, settings, pictures)
@@ -144,8 +144,8 @@ class Output:
         # Through memory: the errors of Python's own files say what is wrong in a word.
         content = io.BytesIO()
         pyarrow.parquet.write_table(table, content, compression="zstd")
-        with whole(self.path(number)) as beside:
-            beside.write_bytes(content.getbuffer())
+        with atomic_write(self.path(number)) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
     def rows(self, number: int) -> int:
         """How many rows belong into a file."""

@@ -1,0 +1,193 @@
+"""How results and progress look to people: tables on stdout, progress on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mnist_digits.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mnist_digits.recognition import Page, Prediction
+    from mnist_digits.training.train import Progress as EpochProgress
+
+results = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(run: Run) -> Iterator["EpochProgress"]:
+    """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
+    from mnist_digits.training import read_plan
+
+    recipe = read_plan(run).recipe
+    epochs = recipe.epochs * recipe.members
+    if not messages.is_terminal:
+        yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    # The line fits a terminal of 80 columns.
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=8), TextColumn("{task.description}"))
+    with Progress(*columns, console=messages) as bar:
+        task = bar.add_task("drawing pictures" if recipe.synthetic_copies else "starting Keras", total=epochs)
+        yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
+
+
+def _describe_epoch(row: dict[str, float]) -> str:
+    return (
+        f"loss {row['loss']:.4f}  accuracy {_percent(row['accuracy'])}  "
+        f"validation {_percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
+    )
+
+
+def print_summary(metrics: dict[str, Any]) -> None:
+    """A finished run: its `metrics.json`, and its folder as `run`."""
+    from mnist_digits.evaluation import confused_pairs
+
+    test, training = metrics["test"], metrics["training"]
+    pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
+    _print_facts(
+        {
+            "test accuracy": _accuracy(test),
+            "test loss": f"{test['loss']:.4f}",
+            "training": f"{training['seconds']:.1f} s for {training['epochs']} epochs",
+            "worst confused": pairs or "none",
+            "report": str(Run(Path(metrics["run"])).report),
+        }
+    )
+
+
+def print_spread(summary: dict[str, Any]) -> None:
+    """Several seeds: their `summary.json`, and its path as `summary`."""
+    spreads = {}
+    for name in ("test_accuracy", "validation_accuracy"):
+        mean, sd, low, high = (_percent(summary[name][key]) for key in ("mean", "sd", "min", "max"))
+        spreads[name.replace("_", " ")] = f"{mean} ± {sd} ({low} to {high})"
+    _print_facts(
+        {
+            **spreads,
+            "seeds": str(summary["count"]),
+            "training": f"{summary['seconds']['mean']:.1f} s each",
+            "parameters": f"{summary['parameters']:,}",
+            "summary": summary["summary"],
+        }
+    )
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """One split's numbers, and those of every digit."""
+    results.print(
+        f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
+        f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}"
+    )
+    table = Table("digit", "precision", "recall", "F1", "images", box=None)
+    for row in metrics["per_class"]:
+        table.add_row(
+            str(row["digit"]), *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:,}"
+        )
+    results.print(table)
+
+
+def _print_facts(facts: dict[str, str]) -> None:
+    """A line each, as they are: a path is neither cut short nor taken for markup."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        results.print(f"{name:<{width}}  {value}", markup=False)
+
+
+def _accuracy(metrics: dict[str, Any]) -> str:
+    low, high = metrics["interval95"]
+    return f"{_percent(metrics['accuracy'])} (95 % interval {_percent(low)} to {_percent(high)})"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """The rows of `compare_runs`, as `runs`."""
+    rows = comparison["runs"]
+    table = Table("run", "accuracy", "95 % interval", "parameters", "s", "alone", "p", box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        low, high = row["interval95"]
+        against = row.get("against_first")
+        table.add_row(
+            Text(row["run"], overflow="fold"),
+            _percent(row["accuracy"]),
+            f"{100 * low:.2f}-{_percent(high)}",
+            f"{row['parameters']:,}",
+            f"{row['seconds']:.0f}",
+            f"{against['only_first']} : {against['only_second']}" if against else "",
+            f"{against['p_value']:.1g}" if against else "",
+        )
+    results.print(table)
+    results.print("\nalone: test images that only the first run reads correctly : that only this one does")
+    results.print("p: how likely two equally good models would differ so (McNemar's exact test)")
+
+
+BAR = 10
+"""Characters of a full bar."""
+
+
+def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
+    """A line for a picture; below it, when asked for, what the network saw."""
+    if prediction.reason:
+        found = f"–  {prediction.reason.replace('-', ' ')}"
+    else:
+        found = f"{prediction.digit}  {_percent(prediction.confidence):>8}  {_bar(prediction.confidence)}"
+    results.print(f"{found:<{13 + BAR}}  {_printable(file)}", markup=False, emoji=False)
+    if show:
+        results.print(_drawing(prediction.image), markup=False)
+
+
+def print_page(file: str, page: "Page") -> None:
+    """The file's name, and below it a line for each of the page's, uncertain digits in another colour."""
+    results.print(_printable(file), markup=False, emoji=False, style="dim")
+    if page.reason:
+        results.print(f"  –  {page.reason}", markup=False)
+    for line in page.lines:
+        words = [[(str(digit.digit), "yellow" * digit.uncertain) for digit in word] for word in line.words]
+        results.print(Text("  ") + Text(" ").join(Text.assemble(*word) for word in words))
+
+
+def _bar(fraction: float) -> str:
+    """A bar of up to BAR characters, to an eighth of one."""
+    whole, eighths = divmod(round(8 * BAR * fraction), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+def _printable(name: str) -> str:
+    """A file's name as one harmless line, whatever bytes are in it."""
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _drawing(image: "np.ndarray") -> str:
+    """An image, uint8 (28, 28), in a frame: two of its rows to a line, in half blocks, dark from 128 up."""
+    dark = image >= 128
+    cells = dark[::2] + 2 * dark[1::2]
+    lines = ["".join(" ▀▄█"[cell] for cell in row) for row in cells]
+    edge = "─" * len(dark)
+    return "\n".join([f"┌{edge}┐", *(f"│{line}│" for line in lines), f"└{edge}┘"])
+
+
+def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
+    """The machine, and each recipe with its settings and number of parameters."""
+    facts = {}
+    for name, value in environment.items():
+        parts = [f"{key} {item}" for key, item in value.items()] if isinstance(value, dict) else value
+        facts[name] = ", ".join(parts) if isinstance(parts, list) else str(parts)
+    _print_facts(facts)
+    table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
+    for recipe in recipes:
+        # What is 0 or False is left out of the network or the training: not worth a line.
+        settings = (f"{name}={value}" for name, value in recipe.items() if value and name not in ("name", "parameters"))
+        table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
+    results.print()
+    results.print(table, soft_wrap=False)

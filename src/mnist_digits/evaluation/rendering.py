@@ -1,0 +1,59 @@
+"""Fills in the templates beside it, and puts numbers, settings and names into words for them."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+
+def render(template: str, **content: Any) -> str:
+    """The text of a template, a file beside this one, with the content in its places.
+
+    What goes into HTML is escaped; for the rest the template says `quote` or `plain`.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=template.endswith(".html.jinja"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": _percent, "table": _flatten, "quote": _quote, "plain": _plain}
+    return environment.get_template(template).render(content)
+
+
+def _percent(fraction: float, decimals: int = 2) -> str:
+    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested names and values as rows of a table."""
+    rows = []
+    for name, value in content.items():
+        words = prefix + name.replace("_", " ")
+        rows += _flatten(value, f"{words}: ") if isinstance(value, Mapping) else [(words, _in_words(value))]
+    return rows
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _quote(text: str) -> str:
+    """In quotation marks, as YAML and Python read it back, whatever it holds."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
+
+
+def _plain(text: str) -> str:
+    """As it stands, on one line of Markdown: no sign in it means anything."""
+    # An underscore means nothing between letters.
+    return re.sub(r"([\\`*\[\]<>|&#~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))

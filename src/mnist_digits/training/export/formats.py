@@ -1,0 +1,148 @@
+"""A finished run's model in the formats that others use: ONNX, LiteRT, TensorFlow's SavedModel, Keras.
+
+All but Keras's own take images as bytes and give calibrated probabilities, and are checked against Keras first.
+"""
+
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnist_digits import __version__
+from mnist_digits.dataset import Dataset
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.files import atomic_folder, atomic_write, read_json
+from mnist_digits.runs import Run
+from mnist_digits.training import backend
+from mnist_digits.training.plan import Plan, read_plan
+
+if TYPE_CHECKING:
+    import keras
+
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "-saved_model", "keras": ".keras"}
+"""Each format, and what the name of a file or folder in it ends with."""
+
+
+def describe_model(plan: Plan, metrics: dict[str, Any]) -> dict[str, str]:
+    """What an ONNX file says of itself. metrics: as in metrics.json."""
+    description = {
+        "recipe": plan.recipe.name,
+        "seed": str(plan.seed),
+        "test_accuracy": str(metrics["test"]["accuracy"]),
+        "temperature": str(temperature_of(metrics)),
+        "version": __version__,
+    }
+    if plan.recipe.synthetic_copies:
+        description["threshold"] = str(metrics["declining"]["threshold"])
+    return description
+
+
+def temperature_of(metrics: dict[str, Any]) -> float:
+    """What the logits are divided by. metrics: as in metrics.json; early ones have none, and their models used 1."""
+    return float(metrics.get("calibration", {}).get("temperature", 1.0))
+
+
+def new_path(run: Run, format_: str, output: Path | None) -> Path:
+    """Where the model is to go: `output`, or a name like the run's in the current folder.
+
+    Raises UsageError for a format that there is none of or that cannot be written here, DataError when the run is
+    not finished or there is something at the path already.
+    """
+    if format_ not in SUFFIXES:
+        raise UsageError(f"--format {format_}: expected one of {', '.join(SUFFIXES)}")
+    if format_ in ("litert", "saved_model") and backend.chosen_backend() != "tensorflow":
+        raise UsageError(
+            f"--format {format_}: TensorFlow writes it; unset KERAS_BACKEND; a run made on JAX is read all the same"
+        )
+    if format_ == "litert" and importlib.util.find_spec("ai_edge_litert") is None:
+        raise UsageError("ai_edge_litert is not installed; LiteRT needs it: pip install 'mnist-digits[litert]'")
+    if not run.finished:
+        raise DataError(f"{run.folder}: not finished; expected a finished run: continue it with --resume")
+    path = output or Path(run.folder.resolve().name + SUFFIXES[format_])
+    if path.exists():
+        raise DataError(f"{path}: exists already; name another with --output, or remove it")
+    return path
+
+
+def export_run(run: Run, data: Dataset, format_: str, path: Path) -> None:
+    """Write a finished run's model.
+
+    data: as `load_mnist` gives it; its test images are what the model is compared with Keras on. format_: a key of
+    SUFFIXES. path: as `new_path` gives it. Raises DataError, and leaves nothing, when the exported model gives
+    something else than Keras, or cannot be written.
+    """
+    if format_ == "keras":
+        with atomic_write(path) as temporary:
+            shutil.copyfile(run.model, temporary)
+        return
+    backend.start_keras()
+    from mnist_digits.training.export.onnx import export_onnx
+    from mnist_digits.training.networks import load
+
+    model, metrics, images = load(run.model), read_json(run.metrics), data.test.images
+    match format_:
+        case "onnx":
+            export_onnx(model, path, describe_model(read_plan(run), metrics), images, temperature_of(metrics))
+        case "litert":
+            export_litert(model, path, images, temperature_of(metrics))
+        case _:
+            export_saved_model(model, path, images, temperature_of(metrics))
+
+
+def export_saved_model(model: "keras.Model", path: Path, images: np.ndarray, temperature: float) -> None:
+    """Write a SavedModel, a folder: `serve` takes images, uint8 (n, 28, 28), and gives what the ONNX model gives.
+
+    Others, and what is raised: as for `export.export_onnx`.
+    """
+    import tensorflow as tf
+
+    from mnist_digits.training.export.parity import check_parity
+
+    with atomic_folder(path) as temporary:
+        _write_saved_model(model, temporary, None, temperature)
+        loaded = tf.saved_model.load(str(temporary))
+        check_parity(model, temperature, path, "SavedModel", lambda batch: _in_order(loaded.serve(batch)), images)
+
+
+def export_litert(model: "keras.Model", path: Path, images: np.ndarray, temperature: float) -> None:
+    """Write a model for LiteRT: its signature `serving_default` takes one image, uint8 (1, 28, 28), and gives the same.
+
+    Others, and what is raised: as for `export.export_onnx`.
+    """
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from mnist_digits.training.export.parity import check_parity
+
+    with tempfile.TemporaryDirectory() as folder, backend.without_chatter():
+        _write_saved_model(model, Path(folder), 1, temperature)
+        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        serve = Interpreter(model_content=content).get_signature_runner("serving_default")
+        check_parity(model, temperature, path, "LiteRT", lambda one: _in_order(serve(images=one)), images, batches=(1,))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _write_saved_model(model: "keras.Model", folder: Path, count: int | None, temperature: float) -> None:
+    """Fill a folder with a SavedModel for so many images at once, any number if None."""
+    import keras
+    import tensorflow as tf
+
+    from mnist_digits.training.engine.loop import classify
+
+    def serve(images: Any) -> dict[str, Any]:
+        probabilities, is_digit = classify(model, images, temperature)
+        return {"probabilities": probabilities} | ({"is_digit": is_digit} if model.output_shape[-1] == 11 else {})
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", serve, [tf.TensorSpec((count, 28, 28), tf.uint8, name="images")])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _in_order(outputs: dict[str, Any]) -> list[np.ndarray]:
+    """Probabilities, and is_digit where there is one."""
+    return [np.asarray(outputs[name]) for name in ("probabilities", "is_digit") if name in outputs]

@@ -1,0 +1,290 @@
+"""`digits read --output` as a user meets it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pandas
+import psutil
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from mnist_digits.cli import main
+from mnist_digits.dataset import Dataset
+from mnist_digits.recognition import Classifier
+from mnist_digits.recognition.bulk import Output, Settings, list_pictures
+from mnist_digits.recognition.bulk.table import PictureReader
+
+COUNT = 240
+DIGITS = [sys.executable, "-W", "error", "-m", "mnist_digits"]
+Read = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def folder(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 digits as pictures, a hundredth of them cut short."""
+    folder = tmp_path_factory.mktemp("bulk") / "scans"
+    folder.mkdir()
+    for number, image in enumerate(mnist.train.images[:COUNT]):
+        path = folder / f"{number:04d}.png"
+        Image.fromarray(255 - np.pad(image, 6)).resize((120, 120)).save(path)
+        if number % 100 == 50:
+            path.write_bytes(path.read_bytes()[:300])
+    return folder
+
+
+@pytest.fixture
+def read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Run `digits read` beside that folder, in this process; returns the exit status."""
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
+
+    def run(*arguments: str | Path) -> int:
+        monkeypatch.setattr(sys, "argv", ["digits", "read", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return int(exit_.value.code or 0)
+
+    return run
+
+
+def command(folder: Path, output: Path, *options: str) -> list[str]:
+    """The command that reads all its digits, in files of ten."""
+    table = ["--mode", "predict", "--output", str(output), "--pictures-per-file", "10"]
+    # The last --workers counts; each is a second's work to start.
+    return [*DIGITS, "read", str(folder), *table, "--workers", "1", *options]
+
+
+def files(output: Path) -> dict[str, int]:
+    """The finished files, and when each was written, in nanoseconds."""
+    return {path.name: path.stat().st_mtime_ns for path in output.glob("part-*.parquet")}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(0.01)
+
+
+def check_complete(folder: Path, output: Path) -> pandas.DataFrame:
+    """Every picture exactly once, and nothing beside the files; returns the rows."""
+    table = pandas.read_parquet(output).sort_values("path", ignore_index=True)
+    assert table["path"].tolist() == sorted(map(str, folder.iterdir()))
+    assert table["error"].notna().sum() == 2
+    assert {path.name[:5] for path in output.iterdir()} == {"part-", "_mani", "_mode", "_path"}
+    return table
+
+
+def begin(folder: Path, output: Path, finished: int) -> dict[str, int]:
+    """What the command has done when it has finished so many files; returns these."""
+    settings = Settings.of("predict", [str(folder)], False, 10, None)
+    begun = Output.create(output, settings, list_pictures([str(folder)]), None)
+    reader = PictureReader("predict", begun.model)
+    for number in range(finished):
+        begun.write(number, reader.read(begun.paths(number)))
+    return files(output)
+
+
+def test_many_pictures_become_one_table(read: Read, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    output = tmp_path / "new" / "readings.parquet"
+    result = subprocess.run(command(folder, output, "--json"), capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {"output": str(output), "pictures": COUNT, "unreadable": 2}
+    table = check_complete(folder, output)
+    expected = Classifier().classify_many(sorted(folder.glob("*1.png")))
+    rows = table[table["path"].str.endswith("1.png")]
+    for (_, row), prediction in zip(rows.iterrows(), expected, strict=True):
+        assert (None if pandas.isna(row["digit"]) else int(row["digit"])) == prediction.digit
+        assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-5)
+    before = files(output)
+    assert read(*command(folder, output)[len(DIGITS) + 1 :]) == 0
+    said, complained = capsys.readouterr()
+    assert said == f"{output}: {COUNT} pictures, 2 of them unreadable\n"
+    assert complained == f"{output} is finished; --overwrite reads it anew\n"
+    assert files(output) == before
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_ended_in_the_middle_is_continued(folder: Path, tmp_path: Path, end: signal.Signals):
+    output = tmp_path / "readings.parquet"
+    options = command(folder, output, "--workers", "2")
+    with subprocess.Popen(options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        wait_for(lambda: len(files(output)) >= 3)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        # Ctrl-C goes to all processes of a terminal, a kill to one.
+        (os.killpg if end == signal.SIGINT else os.kill)(process.pid, end)
+        said, complained = (text.decode() for text in process.communicate(timeout=60))
+    assert said == ""
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    # Had it been finished, nothing would be tested.
+    before = files(output)
+    assert 3 <= len(before) < COUNT / 10
+    if end == signal.SIGINT:
+        assert process.returncode == 130
+        left = f"interrupted: {10 * len(before)} of {COUNT} pictures are in {output}; the same command continues\n"
+        assert complained == left
+    subprocess.run(command(folder, output), check=True, capture_output=True)
+    check_complete(folder, output)
+    assert before.items() <= files(output).items()
+
+
+def test_a_full_disk_costs_no_finished_file(folder: Path, tmp_path: Path):
+    output = tmp_path / "readings.parquet"
+    before = begin(folder, output, 3)
+    # No file may become larger than a kilobyte.
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", *command(folder, output)]
+    result = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (3, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"digits: {output}/part-0000")
+    assert "File too large" in line
+    assert line.endswith("make room or choose another folder; what is finished is kept, and the same command continues")
+    assert files(output) == before
+    assert list(output.glob(".*")) == []
+
+
+def test_a_process_that_dies_is_told_in_a_line(folder: Path, tmp_path: Path):
+    output = tmp_path / "readings.parquet"
+    options = command(folder, output, "--workers", "2")
+    with subprocess.Popen(options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: files(output))
+        # The youngest are the workers; the eldest keeps account of semaphores.
+        psutil.Process(process.pid).children()[-1].kill()
+        said, complained = (text.decode() for text in process.communicate(timeout=60))
+    assert (process.returncode, said) == (3, "")
+    assert complained.startswith(f"digits: {output}: a process died, perhaps for want of memory;")
+    assert len(complained.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["scans", "--output", "o.parquet", "--annotate", "boxes"], 2, "--annotate with --output"),
+        (["scans", "--output", "o.parquet", "--debug-folder", "why"], 2, "--debug-folder with --output"),
+        (["-", "--output", "o.parquet"], 2, "- with --output"),
+        (["scans", "--mode", "predict"], 2, "--mode goes with --output NAME.parquet"),
+        (["scans", "--pictures-per-file", "7"], 2, "--pictures-per-file goes with --output"),
+        (["scans", "--overwrite"], 2, "--overwrite goes with --output"),
+        (["scans", "--output", "o.parquet", "--workers", "0"], 2, "x>=1"),
+        (["scans", "--output", "o.parquet", "--model", "none.onnx"], 3, "none.onnx: No such file"),
+        (["empty", "--output", "o.parquet"], 3, "empty: a folder without pictures"),
+        (["files.parquet", "--output", "o.parquet"], 3, "has the columns file, expected one called path; rename it"),
+        (["scans", "--output", "scans"], 3, "scans: exists, and is no output of `digits read`"),
+        (["scans", "--output", "files.parquet", "--overwrite"], 3, "files.parquet: exists, and is no output"),
+        (["scans", "--output", "files.parquet/o"], 3, "files.parquet/o: Not a directory"),
+        (["scans", "--output", "o.parquet", "--cluster", "localhost:1"], 3, "localhost:1: Connection refused"),
+        (["scans", "--output", "o.parquet", "--cluster", "ray://localhost:1"], 3, "ray://localhost:1: Connection ref"),
+        (["scans", "--output", "o.parquet", "--cluster", "here"], 3, "here: not an address"),
+        (["scans", "--output", "o.parquet", "--cluster", "localhost:70000"], 3, "localhost:70000: not an address"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(
+    read: Read, folder: Path, arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+):
+    (folder.parent / "empty").mkdir(exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.table({"file": ["7.png"]}), folder.parent / "files.parquet")
+    assert read(*arguments) == status
+    said, complained = capsys.readouterr()
+    assert message in " ".join(complained.split())
+    assert "Traceback" not in complained
+    assert said == ""
+    assert not (folder.parent / "o.parquet").exists()
+
+
+def test_another_call_needs_another_output_or_overwrite(
+    read: Read, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = tmp_path / "readings.parquet"
+    begin(folder, output, 1)
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "7.png").write_bytes((folder / "0000.png").read_bytes())
+    options = command(few, output)[len(DIGITS) + 1 :]
+    assert read(*options, "--recursive") == 3
+    assert capsys.readouterr().err == (
+        f"digits: {output}: begun with other inputs and recursive; "
+        "name another --output, or replace this one with --overwrite\n"
+    )
+    assert read(*options, "--overwrite") == 0
+    assert pandas.read_parquet(output)["path"].tolist() == [str(few / "7.png")]
+
+
+@pytest.mark.parametrize(("answer", "message"), [(b"HTTP/1.1 400", "a web server answers"), (None, "timed out")])
+def test_who_answers_otherwise_than_ray(
+    read: Read, answer: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+):
+    with socket.create_server(("localhost", 0)) as server:
+        peers: list[socket.socket] = []
+
+        def serve() -> None:
+            peers.append(server.accept()[0])
+            if answer:
+                peers[0].sendall(answer)
+
+        Thread(target=serve, daemon=True).start()
+        address = f"ray://localhost:{server.getsockname()[1]}"
+        start = time.monotonic()
+        assert read("scans", "--output", "o.parquet", "--cluster", address) == 3
+        assert time.monotonic() - start < 15
+        peers[0].close()
+    assert f"--cluster {address}: {message}; expected a Ray cluster" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["pyarrow", "ray"])
+def test_a_missing_extra_is_named(folder: Path, tmp_path: Path, module: str):
+    program = f"import sys; sys.modules[{module!r}] = None; from mnist_digits.cli import main; main()"
+    options = [sys.executable, "-c", program, "read", str(folder), "--output", str(tmp_path / "o.parquet")]
+    with socket.create_server(("localhost", 0)) as server:
+
+        def answer_nothing() -> None:
+            with server.accept()[0] as peer:
+                # Closed with that unread, it would be a broken connection.
+                peer.recv(100)
+
+        Thread(target=answer_nothing, daemon=True).start()
+        options += ["--cluster", f"localhost:{server.getsockname()[1]}"]
+        result = subprocess.run(options, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == f"digits: {module} is not installed; pip install 'mnist-digits[cluster]'\n"
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Two machines with a core each, as processes of this one."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or other tests leave it nothing
+    machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=machine)
+    cluster.add_node(**machine)
+    cluster.wait_for_nodes(timeout=120)
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_cluster_loses_a_machine_but_no_picture(folder: Path, tmp_path: Path, cluster: Cluster):
+    output = tmp_path / "readings.parquet"
+    options = command(folder, output, "--workers", "2", "--cluster", cluster.address)
+    options.remove("error")
+    options.remove("-W")  # Ray's own are not for this project to mend
+    with subprocess.Popen(options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: process.poll() is not None or len(files(output)) >= 2)
+        (lost,) = cluster.worker_nodes
+        cluster.remove_node(lost, allow_graceful=False)
+        before = files(output)
+        said, complained = process.communicate(timeout=300)
+    assert len(before) < COUNT / 10
+    assert (process.returncode, said) == (0, f"{output}: {COUNT} pictures, 2 of them unreadable\n"), complained
+    check_complete(folder, output)
+    assert before.items() <= files(output).items()

@@ -1,0 +1,117 @@
+"""`digits serve` as its user meets it."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from helpers.asking import serving
+from mnist_digits.cli import main
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """Run it in this process, where it is expected to end at once; its exit status."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
+    monkeypatch.setattr(sys, "argv", ["digits", "serve", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return int(exit_.value.code or 0)
+
+
+def test_the_address_is_printed_and_answers_and_no_training_framework_is_loaded():
+    with serving() as (process, address):
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.get(address).headers["Content-Type"].startswith("text/html")
+        assert httpx.get(address, headers={"Host": "evil.example"}).status_code == 421
+        maps = Path(f"/proc/{process.pid}/maps")
+        if maps.exists():
+            assert not [name for name in ("tensorflow", "jaxlib", "torch") if name in maps.read_text()]
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_on_other_hosts_a_token_is_needed_and_asked_for(tmp_path: Path):
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    with serving("--host", "0.0.0.0", "--token-file", tmp_path / "token") as (_, address):
+        local = address.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.post(f"{local}/v1/classify", content=bytes(784)).status_code == 401
+        headers = {"Authorization": f"Bearer {TOKEN}", "Host": "digits.example"}
+        assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "digits.example"])
+def test_no_other_host_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str):
+    assert serve(monkeypatch, "--host", host) == 2
+    assert f"--host {host}: others can reach it, expected --token-file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(None, "No such file"), (b"short", "5 characters"), (b"", "0 characters"), (b"\xff" * 40, "decode"),
+     ("passwörter-mit-umlaut".encode(), "expected a token"), (b"two words that are one", "expected a token")],
+)  # fmt: skip
+def test_a_token_that_is_none_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+    found: str,
+):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    assert serve(monkeypatch, "--token-file", file) == 3
+    errors = capsys.readouterr().err
+    assert found in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--token-file", "t", "--no-token"], 2, "leave one of them out"),
+        (["--playground", "--workers", "2"], 2, "--playground with --workers"),
+        (["--port", "70000"], 2, "--port"),
+        (["--workers", "0"], 2, "--workers"),
+        (["--model", "none.onnx", "--port", "0"], 3, "none.onnx: No such file"),
+        (["--host", "192.0.2.1", "--no-token", "--port", "0"], 3, "expected a free port of this machine"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    message: str,
+):
+    assert serve(monkeypatch, *arguments) == status
+    output, errors = capsys.readouterr()
+    assert message in errors
+    assert output == ""
+
+
+def test_a_port_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert serve(monkeypatch, "--port", str(port)) == 3
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"digits: 127.0.0.1:{port}: Address already in use; expected a free port")
+    assert len(errors.splitlines()) == 1
+
+
+def test_help_stays_quick():
+    program = (
+        "import sys; from mnist_digits.cli import main\n"
+        "sys.argv = ['digits', 'serve', '--help']\n"
+        "try: main()\n"
+        "finally: print({'fastapi', 'uvicorn', 'numpy', 'onnxruntime'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "set()"

@@ -1,0 +1,108 @@
+"""What comes out the same on either of Keras's backends; as a program, what JAX makes of it.
+
+python tests/helpers/either_backend.py DATA_FOLDER OUTPUT_FOLDER
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import numpy as np
+
+from mnist_digits.dataset import Dataset, load_mnist
+from mnist_digits.training import backend, create_run, find_recipe, resume, train
+
+if TYPE_CHECKING:
+    import keras
+
+RECIPE = replace(find_recipe("dense-plus"), epochs=2, batch_size=110, dropout=0.1)
+"""All that is random in a training: initial weights, order, distortion, dropout."""
+
+
+def compute(data: Dataset) -> dict[str, np.ndarray]:
+    """Name → numbers that must not depend on the backend, but for rounding."""
+    import keras
+
+    from mnist_digits.training.engine.augmentation import DRAWN, Distortion
+    from mnist_digits.training.engine.loop import compile_function, compile_prediction, fit
+    from mnist_digits.training.engine.weight_average import WeightAverage
+
+    model = new_model()
+    draws = np.random.default_rng(0).uniform(-1, 1, (50, DRAWN)).astype(np.float32)
+    distort = compile_function(Distortion(rotation=15, scaling=0.15, shear=0.15, translation=3, elastic=1), model)
+    average = WeightAverage(model, momentum=0.5)
+    validation = (data.test.images, data.test.labels)
+    # The last batch is a smaller one.
+    images, labels = data.train.images[:100], data.train.labels[:100]
+    history = fit(model, images, labels, epochs=2, average=average, validation=validation, jit_compile=False).history
+    weights = flat(model)
+    average.apply()
+    return {
+        "distorted": keras.ops.convert_to_numpy(distort(images[:50], draws)),
+        "weights": weights,
+        "average": flat(model),
+        "loss": np.array([history["loss"], history["val_loss"]]),
+        "accuracy": np.array([history["accuracy"], history["val_accuracy"]]),
+        "probabilities": compile_prediction(model)(data.test.images),
+    }
+
+
+def new_model() -> "keras.Model":
+    """A convolution, batch norm, relu, pooling, the classes; always the same initial weights."""
+    import keras
+    from keras import layers
+
+    from mnist_digits.training.engine.batch_norm_relu import BatchNormRelu
+
+    # Weights that are to be replaced need not be random, which takes JAX a second to compile for each shape.
+    blank = {"kernel_initializer": "zeros"}
+    model = keras.Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            layers.Conv2D(6, 5, strides=2, use_bias=False, **blank),
+            BatchNormRelu(momentum=0.9),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10, "softmax", **blank),
+        ]
+    )
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.2, w.shape) if w.ndim > 1 else w for w in model.get_weights()])
+    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
+    return model
+
+
+def flat(model: "keras.Model") -> np.ndarray:
+    """All weights in a row."""
+    return np.concatenate([w.ravel() for w in model.get_weights()])
+
+
+class Crash(Exception):
+    """Something happens between two epochs."""
+
+
+def crash(epoch: int, row: dict[str, float]) -> None:
+    raise Crash
+
+
+def main(data_folder: str, output: str) -> None:
+    """Leave `results.npz`, and two runs: one unbroken, one interrupted and resumed, which has no report."""
+    # Whatever else is installed here, JAX must do without it.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    backend.start_keras()
+    data, folder = load_mnist(Path(data_folder)), Path(output)
+    np.savez(folder / "results.npz", allow_pickle=False, **compute(data))
+    train(RECIPE, data, folder / "whole", seed=3)
+    with mock.patch("mnist_digits.training.train.ReportProcess"):
+        run = create_run(RECIPE, data, folder / "broken", seed=3)
+        try:
+            resume(run, data, progress=crash)
+        except Crash:
+            resume(run, data)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,319 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.pictures import strokes
+from mnist_digits.dataset import Dataset
+from mnist_digits.recognition.layout.components import (
+    MOST,
+    Segments,
+    cut_out,
+    find_components,
+    find_segments,
+    ink_of_digits,
+    joint_box,
+    typical_heights,
+    with_overlooked,
+)
+from mnist_digits.recognition.layout.detector import Detections
+
+Box = tuple[int, int, int, int]
+HEIGHT = 40
+DIGITS = [(40, 60, 24, HEIGHT), (90, 62, 8, HEIGHT), (130, 58, 30, HEIGHT)]
+PART = st.tuples(st.integers(12, 28), st.integers(30, 40))
+"""Width and height of a blot."""
+
+
+def inked(*boxes: Box, shape: tuple[int, int] = (300, 400), strength: float = 1.0) -> np.ndarray:
+    """Boxes filled with ink."""
+    ink = np.zeros(shape, np.float32)
+    for x, y, width, height in boxes:
+        ink[y : y + height, x : x + width] = strength
+    return ink
+
+
+def spots_at(*places: tuple[float, float]) -> Detections:
+    return Detections(np.array(places, float).reshape(-1, 2), np.full((len(places), 10), 0.5, np.float32))
+
+
+def amid(*boxes: Box) -> Detections:
+    """A spot in the middle of each box."""
+    return spots_at(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])
+
+
+def as_set(found: Segments) -> set[tuple[int, ...]]:
+    return {tuple(map(int, box)) for box in found.boxes}
+
+
+def kept(ink: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    return ink_of_digits(ink, find_components(ink), cover, spots_at(), HEIGHT)
+
+
+def heights(ink: np.ndarray) -> list[float]:
+    return typical_heights(find_components(ink).sizes[1:])
+
+
+def assert_consistent(found: Segments) -> None:
+    """The boxes lie close around what the labels say."""
+    assert len(found) == len(found.boxes) == len(found.spots) == len(found.pieces) == found.labels.max(initial=0)
+    for number, box in enumerate(found.boxes, 1):
+        assert cv2.boundingRect((found.labels == number).astype(np.uint8)) == tuple(box)
+    np.testing.assert_allclose(found.across, [x + width / 2 for x, _, width, _ in found.boxes])
+
+
+@pytest.fixture(scope="module")
+def pairs(mnist: Dataset) -> list[tuple[np.ndarray, list[Box]]]:
+    """Pairs of digits that touch: ink, float32 (h, w), and the box of either."""
+    found = []
+    for left, right in zip(mnist.train.images[:60:2], mnist.train.images[1:60:2], strict=True):
+        for overlap in range(20, 60, 3):
+            masks = np.zeros((2, 164, 248 - overlap), bool)
+            masks[0, 40:124, 40:124] = strokes(left, 84)
+            masks[1, 40:124, 124 - overlap : 208 - overlap] = strokes(right, 84)
+            if cv2.connectedComponents(masks.any(axis=0).astype(np.uint8))[0] == 2:
+                ink = cv2.GaussianBlur(masks.any(axis=0).astype(np.float32), (0, 0), 0.7)
+                found.append((ink, [cv2.boundingRect(mask.astype(np.uint8)) for mask in masks]))
+                break
+    assert len(found) > 20
+    return found
+
+
+@given(cells=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1), data=st.data())
+def test_a_stroke_for_each_blot(cells: set[tuple[int, int]], data: st.DataObject):
+    boxes = [(20 + 45 * i, 20 + 60 * j, *data.draw(PART)) for i, j in sorted(cells)]
+    ink = inked(*boxes, shape=(280, 320), strength=data.draw(st.floats(0.5, 1, width=32)))
+    found = find_segments(ink, amid(*boxes), HEIGHT)
+    assert as_set(found) == set(boxes)
+    np.testing.assert_array_equal(found.labels > 0, ink > 0)
+    assert_consistent(found)
+    # Each belongs to the spot in its middle, and is a piece of its own.
+    assert [boxes[spot] for spot in found.spots] == [tuple(box) for box in found.boxes]
+    assert len(set(found.pieces)) == len(boxes)
+
+
+@settings(max_examples=30)
+@given(right=st.integers(0, 99), down=st.integers(0, 99), seed=st.integers(0, 1000))
+def test_a_page_may_be_moved(right: int, down: int, seed: int):
+    random = np.random.default_rng(seed)
+    ink = cv2.GaussianBlur((random.random((150, 200)) < 0.03).astype(np.float32), (0, 0), 2) * 8
+    ink = np.minimum(ink, 1)
+    spots = spots_at(*random.uniform(20, 130, (6, 2)))
+    still = find_segments(ink, spots, HEIGHT)
+    moved = find_segments(
+        np.pad(ink, ((down, 0), (right, 0))), Detections(spots.places + np.array([right, down]), spots.heat), HEIGHT
+    )
+    np.testing.assert_array_equal(moved.labels[down:, right:] > 0, still.labels > 0)
+    owned = [(*map(int, box), int(spot)) for box, spot in zip(still.boxes, still.spots, strict=True)]
+    assert len(owned) > 1
+    assert sorted((x + right, y + down, *rest) for x, y, *rest in owned) == sorted(
+        (*map(int, box), int(spot)) for box, spot in zip(moved.boxes, moved.spots, strict=True)
+    )
+    assert_consistent(still)
+
+
+def test_touching_digits_are_cut_between_their_spots(pairs: list[tuple[np.ndarray, list[Box]]]):
+    for ink, boxes in pairs:
+        spots = amid(*[(box[0], 40, box[2], 84) for box in boxes])
+        found = find_segments(ink, spots, 70)
+        assert_consistent(found)
+        assert set(found.spots) == {0, 1}
+        assert len(set(found.pieces)) == 1
+        # At the same height, halfway between the middles.
+        rows, columns = np.nonzero(found.labels)
+        middle = spots.places[:, 0].mean()
+        np.testing.assert_array_equal(found.spots[found.labels[rows, columns] - 1], columns > middle)
+        assert (found.labels > 0).sum() > 0.98 * (ink > 0.35).sum()
+
+
+def test_a_little_over_the_border_is_no_cut():
+    digits = [(40, 60, 38, HEIGHT), (100, 60, 20, HEIGHT)]
+    # The middles are 59 and 110, and the flag of the left one reaches beyond the 84 halfway.
+    found = find_segments(inked(*digits, (40, 60, 50, 6)), amid(*digits), HEIGHT)
+    assert as_set(found) == {(40, 60, 50, HEIGHT), digits[1]}
+    assert sorted(found.spots) == [0, 1]
+
+
+def test_the_parts_of_a_broken_digit_belong_to_one_spot():
+    parts = [(40, 60, 20, 16), (44, 82, 20, 18), (30, 70, 6, 25)]
+    found = find_segments(inked(*parts), spots_at((50, 80)), HEIGHT)
+    assert as_set(found) == set(parts)
+    assert set(found.spots) == {0}
+    assert len(set(found.pieces)) == len(parts)
+
+
+@pytest.mark.parametrize(("side", "gap", "whole"), [(300, 2, True), (300, 3, False), (1200, 6, True), (1200, 7, False)])
+def test_a_small_gap_does_not_break_a_stroke(side: int, gap: int, whole: bool):
+    parts = [(40, 60, 8, 18), (40, 78 + gap, 8, 18)]
+    ink = inked(*parts, shape=(300, side))
+    found = find_segments(ink, spots_at((44, 78)), HEIGHT)
+    assert len(found) == (1 if whole else 2)
+    np.testing.assert_array_equal(found.labels > 0, ink > 0)
+    # Beside one another they never are one.
+    aside = find_segments(inked((40, 60, 8, 40), (50, 60, 8, 40), shape=(300, side)), spots_at((49, 80)), HEIGHT)
+    assert len(aside) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (66, 80, 3, 3),  # a speck
+        (20, 130, 360, 2),  # an underline
+        (0, 10, 3, 280),  # the paper's edge
+        (300, 60, 20, HEIGHT),  # a letter that is no spot's
+        (30, 150, 330, 140),  # a drawing
+    ],
+)
+def test_what_is_no_digits_is_left_out(other: Box):
+    found = find_segments(inked(*DIGITS, other), amid(*DIGITS), HEIGHT)
+    assert as_set(found) == set(DIGITS)
+    assert len(np.unique(found.labels)) == 1 + len(DIGITS)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (60, 80)])
+@pytest.mark.parametrize("value", [0, 1])
+def test_no_ink_or_no_spots_no_strokes(shape: tuple[int, int], value: int):
+    ink = np.full(shape, value, np.float32)
+    for found in (find_segments(ink, spots_at(), 20), find_segments(0 * ink, spots_at((0.5, 0.5)), 20)):
+        assert len(found) == 0
+        assert found.boxes.shape == (0, 4)
+        assert found.labels.shape == shape
+        assert not found.labels.any()
+        assert found.across.shape == (0,)
+
+
+def test_of_too_many_the_largest_are_kept():
+    corners = [(20 * i, 30 * j) for i in range(40) for j in range(40)]
+    large = {corner for number, corner in enumerate(corners) if number % 4 == 0}
+    boxes = [(x + 4, y + 2, 8, 20 if (x, y) in large else 16) for x, y in corners]
+    found = find_segments(inked(*boxes, shape=(1200, 800)), amid(*boxes), 20)
+    assert len(found) == MOST < len(boxes)
+    assert {(x + 4, y + 2, 8, 20) for x, y in large} <= as_set(found) <= set(boxes)
+
+
+@given(cells=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 3))), seed=st.integers(0, 99))
+def test_pieces_are_covered_by_their_mean(cells: set[tuple[int, int]], seed: int):
+    boxes = [(10 + 40 * i, 10 + 50 * j, 20, 30) for i, j in cells]
+    ink, cover = inked(*boxes, shape=(220, 220)), np.random.default_rng(seed).random((220, 220), np.float32)
+    pieces = find_components(ink)
+    assert len(pieces.sizes) == 1 + len(boxes)
+    means = pieces.covered(cover)
+    for x, y, width, height in boxes:
+        window = np.s_[y : y + height, x : x + width]
+        (number,) = np.unique(pieces.labels[window])
+        assert tuple(pieces.sizes[number]) == (width, height)
+        assert means[number] == pytest.approx(cover[window].mean(), abs=1e-4)
+
+
+@given(
+    cells=st.dictionaries(
+        st.tuples(st.integers(0, 4), st.integers(0, 3)), st.sampled_from([0, 0.1, 0.7, 1]), min_size=1
+    )
+)
+def test_ink_is_kept_where_it_is_covered(cells: dict[tuple[int, int], float]):
+    boxes = {(10 + 40 * i, 10 + 50 * j, 20, 30): cover for (i, j), cover in cells.items()}
+    ink, cover = inked(*boxes, shape=(220, 220)), np.zeros((220, 220), np.float32)
+    for (x, y, width, height), value in boxes.items():
+        cover[y - 3 : y + height + 3, x - 3 : x + width + 3] = value
+    expected = inked(*[box for box, value in boxes.items() if value > 0.5], shape=(220, 220))
+    np.testing.assert_array_equal(kept(ink, cover), expected)
+
+
+def test_of_ink_that_is_mostly_covered_all_is_kept_and_of_other_only_that():
+    ink = inked((20, 20, 60, 30), (20, 100, 60, 30))
+    cover = np.zeros(ink.shape, np.float32)
+    cover[20:50, 20:60] = cover[100:130, 20:40] = 1
+    np.testing.assert_array_equal(kept(ink, cover), inked((20, 20, 60, 30), (20, 100, 20, 30)))
+
+
+def test_ink_of_a_digits_size_about_a_spot_is_kept_whatever_its_cover():
+    small, wide, alone = (100, 20, 8, 10), (160, 20, 90, 40), (20, 120, 24, 40)
+    ink = inked(DIGITS[0], small, wide, alone)
+    spots = amid(DIGITS[0], small, wide)
+    found = ink_of_digits(ink, find_components(ink), np.zeros(ink.shape, np.float32), spots, HEIGHT)
+    np.testing.assert_array_equal(found, inked(DIGITS[0]))
+
+
+def test_what_is_overlooked_gets_a_spot_only_where_hardly_anything_is_no_digit():
+    row = [(20 + 40 * i, 40, 24, 40) for i in range(8)]
+    ink = inked(*row, (60, 150, 6, 40))
+    pieces, spots = find_components(ink), amid(*row[:7])
+    found = with_overlooked(spots, pieces, HEIGHT)
+    # The last of the row; the line below might be anything.
+    assert found.places.tolist() == [*spots.places.tolist(), [312, 60]]
+    assert (found.heat[-1] == found.heat[-1, 0]).all()
+    assert 0 < found.strengths[-1] < 1
+    assert with_overlooked(amid(*row[:5]), pieces, HEIGHT).places.tolist() == amid(*row[:5]).places.tolist()
+
+
+def test_soft_edges_stay_with_their_strokes():
+    ink = cv2.GaussianBlur(inked(*DIGITS), (0, 0), 1.5)
+    cover = inked(*DIGITS)
+    np.testing.assert_array_equal(kept(ink, cover), ink)
+    found = find_segments(ink, amid(*DIGITS), HEIGHT)
+    for own, box in enumerate(found.boxes):
+        crop, _ = cut_out(ink, found, np.array([own]))
+        x, y, width, height = box
+        # A pixel around it on every side, of which the corners lie further away.
+        np.testing.assert_array_equal(crop[1:-1, 4:-4], ink[y - 1 : y + height + 1, x + 2 : x + width - 2])
+        np.testing.assert_array_equal(crop[4:-4, 1:-1], ink[y + 2 : y + height - 2, x - 1 : x + width + 1])
+        assert 0 < crop[1].max() < 0.35
+        assert 0 < crop[:, 1].max() < 0.35
+
+
+def test_a_stroke_is_cut_out_without_its_neighbours():
+    ink = inked((40, 40, 6, 40), (40, 74, 30, 6), (52, 40, 20, 28))
+    found = find_segments(ink, spots_at((55, 60)), HEIGHT)
+    assert len(found) == 2
+    for own in range(2):
+        crop, box = cut_out(ink, found, np.array([own]))
+        assert box == joint_box(found.boxes[[own]])
+        assert crop.sum() == (found.labels == own + 1).sum()
+    crop, box = cut_out(ink, found, np.array([0, 1]))
+    assert box == (40, 40, 32, 40)
+    assert crop.sum() == ink.sum()
+
+
+@pytest.mark.parametrize("slope", [-0.3, 0.3])
+def test_a_sloping_stroke_is_cut_out_level(slope: float):
+    ink = np.zeros((200, 300), np.float32)
+    x = np.arange(60, 200)
+    for thick in range(12):
+        ink[np.rint(100 + slope * (x - 130)).astype(int) + thick, x] = 1
+    found = find_segments(ink, spots_at((130, 106)), 160)
+    crop, _ = cut_out(ink, found, np.array([0]), slope)
+    assert (crop > 0.5).any(axis=1).sum() < 18
+    assert abs(crop.sum() / ink.sum() - 1) < 0.05
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 50)] * 2), min_size=1, max_size=6))
+def test_a_joint_box_is_the_smallest_around_all(boxes: list[Box]):
+    drawn = inked(*boxes, shape=(110, 110)).astype(np.uint8)
+    assert joint_box(np.array(boxes)) == cv2.boundingRect(drawn)
+
+
+@given(
+    height=st.integers(8, 80), count=st.integers(1, 12), specks=st.integers(0, 60), right=st.integers(0, 30),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_writing_is_as_high_as_most_of_it(height: int, count: int, specks: int, right: int, seed: int):
+    ink = inked(*[(right + 60 * number, 60, max(3, height // 2), height) for number in range(count)], shape=(200, 760))
+    random = np.random.default_rng(seed)
+    for x, y in random.integers(0, (750, 50), (specks, 2)):
+        ink[y : y + 2, x : x + 2] = 1
+    assert heights(ink) == [height]
+
+
+def test_two_guesses_where_a_blot_weighs_more_than_the_writing():
+    digits = [(10 + 30 * i, 10 + 40 * j, 10, 20) for i in range(12) for j in range(5)]
+    assert heights(inked(*digits, (60, 220, 150, 200), shape=(430, 400))) == [200, 20]
+    # A ruled line is too long for a digit.
+    assert heights(inked(*digits, (0, 250, 400, 4), shape=(430, 400))) == [20]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (40, 50)])
+def test_a_height_of_any_ink(shape: tuple[int, int]):
+    for value in (0, 1):
+        (height,) = heights(np.full(shape, value, np.float32))
+        assert height == max(6, value * shape[0])

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from mnist_digits.recognition import Prediction
+from mnist_digits.recognition.layout.words import Token, numbers
+
+HEIGHT = 20
+
+
+def token(x: int, digit: int | None, confidence: float = 0.99, width: int = 12, height: int = HEIGHT) -> Token:
+    """A digit read with some confidence, or, where it is None, something else."""
+    box = (x, 0, width, height)
+    if digit is None:
+        return Token(box, None, 3.0)
+    probabilities = np.full(10, (1 - confidence) / 9, np.float32)
+    probabilities[digit] = confidence
+    image = np.zeros((28, 28), np.uint8)
+    return Token(box, Prediction(digit, confidence, probabilities, None, image, box), -float(np.log(confidence)))
+
+
+def row(text: str, confidence: float = 0.99, start: int = 0) -> list[Token]:
+    """A token for each digit or letter; a wide gap for each space."""
+    tokens, x = [], start
+    for character in text:
+        if character != " ":
+            tokens.append(token(x, int(character) if character.isdigit() else None, confidence))
+        x += 40 if character == " " else 18
+    return tokens
+
+
+def texts(words: list[list[Token]]) -> list[str]:
+    return ["".join(str(one.prediction.digit) for one in word if one.prediction) for word in words]
+
+
+@pytest.mark.parametrize("text", ["1", "123", "12 34", "123 45 678 90", "3141 59 26"])
+def test_credible_words_are_kept(text: str):
+    assert texts(numbers(row(text), HEIGHT)) == text.split()
+
+
+def test_words_of_something_else_are_dropped():
+    assert texts(numbers(row("abc 123 wxyz 45"), HEIGHT)) == ["123", "45"]
+    assert numbers(row("abc"), HEIGHT) == []
+    assert numbers([], HEIGHT) == []
+
+
+def test_a_digit_among_letters_is_dropped():
+    assert texts(numbers(row("abcd1ef 234"), HEIGHT)) == ["234"]
+
+
+def test_what_stands_between_credible_digits_is_left_out():
+    assert texts(numbers(row("12x45"), HEIGHT)) == ["1245"]
+
+
+def test_words_of_guesses_are_dropped():
+    assert texts(numbers([*row("1234"), *row("567", 0.15, start=200)], HEIGHT)) == ["1234"]
+
+
+def test_where_little_is_clear_words_must_be_more_credible():
+    tokens = [*row("1234"), *row("567", 0.5, start=200)]
+    assert texts(numbers(tokens, HEIGHT)) == texts(numbers(tokens, HEIGHT, 0.45)) == ["1234", "567"]
+    assert texts(numbers(tokens, HEIGHT, 0.3)) == ["1234"]
+    assert numbers(tokens, HEIGHT, 0.2) == []
+
+
+def test_dots_say_nothing_of_the_digits_beside_them():
+    tokens = [token(0, 1), token(16, None, width=3, height=3), token(24, 5), token(40, 0)]
+    assert texts(numbers(tokens, HEIGHT)) == ["150"]
+
+
+def test_credibility():
+    assert token(0, 3, 0.8).credibility == pytest.approx(0.8)
+    assert token(0, None).credibility == 0

@@ -1,0 +1,190 @@
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from helpers.pictures import paper, photographed, strokes, written
+from mnist_digits.dataset import Dataset
+from mnist_digits.recognition import find_ink
+from mnist_digits.recognition.preprocessing.ink import even
+
+SIDE = 200
+Random = np.random.Generator
+
+
+def shaded(sheet: np.ndarray) -> np.ndarray:
+    """Light that falls to half across the picture, and a shadow with a hard slanting edge."""
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    light = np.linspace(1, 0.5, SIDE)[:, None] * np.where(x + 0.4 * y > 130, 0.55, 1)
+    return sheet * light[..., None]
+
+
+def ruled(sheet: np.ndarray, pitch: int, colour: tuple[int, int, int], both: bool, slope: float = 0.04) -> np.ndarray:
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    for start in range(-SIDE, 2 * SIDE, pitch):
+        ends = np.array([[-SIDE, start - slope * SIDE], [2 * SIDE, start + 2 * slope * SIDE]])
+        for course in (ends, (ends * (1, -1))[:, ::-1] + (0, SIDE)) if both else (ends,):
+            cv2.polylines(lines, [np.rint(course).astype(np.int32)], False, 1, 1)
+    return np.where(lines[..., None] > 0, np.float32(colour), sheet)
+
+
+PICTURES: dict[str, Callable[[np.ndarray, Random], np.ndarray]] = {
+    "dark on light": lambda mask, r: written(paper(r, SIDE), mask),
+    "light on dark": lambda mask, r: written(paper(r, SIDE, (40, 60, 50)), mask, (225, 225, 220)),
+    "light on dark in shadow": lambda mask, r: shaded(written(paper(r, SIDE, (70, 70, 75)), mask, (240, 240, 240))),
+    "shadow": lambda mask, r: shaded(written(paper(r, SIDE), mask)),
+    "blue pen on yellow": lambda mask, r: written(paper(r, SIDE, (240, 225, 90)), mask, (30, 60, 130)),
+    "red pen": lambda mask, r: written(paper(r, SIDE), mask, (215, 60, 60)),
+    "yellow pen": lambda mask, r: written(paper(r, SIDE), mask, (245, 225, 40)),
+    "pencil": lambda mask, r: written(paper(r, SIDE), mask, (150, 150, 152)),
+    "ruled paper": lambda mask, r: written(ruled(paper(r, SIDE), 40, (150, 170, 215), False), mask),
+    "squared paper": lambda mask, r: written(ruled(paper(r, SIDE), 30, (160, 180, 215), True), mask),
+    "darkly squared paper": lambda mask, r: written(ruled(paper(r, SIDE), 40, (90, 95, 110), True), mask),
+    "noise": lambda mask, r: written(paper(r, SIDE), mask) + r.normal(0, 15, (SIDE, SIDE, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_ink_is_where_the_pen_went(mnist: Dataset, kind: str):
+    random = np.random.default_rng(0)
+    for image in mnist.train.images[:6]:
+        mask = strokes(image, SIDE)
+        ink = find_ink(photographed(PICTURES[kind](mask, random)))
+        assert ink.shape == mask.shape
+        assert ink.dtype == np.float32
+        found = ink > 0.5
+        assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.95
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.8])
+def test_a_desk_in_view_makes_no_ink_of_a_shadow(mnist: Dataset, kept: float):
+    random = np.random.default_rng(0)
+    mask = np.hstack(
+        [np.vstack([strokes(image, 80) for image in mnist.train.images[i : i + 4]]) for i in range(0, 12, 4)]
+    )
+    mask = np.pad(mask, ((20, 60), (40, 40)))
+    sheet = written(random.normal(235, 2, (*mask.shape, 3)).astype(np.float32), mask)
+    sheet[-45:] = random.normal(60, 2, (45, mask.shape[1], 1))
+    shade = np.where(np.abs(np.arange(mask.shape[1]) - 200) < 60, kept, 1).astype(np.float32)[None]
+    found = find_ink(photographed(sheet * cv2.GaussianBlur(shade, (0, 0), 6)[..., None]))[:-50] > 0.5
+    assert 2 * (found & mask[:-50]).sum() / (found.sum() + mask[:-50].sum()) > 0.9
+
+
+@pytest.mark.parametrize("chalk", [90, 110, 130])
+@pytest.mark.parametrize("noise", [3, 6, 9])
+def test_chalk_is_found_in_the_noise_of_a_dark_picture(mnist: Dataset, chalk: int, noise: float):
+    random = np.random.default_rng(0)
+    for image in mnist.train.images[:4]:
+        mask = strokes(image, SIDE)
+        board = written(paper(random, SIDE, (38, 38, 42)), mask, (chalk, chalk, chalk))
+        found = find_ink(photographed(board + random.normal(0, noise, (SIDE, SIDE, 1)))) > 0.5
+        assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.85
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_strokes_are_whole(mnist: Dataset, kind: str):
+    mask = strokes(mnist.train.images[1], SIDE)
+    ink = find_ink(photographed(PICTURES[kind](mask, np.random.default_rng(1))))
+    pieces = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8))[2][1:, 4]
+    assert (pieces > 0.02 * mask.sum()).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        lambda r: np.full((SIDE, SIDE), 255, np.uint8),
+        lambda r: np.zeros((SIDE, SIDE, 3), np.uint8),
+        lambda r: paper(r, SIDE),
+        lambda r: paper(r, SIDE) * np.linspace(1, 0.7, SIDE)[:, None, None],
+        lambda r: paper(r, SIDE) + r.normal(0, 15, (SIDE, SIDE, 1)),
+        lambda r: ruled(paper(r, SIDE), 40, (150, 170, 215), False),
+        # So steep that many lines only cut off a corner.
+        lambda r: ruled(paper(r, SIDE), 25, (150, 170, 215), True, slope=0.5),
+    ],
+)
+def test_empty_paper_has_no_ink(sheet: Callable[[Random], np.ndarray]):
+    assert not find_ink(photographed(sheet(np.random.default_rng(0)))).any()
+
+
+def test_mnist_images_are_ink_already(mnist: Dataset):
+    for image in mnist.train.images[:100]:
+        # The typical stroke becomes 1, and that is seldom the very darkest value.
+        np.testing.assert_allclose(find_ink(image), image / 255, atol=0.1)
+
+
+def test_hair_lines_and_markers():
+    picture = np.full((300, 300), 255, np.uint8)
+    cv2.circle(picture, (150, 150), 90, 0, 1)
+    np.testing.assert_array_equal(find_ink(picture) > 0.5, picture == 0)
+    cv2.circle(picture, (150, 150), 90, 0, 60)
+    assert (picture == 0).mean() > 1 / 3
+    np.testing.assert_array_equal(find_ink(picture) > 0.5, picture == 0)
+
+
+def test_table_around_the_page_is_no_ink(mnist: Dataset):
+    random = np.random.default_rng(0)
+    sheet = written(paper(random, SIDE), strokes(mnist.train.images[0], SIDE))
+    sheet[:8] = sheet[:, :5] = 40
+    ink = find_ink(photographed(sheet))
+    assert ink[:10].max() == ink[:, :6].max() == 0
+    assert ink.max() == 1
+
+
+def test_page_of_many_digits(mnist: Dataset):
+    random = np.random.default_rng(0)
+    mask = np.vstack(
+        [np.hstack([strokes(image, 40) for image in row]) for row in mnist.train.images[:400].reshape(20, 20, 28, 28)]
+    )
+    page = written(paper(random, 800), mask) * np.linspace(1, 0.6, 800)[None, :, None]
+    found = find_ink(photographed(page)) > 0.5
+    assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.93
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3), (64, 3000), (70, 70, 3)])
+def test_any_shape_and_content(shape: tuple[int, ...]):
+    random = np.random.default_rng(0)
+    for pixels in (random.integers(0, 256, shape, np.uint8), np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
+        ink = find_ink(pixels)
+        assert ink.shape == shape[:2]
+        assert 0 <= ink.min() <= ink.max() <= 1
+        assert not ink.flags.writeable or ink.dtype == np.float32
+
+
+def test_pens_of_any_strength_are_evened(mnist: Dataset):
+    masks = np.stack([np.pad(strokes(image, 100), 80) for image in mnist.train.images[:3]])
+    strengths = np.float32([1, 0.7, 0.45])
+    ink = np.hstack(masks.astype(np.float32) * strengths[:, None, None])
+    before = ink.copy()
+    found = even(ink)
+    np.testing.assert_array_equal(ink, before)
+    np.testing.assert_allclose(found, np.hstack(masks), atol=0.02)
+
+
+def test_evening_keeps_paper_and_what_is_hardly_ink():
+    ink = np.zeros((300, 400), np.float32)
+    ink[100:120, 100:200] = 0.05
+    found = even(ink)
+    np.testing.assert_array_equal(found > 0, ink > 0)
+    assert found.max() < 0.35
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (40, 20_000), (3, 700)])
+def test_ink_of_any_shape_is_evened(shape: tuple[int, int]):
+    ink = np.random.default_rng(0).random(shape, np.float32)
+    found = even(ink)
+    assert found.shape == shape
+    assert found.dtype == np.float32
+    assert 0 <= found.min() <= found.max() <= 1
+    assert (found >= ink - 1e-6).all()
+
+
+def test_time_is_bounded(mnist: Dataset):
+    random = np.random.default_rng(0)
+    specks = np.full((1000, 1000), 255, np.uint8)
+    specks[tuple(random.integers(0, 1000, (2, 10_000)))] = 0
+    start = time.process_time()
+    find_ink(specks)
+    find_ink(random.integers(0, 256, (1000, 1000), np.uint8))
+    assert time.process_time() - start < 2

@@ -1,0 +1,113 @@
+"""`/v1/predict` and `/v1/read`."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.asking import InProcess, as_png
+from mnist_digits.recognition import Reader
+
+PATHS = ["/v1/predict", "/v1/read"]
+
+
+def test_a_picture_as_body_and_in_a_form_is_what_the_reader_says(ask: InProcess, reader: Reader, digit_png: bytes):
+    expected = reader.classifier.classify(digit_png).to_json()
+    assert expected["digit"] == 7
+    answer = ask("POST", "/v1/predict", content=digit_png)
+    assert answer.status_code == 200
+    assert answer.json() == {"file": None, **expected}
+    answer = ask("POST", "/v1/predict", files={"file": ("sept-è.png", digit_png)})
+    assert answer.json() == {"file": "sept-è.png", **expected}
+
+
+def test_a_page_is_what_the_reader_says(ask: InProcess, reader: Reader, page_png: bytes):
+    expected = reader.read(page_png)
+    assert len(expected.lines) == 2
+    assert ask("POST", "/v1/read", content=page_png).json() == {"file": None, **expected.to_json()}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_several_files_are_a_list_in_their_order(ask: InProcess, path: str, digit_png: bytes, page_png: bytes):
+    contents = {"a.png": digit_png, "no.txt": b"seven", "b.png": page_png}
+    rows = ask("POST", path, files=[("file", item) for item in contents.items()]).json()
+    assert [row["file"] for row in rows] == list(contents)
+    assert rows[1]["reason"] == "unreadable"
+    for row in (rows[0], rows[2]):
+        assert row == {**ask("POST", path, content=contents[row["file"]]).json(), "file": row["file"]}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_picture_without_a_digit_is_a_result(ask: InProcess, path: str):
+    answer = ask("POST", path, content=as_png(np.full((60, 80), 220, np.uint8)))
+    assert answer.status_code == 200
+    assert answer.json()["reason"] == "blank"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("content", [b"", b"seven", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_what_is_no_picture_is_refused_in_the_readers_words(ask: InProcess, path: str, content: bytes):
+    for sent in ({"content": content}, {"files": {"file": ("a.png", content)}}):
+        answer = ask("POST", path, **sent)
+        assert answer.status_code == 422
+        assert "expected" in answer.json()["error"]
+
+
+def test_a_cut_off_picture_is_refused(ask: InProcess, digit_png: bytes):
+    answer = ask("POST", "/v1/predict", content=digit_png[: len(digit_png) // 2])
+    assert answer.status_code == 422
+    assert "damaged picture" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_bomb_is_refused_before_it_goes_off(ask: InProcess, path: str):
+    answer = ask("POST", path, content=written_png(30_000, 30_000))
+    assert answer.status_code == 422
+    assert "expected at most 64,000,000" in answer.json()["error"]
+
+
+def written_png(width: int, height: int) -> bytes:
+    """A grey PNG that claims to be so large, and holds no more than a thousand zeros."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def test_confidence_may_be_asked_for(ask: InProcess, digit_png: bytes):
+    assert ask("POST", "/v1/predict?min_confidence=1", content=digit_png).json()["reason"] == "not-a-digit"
+    for text in ("2", "-0.1", "nan", "much"):
+        answer = ask("POST", f"/v1/predict?min_confidence={text}", content=digit_png)
+        assert answer.status_code == 400
+        assert "from 0 to 1" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_json_is_the_commands(
+    ask: InProcess,
+    command: str,
+    digit_png: bytes,
+    page_png: bytes,
+    in_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from mnist_digits.cli import app
+
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
+    Path("a.png").write_bytes(digit_png)
+    Path("b.png").write_bytes(page_png)
+    with pytest.raises(SystemExit):
+        app([command, "--json", "a.png", "b.png"])
+    lines = capsys.readouterr().out.splitlines()
+    contents = {"a.png": digit_png, "b.png": page_png}
+    for line, (name, content) in zip(lines, contents.items(), strict=True):
+        assert ask("POST", f"/v1/{command}", files={"file": (name, content)}).text == line
+        assert json.loads(line)["file"] == name

@@ -1,0 +1,156 @@
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from helpers.hand import LEFT, RIGHT, Open, draw, touch
+
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def answers(page: Page, text: str) -> None:
+    expect(page.locator("#answer")).to_have_text(text, timeout=30_000)
+
+
+def test_ten_digits_drawn_with_the_mouse_are_read(look: Open):
+    page = look()
+    for digit in range(10):
+        draw(page, digit)
+        answers(page, str(digit))
+        expect(page.locator("#bars .best")).to_contain_text(str(digit))
+        page.get_by_role("button", name="Clear").click()
+        answers(page, "?")
+
+
+def test_ten_digits_drawn_with_a_finger_are_read_and_the_page_stays_where_it_is(look: Open):
+    page = look(**PHONE)
+    for digit in range(10):
+        touch(page, digit)
+        answers(page, str(digit))
+        assert page.evaluate("scrollY") == 0
+        page.get_by_role("button", name="Clear").click()
+        answers(page, "?")
+
+
+def test_two_digits_side_by_side_are_a_number(look: Open):
+    page = look()
+    draw(page, 4, LEFT)
+    answers(page, "4")
+    draw(page, 2, RIGHT)
+    answers(page, "42")
+    assert page.locator("#pad-number b").all_inner_texts() == ["4", "2"]
+
+
+def test_undo_takes_back_the_last_stroke_and_clear_all(look: Open):
+    page = look()
+    draw(page, 1, LEFT)
+    answers(page, "1")
+    draw(page, 7, RIGHT)
+    answers(page, "17")
+    page.keyboard.press("Control+z")
+    answers(page, "1")
+    page.get_by_role("button", name="Undo").click()
+    answers(page, "?")
+    expect(page.locator("#sure")).to_have_text("Nothing drawn yet")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    draw(page, 7)
+    answers(page, "7")
+    page.keyboard.press("Delete")
+    answers(page, "?")
+
+
+def test_a_scribble_is_no_digit(look: Open):
+    page = look()
+    pad = page.locator("#pad").bounding_box()
+    assert pad
+    page.mouse.move(pad["x"] + 150, pad["y"] + 100)
+    page.mouse.down()
+    for number in range(60):
+        across, down = (number * 137) % 280, (number * 89) % 240
+        page.mouse.move(pad["x"] + 140 + across, pad["y"] + 90 + down)
+    page.mouse.up()
+    expect(page.locator("#sure")).to_have_text("That is not a digit to me")
+    answers(page, "–")
+
+
+def test_a_seven_is_drawn_with_the_keyboard_and_the_answer_is_spoken(look: Open):
+    page = look()
+    page.locator("#pad").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    for key, count in (("ArrowRight", 11), ("ArrowDown", 5), ("ArrowLeft", 2), ("ArrowDown", 5), ("ArrowLeft", 2)):
+        for _ in range(count):
+            page.keyboard.press(key)
+    for _ in range(9):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    answers(page, "7")
+    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
+
+
+def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: str):
+    page = look()
+    answered: list[Response] = []
+    page.on("response", lambda answer: answered.append(answer) if answer.url.endswith("/v1/inside") else None)
+    draw(page, 7)
+    answers(page, "7")
+    # What is spoken is said when the drawing has come to rest.
+    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
+    expect(page.locator("#units canvas")).to_have_count(128)
+    expect(page.locator("#inside-title")).to_have_text("Why a 7? Look inside")
+    expect(page.locator("#for > div")).to_have_count(5)
+    # What is shown are the largest votes, in order, and they are written as they are.
+    shown = [float(text) for text in page.locator("#for span").all_inner_texts()]
+    assert shown == sorted(shown, reverse=True)
+    assert shown[0] > 0
+    against = [float(text.replace("−", "-")) for text in page.locator("#against span").all_inner_texts()]
+    assert against == sorted(against)
+    assert against[0] < 0
+    found = re.search(r"([\d.]+) for, ([\d.]+) against", page.locator("#tally").inner_text())
+    assert found
+    assert float(found[1]) >= sum(shown) - 0.3
+    assert float(found[2]) >= -sum(against) - 0.3
+    # Units that vote are awake, and frames are as bright as units are awake.
+    bright = page.locator("#units > div").evaluate_all(
+        "items => items.map(item => Number(item.style.getPropertyValue('--awake')))"
+    )
+    awake = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
+    hidden = next(units for units in awake[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006))
+    for unit in page.locator("#for > div").evaluate_all("items => items.map(item => item.dataset.unit)"):
+        assert hidden[int(unit)] > 0
+    assert page.locator("#maps .layer").count() == 4
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_are_told_apart(look: Open, scheme: str):
+    page = look(color_scheme=scheme)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(value) for value in re.findall(r"\d+", ground)[:3]) / 3
+    assert (brightness > 128) == (scheme == "light")
+
+
+@pytest.mark.parametrize("view", ["draw", "photo", "train"])
+def test_nothing_is_wider_than_a_phone(look: Open, view: str):
+    page = look(view, **PHONE)
+    expect(page.locator(f"#{view}-view")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_token_is_asked_for_and_kept_until_the_window_is_closed(look: Open, guarded: tuple[str, str]):
+    address, token = guarded
+    page = look(at=address)
+    field = page.locator("#token")
+    field.fill(token)
+    field.press("Enter")
+    draw(page, 3)
+    answers(page, "3")
+    page.reload()
+    draw(page, 5)
+    answers(page, "5")
+    assert page.evaluate("Object.values(sessionStorage)") == [token]
+    assert page.evaluate("localStorage.length") == 0
+    page.get_by_role("link", name="Photo").click()
+    assert page.get_by_role("link", name="Train").count() == 0

@@ -1,0 +1,122 @@
+import base64
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from helpers.hand import Open
+from mnist_digits.recognition import Reader
+
+LINES = "07487\n794875777\n44 1906\n17\n844 5947 1596"
+DROP = """([content, type]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], "note.jpg", { type: "image/jpeg" }));
+  const options = type === "paste" ? { clipboardData: data } : { dataTransfer: data };
+  const Kind = type === "paste" ? ClipboardEvent : DragEvent;
+  dispatchEvent(new Kind(type, { ...options, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture(scope="session")
+def note(root: Path) -> bytes:
+    return (root / "docs" / "pages" / "note.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def lying(note: bytes) -> bytes:
+    """The note as a camera held sideways writes it: turned, with an EXIF tag that says so."""
+    picture = Image.open(io.BytesIO(note))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=95, exif=exif)
+    return file.getvalue()
+
+
+def drop(page: Page, content: bytes, kind: str = "drop") -> None:
+    page.evaluate(DROP, [base64.b64encode(content).decode(), kind])
+    expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 rows", timeout=60_000)
+
+
+def test_a_dropped_page_is_read_and_each_box_shows_what_was_seen(look: Open, note: bytes):
+    page = look()
+    drop(page, note)
+    assert page.locator("#text").inner_text().strip() == LINES
+    boxes = page.locator("#boxes button")
+    expect(boxes).to_have_count(33)
+    digits = [digit for line in Reader().read(note).lines for digit in line.digits]
+    sheet = page.locator("#picture").bounding_box()
+    assert sheet
+    width, height = Image.open(io.BytesIO(note)).size
+    for number in (0, 17, 32):
+        box, expected = boxes.nth(number).bounding_box(), digits[number].box
+        assert box
+        assert abs((box["x"] - sheet["x"]) / sheet["width"] - expected[0] / width) < 0.005
+        assert abs((box["y"] - sheet["y"]) / sheet["height"] - expected[1] / height) < 0.005
+        assert abs(box["width"] / sheet["width"] - expected[2] / width) < 0.005
+    doubtful = [f"{digit.digit}?" if digit.uncertain else str(digit.digit) for digit in digits]
+    assert boxes.all_inner_texts() == doubtful
+    assert "uncertain" in (page.locator("#boxes .unsure").first.get_attribute("aria-label") or "")
+    boxes.nth(3).click()
+    expect(page.locator("#detail-title")).to_contain_text("A 8")
+    expect(page.locator("#detail-bars .best")).to_contain_text("8")
+
+
+def test_boxes_are_walked_through_with_the_keyboard(look: Open, note: bytes):
+    page = look("photo")
+    drop(page, note, "paste")
+    page.locator("#boxes button").first.focus()
+    for key, title in (("ArrowRight", "A 7"), ("ArrowRight", "A 4"), ("End", "A 6"), ("Home", "A 0")):
+        page.keyboard.press(key)
+        expect(page.locator("#detail-title")).to_contain_text(title)
+    assert page.locator("#boxes button[tabindex='0']").count() == 1
+
+
+def test_a_photo_taken_sideways_has_its_boxes_where_the_digits_are_seen(look: Open, lying: bytes):
+    page = look("photo")
+    page.set_input_files("#file", {"name": "lying.jpg", "mimeType": "image/jpeg", "buffer": lying})
+    expect(page.locator("#photo-says")).to_contain_text("digits in 5 rows", timeout=60_000)
+    size = page.evaluate("[document.getElementById('picture').width, document.getElementById('picture').height]")
+    assert size[0] > size[1]
+    # Where a box is, the picture that is shown has ink darker than its paper.
+    share = page.evaluate(
+        """() => {
+          const shown = document.getElementById("picture");
+          const canvas = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height });
+          const context = canvas.getContext("2d", { willReadFrequently: true });
+          context.drawImage(shown, 0, 0);
+          return [...document.querySelectorAll("#boxes button")].map(({ style }) => {
+            const [x, y, w, h] = ["left", "top", "width", "height"].map((name) => parseFloat(style[name]) / 100);
+            const at = [x * canvas.width, y * canvas.height, w * canvas.width, h * canvas.height].map(Math.round);
+            const greys = [...context.getImageData(...at).data].filter((_, i) => i % 4 === 1).sort((a, b) => a - b);
+            return greys[Math.floor(greys.length * 0.05)] / greys[Math.floor(greys.length * 0.9)];
+          });
+        }"""
+    )
+    assert len(share) > 30
+    assert sum(value < 0.75 for value in share) > 0.9 * len(share)
+
+
+def test_text_is_copied_and_json_saved_as_the_command_prints_it(look: Open, note: bytes, root: Path):
+    page = look("photo", permissions=["clipboard-read", "clipboard-write"])
+    drop(page, note)
+    page.get_by_role("button", name="Copy the text").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == LINES
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save as JSON").click()
+    assert saved.value.suggested_filename == "note.json"
+    content = json.loads(Path(saved.value.path()).read_text())
+    assert content == json.loads(json.dumps({"file": "note.jpg", **Reader().read(note).to_json()}))
+
+
+def test_blank_paper_has_no_digits(look: Open):
+    page = look("photo")
+    file = io.BytesIO()
+    Image.new("L", (300, 200), 240).save(file, "PNG")
+    page.set_input_files("#file", {"name": "blank.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    expect(page.locator("#photo-says")).to_have_text("No digits found in this picture.")

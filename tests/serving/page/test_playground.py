@@ -1,0 +1,254 @@
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from helpers.asking import InProcess, as_png
+from mnist_digits.dataset import Dataset
+from mnist_digits.serving import Settings
+from mnist_digits.serving.page.live_training import LEARNER, BusyError, Choices, Playground
+from mnist_digits.training import RECIPES
+
+FAKE = """
+import base64, json, sys, time
+import numpy as np
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+say({"event": "ready"})
+settings = json.loads(sys.stdin.readline())
+units = int(settings["hidden_units"])
+shapes = {"hidden_weights": (784, units), "hidden_bias": (units,), "class_weights": (units, 10), "class_bias": (10,)}
+for epoch in range(int(settings["epochs"]) + 1):
+    row = {"epoch": epoch, "loss": 1 / (epoch + 1), "val_accuracy": 0.5} if epoch else None
+    arrays = {name: np.full(shape, epoch, np.float32).tobytes() for name, shape in shapes.items()}
+    say({"event": "epoch", "row": row, "weights": {n: base64.b64encode(a).decode() for n, a in arrays.items()}})
+    if epoch == 1 and float(settings["dropout"]) == 0.9:
+        sys.exit(3)
+    if epoch == 1 and settings["epochs"] == "50":
+        time.sleep(60)
+say({"event": "done"})
+"""
+"""A process that speaks as the learner does; with 50 epochs it stays in the second, with a dropout of 0.9 it dies."""
+JSON = {"Content-Type": "application/json"}
+SLOW, DYING = Choices(hidden_units=3, epochs=50), Choices(hidden_units=3, epochs=5, dropout=0.9)
+
+
+def played(
+    play: Callable[[Playground], Awaitable[None]], command: tuple[str, ...] = (sys.executable, "-c", FAKE)
+) -> None:
+    """Run what is done with a playground, and close it."""
+
+    async def run() -> None:
+        playground = Playground(command)
+        try:
+            async with asyncio.timeout(300):
+                await play(playground)
+        finally:
+            await playground.close()
+
+    asyncio.run(run())
+
+
+async def until(states: AsyncIterator[dict[str, Any] | None], stage: str, epochs: int = 0) -> dict[str, Any]:
+    """The first state of that stage and at least so many epochs."""
+    async for state in states:
+        if state and state["stage"] == stage and len(state["history"]) >= epochs:
+            return state
+    raise AssertionError(stage)
+
+
+def learners() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_training_is_told_epoch_by_epoch_and_leaves_a_network():
+    async def play(playground: Playground) -> None:
+        assert playground.state["stage"] == "idle"
+        states = playground.follow()
+        await playground.start(Choices(hidden_units=3, epochs=4))
+        state = await until(states, "done")
+        assert [row["epoch"] for row in state["history"]] == [1, 2, 3, 4]
+        assert state["settings"]["hidden_units"] == state["units"] == 3
+        assert playground.network is not None
+        assert (playground.network.class_weights == 4).all()
+
+    played(play)
+
+
+def test_who_comes_late_is_told_everything():
+    async def play(playground: Playground) -> None:
+        await playground.start(SLOW)
+        await until(playground.follow(), "training", 1)
+        late = await anext(playground.follow())
+        assert late == playground.state
+        assert late["stage"] == "training"
+        assert len(late["history"]) == 1
+
+    played(play)
+
+
+def test_only_one_trains_at_a_time_and_it_can_be_stopped_and_followed_by_another():
+    async def play(playground: Playground) -> None:
+        states = playground.follow()
+        await playground.start(SLOW)
+        with pytest.raises(BusyError):
+            await playground.start(SLOW)
+        await until(states, "training", 1)
+        await playground.stop()
+        assert (await until(states, "stopped"))["history"][0]["epoch"] == 1
+        assert playground.network is not None
+        await playground.start(Choices(hidden_units=2, epochs=1))
+        state = await until(states, "done")
+        assert (state["training"], state["units"]) == (2, 2)
+
+    played(play)
+
+
+def test_trainings_follow_one_another_at_once():
+    async def play(playground: Playground) -> None:
+        states = playground.follow()
+        for number in range(1, 4):
+            await playground.start(Choices(hidden_units=number, epochs=1))
+            assert (await until(states, "done"))["units"] == number
+
+    played(play)
+
+
+def test_a_process_that_dies_is_a_failed_training_and_not_the_end():
+    async def play(playground: Playground) -> None:
+        states = playground.follow()
+        await playground.start(DYING)
+        assert len((await until(states, "failed"))["history"]) == 1
+        await playground.start(Choices(epochs=1))
+        await until(states, "done")
+
+    played(play)
+
+
+def test_closing_ends_the_process_and_all_who_follow():
+    async def play(playground: Playground) -> None:
+        before = learners()
+        await playground.start(SLOW)
+        states = playground.follow()
+        await until(states, "training", 1)
+        assert len(learners()) == len(before) + 1
+        waiting = asyncio.ensure_future(anext(states))
+        await asyncio.sleep(0)
+        await playground.close()
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+        assert learners() == before
+
+    played(play)
+
+
+def test_the_learner_trains_on_all_images_and_its_network_is_what_it_says(mnist: Dataset):
+    async def play(playground: Playground) -> None:
+        states = playground.follow()
+        await playground.start(Choices(hidden_units=64, epochs=1, batch_size=64, dropout=0.1, distortion=0.1))
+        state = await until(states, "done")
+        network, row = playground.network, state["history"][-1]
+        assert network is not None
+        # NumPy, on images that were set aside, gets what Keras got.
+        right = network.probabilities(mnist.validation.images).argmax(1) == mnist.validation.labels
+        assert abs(right.mean() - row["val_accuracy"]) < 0.001
+        assert right.mean() > 0.9
+
+    played(play, LEARNER)
+
+
+def test_the_learner_ends_when_its_server_is_gone():
+    async def play(playground: Playground) -> None:
+        before = learners()
+        await playground.warm_up()
+        (learner,) = [process for process in learners() if process not in before]
+        assert playground._process is not None
+        assert playground._process.stdin is not None
+        playground._process.stdin.close()
+        await asyncio.to_thread(learner.wait, 30)
+
+    played(play, LEARNER)
+
+
+def test_choices_make_a_recipe():
+    recipe = RECIPES["dense"].with_settings(Choices(distortion=0.5, dropout=0.3, learning_rate=3e-4).for_recipe())
+    assert (recipe.dropout, recipe.learning_rate) == (0.3, 3e-4)
+    assert recipe.rotation == RECIPES["dense-plus"].rotation / 2
+    assert RECIPES["dense"].with_settings(Choices().for_recipe()) == RECIPES["dense"]
+    most = RECIPES["dense"].with_settings(Choices(distortion=1).for_recipe())
+    for name in ("rotation", "scaling", "shear", "translation", "elastic"):
+        assert getattr(most, name) == getattr(RECIPES["dense-plus"], name)
+
+
+@pytest.fixture(scope="module")
+def client(asking: Callable[..., InProcess]) -> InProcess:
+    return asking(Settings(playground=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("hidden_units", value) for value in (0, 513, 1.5, "many", None)),
+        *(("learning_rate", value) for value in (0, -1, 2, "NaN")),
+        *(("batch_size", value) for value in (0, 7, 1025)),
+        *(("epochs", value) for value in (0, 51, 10**9)),
+        *(("dropout", value) for value in (-0.1, 1)),
+        *(("distortion", value) for value in (-0.1, 1.1)),
+        ("network", "cnn"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_by_name(client: InProcess, name: str, value: Any):
+    answer = client("POST", "/v1/playground/training", content=json.dumps({name: value}), headers=JSON)
+    assert answer.status_code == 422
+    assert name in answer.json()["error"]
+    assert client("GET", "/v1/playground").json()["stage"] == "idle"
+
+
+def test_before_any_training_there_is_no_network(client: InProcess):
+    for answer in (client("GET", "/v1/playground/units"), client("POST", "/v1/playground/inside", content=b"")):
+        assert answer.status_code == 404
+        assert "begin a training" in answer.json()["error"]
+
+
+def test_stopping_nothing_is_no_mistake(client: InProcess):
+    assert client("DELETE", "/v1/playground/training").json()["stage"] == "idle"
+
+
+def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProcess, asking: Callable[..., InProcess]):
+    assert ask("GET", "/v1/playground").status_code == 404
+    assert ask("GET", "/page.json").json() == {"playground": False, "token": False}
+    guarded = asking(Settings(playground=True, token="a" * 16))
+    assert guarded("GET", "/page.json").json() == {"playground": True, "token": True}
+    assert guarded("GET", "/v1/playground").status_code == 401
+
+
+def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mnist_digits.serving.page.live_training.LEARNER", (sys.executable, "-c", FAKE))
+    seven = (Path(__file__).parents[3] / "docs" / "digits" / "7.jpg").read_bytes()
+    blank = as_png(np.full((300, 400), 255, np.uint8))
+    client = asking(Settings(playground=True))
+    try:
+        started = client("POST", "/v1/playground/training", json={"hidden_units": 3, "epochs": 50})
+        assert started.status_code == 202
+        busy = client("POST", "/v1/playground/training", json={})
+        assert busy.status_code == 409
+        assert "stop it first" in busy.json()["error"]
+        while not client("GET", "/v1/playground").json()["history"]:
+            client.runner.run(asyncio.sleep(0.02))
+        look = client("POST", "/v1/playground/inside", content=seven).json()
+        # All its weights are alike, so each digit is as likely as the next.
+        assert look["prediction"]["probabilities"] == pytest.approx([0.1] * 10)
+        assert len(look["dense"]["hidden"]) == 3
+        assert client("POST", "/v1/playground/inside", content=blank).json()["prediction"]["reason"] == "blank"
+        assert len(client("GET", "/v1/playground/units").content) == 3 * 784
+        assert client("DELETE", "/v1/playground/training").json()["stage"] == "stopped"
+    finally:
+        client.runner.run(client.app.state.playground.close())

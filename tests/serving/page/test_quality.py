@@ -1,0 +1,73 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from helpers.hand import Open, draw
+
+MOST_BYTES = 150_000
+WEB = Path(__file__).parents[3] / "src" / "mnist_digits" / "serving" / "page" / "web"
+
+
+def faults(page: Page) -> list[str]:
+    """What keeps people from using the page, as far as axe sees it: the serious and the critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']}: {node['html']}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(look: Open, scheme: str, root: Path):
+    page = look(color_scheme=scheme, reduced_motion="reduce")
+    draw(page, 7)
+    expect(page.locator("#answer")).to_have_text("7")
+    assert faults(page) == []
+    page.get_by_role("link", name="Photo").click()
+    page.set_input_files("#file", root / "docs" / "pages" / "note.jpg")
+    page.locator("#boxes button").nth(17).click()
+    assert faults(page) == []
+    page.get_by_role("link", name="Train").click()
+    expect(page.locator("#stage")).not_to_be_empty()
+    assert faults(page) == []
+
+
+def test_the_page_is_light():
+    files = [path for path in WEB.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    # What goes over the line is a fraction of that.
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= MOST_BYTES / 3
+
+
+def test_nothing_is_inline_or_from_elsewhere(look: Open):
+    page = look()
+    policy = page.request.get(page.url).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    for path in WEB.rglob("*"):
+        text = path.read_text(encoding="utf-8")
+        assert "http://" not in text.replace("http://www.w3.org/", "")
+        assert "https://" not in text
+    assert page.locator("[style*=':']").count() == page.locator("#bars [style*=':'], #units [style*=':']").count()
+
+
+def test_without_motion_nothing_moves(look: Open):
+    page = look(reduced_motion="reduce")
+    assert page.locator("#bars .bar").first.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
+
+
+def test_everything_is_reached_with_the_tabulator(look: Open):
+    page = look()
+    page.locator("#units canvas").first.wait_for()
+    names = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert names[:5] == ["Skip to the content", "MNIST Digits", "Draw", "Photo", "train-link"]
+    assert "pad" in names
+    assert "pen" in names

@@ -1,0 +1,71 @@
+"""The page's files and the description to try, both without any other server."""
+
+import gzip
+import re
+
+import pytest
+
+from helpers.asking import InProcess
+from mnist_digits.serving.page.static import WEB
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+FILES = sorted(path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_file_is_sent_with_its_type_and_asked_for_anew(ask: InProcess, file: str):
+    answer = ask("GET", f"/{file}")
+    assert answer.status_code == 200
+    assert answer.content == (WEB / file).read_bytes()
+    suffix = "." + file.rpartition(".")[2]
+    assert answer.headers["Content-Type"] == TYPES.get(suffix, answer.headers["Content-Type"])
+    assert answer.headers["Cache-Control"] == "no-cache"
+    again = ask("GET", f"/{file}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_root_is_the_page_compressed_where_that_is_understood(ask: InProcess):
+    page = (WEB / "index.html").read_bytes()
+    plain = ask("GET", "/", headers={"Accept-Encoding": "identity"})
+    packed = ask("GET", "/", headers={"Accept-Encoding": "gzip"})
+    assert plain.content == packed.content == page
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(page)
+    assert len(gzip.compress(page)) < len(page)
+    assert ask("HEAD", "/").content == b""
+
+
+@pytest.mark.parametrize(
+    "path", ["/../app.py", "/..%2fapp.py", "/%2e%2e/app.py", "//etc/passwd", "/index.html%00", "/web/../../app.py"]
+)
+def test_nothing_else_is_sent(ask: InProcess, path: str):
+    answer = ask("GET", path)
+    assert answer.status_code == 404
+    assert list(answer.json()) == ["error"]
+
+
+def test_the_description_asks_no_other_server(ask: InProcess):
+    page = ask("GET", "/docs").text
+    assert "http" not in page
+    files = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page)
+    assert len(files) == 3
+    for file in files:
+        answer = ask("GET", f"/{file}")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].split(";")[0] in ("text/css", "text/javascript")
+    assert not re.search(r"<script(?! src=)|style=|onload=", page), "nothing inline"
+
+
+def test_every_route_is_described(ask: InProcess):
+    paths = ask("GET", "/openapi.json").json()["paths"]
+    assert {"/v1/predict", "/v1/read", "/v1/classify", "/v2/models/digits/infer", "/healthz", "/metrics"} <= set(paths)
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            assert ask(method.upper(), path).status_code != 404
+            assert operation["summary"], path

@@ -1,0 +1,62 @@
+import re
+
+from playwright.sync_api import Page, expect
+
+from helpers.hand import Open, draw
+
+LONG_MS = 240_000
+"""A machine that does other things as well takes minutes to start TensorFlow."""
+
+
+def choose(page: Page, **choices: str) -> None:
+    for name, value in choices.items():
+        page.locator(f"select#{name}").select_option(value)
+
+
+def test_a_network_learns_live_and_then_reads_what_is_drawn(look: Open):
+    page = look("train")
+    choose(page, hidden_units="64", epochs="5", batch_size="64", learning_rate="0.003")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()
+    # Noise at first, which is shown before anything was learned.
+    expect(page.locator("#learning canvas")).to_have_count(64, timeout=LONG_MS)
+    before = page.locator("#learning canvas").first.evaluate("canvas => canvas.toDataURL()")
+    expect(page.locator("#stage")).to_contain_text("Done.", timeout=LONG_MS)
+    found = re.search(r"reads ([\d.]+) %", page.locator("#stage").inner_text())
+    assert found
+    assert float(found[1]) >= 96
+    assert before != page.locator("#learning canvas").first.evaluate("canvas => canvas.toDataURL()")
+    for chart in ("loss", "accuracy"):
+        lines = page.locator(f"#{chart} .line").evaluate_all("all => all.map(one => one.getAttribute('d'))")
+        assert [line.count("L") for line in lines] == [4, 4]
+
+    # Who comes later is told everything.
+    late = look("train")
+    expect(late.locator("#stage")).to_have_text(page.locator("#stage").inner_text())
+    assert late.locator("#loss .line").count() == 2
+
+    page.get_by_role("link", name="Draw for this network").click()
+    expect(page.get_by_label("Your network")).to_be_checked()
+    expect(page.locator("#units canvas")).to_have_count(64)
+    for digit in (0, 3):
+        draw(page, digit)
+        expect(page.locator("#answer")).to_have_text(str(digit))
+        page.get_by_role("button", name="Clear").click()
+    page.get_by_label("The reader").check(force=True)
+    expect(page.locator("#units canvas")).to_have_count(128)
+
+
+def test_a_training_is_stopped_in_the_middle(look: Open):
+    page = look("train")
+    choose(page, hidden_units="16", epochs="50", batch_size="256")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#stage")).to_contain_text(re.compile(r"Epoch \d+ of 50"), timeout=LONG_MS)
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    # A second one is declined in a sentence, not begun.
+    answer = page.request.post(page.url.split("#")[0] + "v1/playground/training", data={})
+    assert answer.status == 409
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#stage")).to_contain_text("Stopped after epoch")
+    expect(page.get_by_role("button", name="Start anew")).to_be_enabled()
+    expect(page.locator("#learning canvas")).to_have_count(16)
+    assert page.locator("#try").is_visible()

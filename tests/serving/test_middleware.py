@@ -1,0 +1,183 @@
+"""Who is let in, what is turned away at the door, and what every answer carries."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from helpers.asking import InProcess
+from mnist_digits.serving import Settings
+
+TOKEN = "correct-horse-battery"
+GUARDED = [
+    ("POST", "/v1/predict"),
+    ("POST", "/v1/read"),
+    ("POST", "/v1/classify"),
+    ("POST", "/v2/models/digits/infer"),
+    ("GET", "/v2"),
+    ("GET", "/v2/models/digits"),
+    ("GET", "/metrics"),
+    ("POST", "/v1/inside"),
+    ("GET", "/v1/inside/units"),
+    ("GET", "/v1/nothing"),
+    ("DELETE", "/anything"),
+]
+OPEN = ["/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"]
+
+
+@pytest.fixture(scope="module")
+def guarded(asking: Callable[..., InProcess]) -> InProcess:
+    return asking(Settings(token=TOKEN))
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN]
+)
+def test_without_the_token_nothing_is_answered(guarded: InProcess, method: str, path: str, header: str | None):
+    headers = {} if header is None else {"Authorization": header}
+    answer = guarded(method, path, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "expected" in answer.json()["error"]
+    assert TOKEN not in answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_with_the_token_everything_is(guarded: InProcess, method: str, path: str):
+    for scheme in ("Bearer", "bearer"):
+        answer = guarded(method, path, headers={"Authorization": f"{scheme} {TOKEN}"}, content=b"")
+        assert answer.status_code not in (401, 500)
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_the_page_and_probes_need_no_token(guarded: InProcess, path: str):
+    assert guarded("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 200), ("/v1/predict", 405), ("/nothing", 404), ("/docs", 200), ("/openapi.json", 200), ("/healthz", 200)],
+)
+def test_every_answer_has_the_headers_that_guard_it(ask: InProcess, path: str, status: int):
+    answer = ask("GET", path)
+    assert answer.status_code == status
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'self'; ")
+    assert "script-src" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_another_sites_page_may_not_ask(ask: InProcess):
+    own = "http://localhost:8000"
+    allowed = [
+        {},
+        {"Origin": own},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy.example"},
+        {"Sec-Fetch-Site": "none"},
+    ]
+    refused = [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://localhost:9000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": own},
+    ]
+    for headers in allowed:
+        assert ask("POST", "/v1/classify", content=bytes(784), headers=headers).status_code == 200, headers
+    for headers in refused:
+        answer = ask("POST", "/v1/classify", content=bytes(784), headers=headers)
+        assert answer.status_code == 403, headers
+        assert "another site" in answer.json()["error"]
+
+
+def test_a_name_that_is_not_the_services_is_refused(asking: Callable[..., InProcess]):
+    ask = asking(Settings(host_names=frozenset({"localhost", "[::1]"})))
+    for host in ("localhost", "LOCALHOST:8000", "[::1]", "[::1]:8000"):
+        assert ask("GET", "/healthz", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example", "localhost.evil.example:8000", "[::2]", "", "[::1].evil.example"):
+        answer = ask("GET", "/", headers={"Host": host})
+        assert answer.status_code == 421, host
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(asking: Callable[..., InProcess]):
+    ask = asking(Settings(most_bytes=1000))
+    answer = ask("POST", "/v1/predict", content=bytes(1001))
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("a body of 1,001 bytes, expected at most 1,000")
+    assert ask("POST", "/v1/predict", content=bytes(1000)).status_code == 422
+    huge = {"Content-Length": "9" * 5000}
+    assert ask("POST", "/v1/predict", content=b"", headers=huge).status_code == 413
+
+
+def test_a_body_that_turns_out_too_large_is_not_kept(asking: Callable[..., InProcess]):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield bytes(100)
+
+    answer = asking(Settings(most_bytes=1000))("POST", "/v1/read", content=chunks())
+    assert answer.status_code == 413
+    assert answer.headers["Connection"] == "close"
+
+
+def test_compressed_bodies_are_refused(ask: InProcess):
+    answer = ask("POST", "/v1/classify", content=bytes(784), headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "gzip" in answer.json()["error"]
+
+
+def test_all_bodies_together_have_a_limit(asking: Callable[..., InProcess]):
+    ask = asking(Settings(most_held_bytes=2000))
+    released = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(784)
+        await released.wait()
+        yield bytes(784)
+
+    async def meet() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
+        first = asyncio.create_task(ask.answer("POST", "/v1/classify", content=slow()))
+        await asyncio.sleep(0.05)
+        second = await ask.answer("POST", "/v1/classify", content=bytes(784 * 2))
+        released.set()
+        return await first, second, await ask.answer("POST", "/v1/classify", content=bytes(784 * 2))
+
+    first, second, third = ask.runner.run(meet())
+    assert (first.status_code, second.status_code, third.status_code) == (200, 503, 200)
+    assert int(second.headers["Retry-After"]) >= 1
+
+
+def test_a_slow_body_ends_in_time(asking: Callable[..., InProcess]):
+    async def drops(seconds: float) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x"
+            await asyncio.sleep(seconds)
+
+    stalled = asking(Settings(idle_seconds=0.2))("POST", "/v1/predict", content=drops(5))
+    dripping = asking(Settings(body_seconds=0.3))("POST", "/v1/predict", content=drops(0.02))
+    for answer in (stalled, dripping):
+        assert answer.status_code == 408
+        assert re.match(r"\d+ bytes and then nothing more in time", answer.json()["error"])
+
+
+def test_a_bug_is_an_answer_that_tells_nothing_of_it(asking: Callable[..., InProcess], reader, digit_png: bytes):
+    class Broken:
+        classifier = reader.classifier
+
+        def read(self, content: bytes) -> None:
+            raise RuntimeError("secret")
+
+    ask = asking(own=Broken())
+    answer = ask("POST", "/v1/read", content=digit_png)
+    assert answer.status_code == 500
+    assert list(answer.json()) == ["error"]
+    assert "secret" not in answer.text
+    assert "Content-Security-Policy" in answer.headers
+    assert ask("POST", "/v1/predict", content=digit_png).status_code == 200

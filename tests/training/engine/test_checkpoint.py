@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mnist_digits.dataset import Dataset
+from mnist_digits.errors import DataError
+from mnist_digits.training import find_recipe
+from mnist_digits.training.engine import checkpoint
+from mnist_digits.training.engine.loop import fit
+from mnist_digits.training.networks import build
+
+
+def state(model: keras.Model) -> list:
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
+
+
+ROW = np.array([[1, 0.5, 0.9, 0.6, 0.8, 0.1]])
+
+
+@pytest.mark.parametrize("name", ["dense", "dense-dropout", "dense-batchnorm"])
+def test_a_restored_training_goes_on_as_if_unbroken(tmp_path: Path, small: Dataset, name: str):
+    train = (small.train.images, small.train.labels)
+    keras.utils.set_random_seed(0)
+    unbroken = build(find_recipe(name))
+    fit(unbroken, *train, epochs=1)
+    checkpoint.save(tmp_path / "state.npz", state(unbroken), ROW)
+    fit(unbroken, *train, epochs=3, initial_epoch=1)
+
+    keras.utils.set_random_seed(99)
+    resumed = build(find_recipe(name))
+    history = checkpoint.restore(tmp_path / "state.npz", state(resumed))
+    fit(resumed, *train, epochs=3, initial_epoch=1)
+
+    np.testing.assert_array_equal(history, ROW)
+    assert [w.tobytes() for w in resumed.get_weights()] == [w.tobytes() for w in unbroken.get_weights()]
+
+
+def test_damaged_or_foreign_checkpoints_are_refused(tmp_path: Path):
+    path = tmp_path / "state.npz"
+    checkpoint.save(path, state(build(find_recipe("dense"))), ROW)
+    with pytest.raises(DataError, match="not a checkpoint of this recipe|another network"):
+        checkpoint.restore(path, state(build(find_recipe("dense-batchnorm"))))
+    wider = find_recipe("dense").with_settings({"hidden_units": "64"})
+    with pytest.raises(DataError, match=r"\(784, 128\), expected \(784, 64\); it belongs to another network"):
+        checkpoint.restore(path, state(build(wider)))
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(DataError, match="not a checkpoint of this recipe"):
+        checkpoint.restore(path, state(build(find_recipe("dense"))))
