@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from helpers.command import Digits, run_digits
 from helpers.small_model import nearest_mean, write_model
 from helpers.small_set import write_set
 from mnist_digits.dataset import Dataset, load_mnist
@@ -49,6 +51,12 @@ def in_folder(tmp_path: Path) -> Iterator[Path]:
     os.chdir(tmp_path)
     yield tmp_path
     os.chdir(before)
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Digits:
+    """The command `digits`, run in this process and in the test's own, empty folder."""
+    return partial(run_digits, folder=tmp_path)
 
 
 @pytest.fixture

@@ -82,7 +82,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path):
     """A real write that the system cuts off in the middle: a process with a limit on the size of its files."""
     path = tmp_path / "file"
     write_text(path, "old")
-    program = "import sys, pathlib, mnist_digits.files as files; files.write_text(pathlib.Path(sys.argv[1]), 'x' * 5000)"
+    program = (
+        "import sys, pathlib, mnist_digits.files as files; files.write_text(pathlib.Path(sys.argv[1]), 'x' * 5000)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", program, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import pytest
 
-from mnist_digits import __version__
 from mnist_digits.cli import output as terminal
 from mnist_digits.training import RECIPES, find_recipe
 from mnist_digits.training.networks import build, load
@@ -44,20 +43,6 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
     return folder
-
-
-def test_help_names_the_commands_and_does_not_load_tensorflow(digits: Digits):
-    result = digits("--help")
-    assert result.returncode == 0
-    for command in ("train", "evaluate", "export", "predict", "report", "compare", "info"):
-        assert command in result.stdout
-        assert "Example" in digits(command, "--help").stdout
-    program = "import sys, mnist_digits.cli; print({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
-
-
-def test_version(digits: Digits):
-    assert digits("--version").stdout.strip() == __version__
 
 
 def test_train_prints_a_summary_on_stdout_and_progress_on_stderr(trained: Path):
@@ -239,12 +224,6 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert not list(tmp_path.iterdir())
-
-
-def test_debug_shows_the_traceback(digits: Digits):
-    result = digits("train", "lenet", "--debug")
-    assert "Traceback" in result.stderr
-    assert "UsageError" in result.stderr
 
 
 def test_another_backend_is_refused_before_anything_is_written(digits: Digits, tmp_path: Path):
