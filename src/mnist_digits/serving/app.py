@@ -13,11 +13,10 @@ from starlette.responses import Response
 from mnist_digits import __version__
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
-from mnist_digits.serving.api import health, images, inference_protocol, pictures
+from mnist_digits.serving.api import health, images, inference_protocol, openapi, pictures
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.middleware import Middleware, as_response
 from mnist_digits.serving.page import introspection, static
-from mnist_digits.serving.page import settings_route as page
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import BatchQueue, Workers
 
@@ -56,7 +55,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     pictures.add_routes(app.router, reader, workers, settings, metrics)
     inference_protocol.add_routes(app.router, reader.classifier, judge, workers, metrics)
     health.add_routes(app.router, workers, metrics)
-    app.include_router(page.router(settings))
+    static.add_facts(app.router, settings)
     app.include_router(introspection.router(reader, workers))
     if settings.playground:
         from mnist_digits.serving.page import playground
@@ -64,25 +63,11 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
 
         app.state.playground = Playground()
         app.include_router(playground.router(app.state.playground, workers))
-    static.add_description(app.router)
+    openapi.add_docs(app.router)
     app.router.default = static.page()
     app.add_middleware(Middleware, settings=settings, metrics=metrics)
-    _ask_for_token(app)
+    openapi.describe_token(app)
     return app
-
-
-def _ask_for_token(app: FastAPI) -> None:
-    """Describe the token in OpenAPI, so that whoever tries the API at /docs may give it."""
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        description = describe()
-        scheme = {"type": "http", "scheme": "bearer", "description": "Where the service was started with a token."}
-        description.setdefault("components", {})["securitySchemes"] = {"token": scheme}
-        description["security"] = [{"token": []}, {}]
-        return description
-
-    app.openapi = described  # type: ignore[method-assign]
 
 
 async def _on_http(_: Request, error: Exception) -> Response:

@@ -1,23 +1,36 @@
 """`/v1/predict` and `/v1/read`: what the commands of these names do, over HTTP."""
 
 import json
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
+from python_multipart import FormParser, multipart
+from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Page, Prediction, Reader
 from mnist_digits.serving.api.openapi import ERRORS, JSON, Error, PlainRoute, binary_body, body
-from mnist_digits.serving.api.uploads import FIELD, Upload, find_uploads
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import Workers, in_time
 
 Read = Callable[[bytes], Prediction | Page]
+
+FIELD = "file"
+"""Of a form, the field in which its pictures are."""
+
+MOST_FIELDS = 32
+"""Other fields of a form; none of them is read."""
+
+
+# What is wrong with a form is told to who sent it.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 SMALL_BYTES = 65_536
 """A body up to so many bytes is taken apart at once: handing it to a thread would take longer."""
@@ -69,6 +82,15 @@ class PageResult(BaseModel):
     file: str | None = Field(description="The upload's name; null when the picture was the whole body.")
     lines: list[LineResult]
     reason: Literal["blank", "unreadable"] | None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One picture as it was sent."""
+
+    name: str | None
+    """What its sender calls it; None when the picture is the whole body."""
+    content: bytes
 
 
 def add_routes(routes: APIRouter, reader: Reader, workers: Workers, settings: Settings, metrics: Metrics) -> None:
@@ -144,3 +166,54 @@ def _min_confidence(request: Request) -> float:
     if not 0 <= value <= 1:
         raise HTTPException(400, f"min_confidence={text!r}, expected a number from 0 to 1")
     return value
+
+
+def find_uploads(content_type: str, body: bytes, most_files: int) -> list[Upload]:
+    """The pictures in a form, in their order; of any other body the one that it is.
+
+    Raises HTTPException 400 when the form is damaged, holds no file in the field `file`, or more than `most_files`.
+    """
+    kind, options = multipart.parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        return [Upload(None, body)]
+    files = [
+        Upload((file.file_name or b"").decode(errors="replace"), _content(file))
+        for file in _parse(options.get(b"boundary"), body, most_files)
+        if file.field_name == FIELD.encode()
+    ]
+    if not files:
+        raise HTTPException(400, f"a form without files in the field {FIELD}, expected one to {most_files}")
+    return files
+
+
+def _parse(boundary: bytes | None, body: bytes, most_files: int) -> list[multipart.File]:
+    files: list[multipart.File] = []
+    fields = 0
+
+    def on_file(file: multipart.File) -> None:
+        files.append(file)
+        if len(files) > most_files:
+            raise FormParserError(f"more than {most_files} files")
+
+    def on_field(_: multipart.Field) -> None:
+        nonlocal fields
+        fields += 1
+        if fields > MOST_FIELDS:
+            raise FormParserError(f"more than {MOST_FIELDS} other fields")
+
+    try:
+        if not boundary:
+            raise FormParserError("no boundary in its content-type")
+        # Nothing is written to disk: the body is in memory already.
+        config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
+        parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary, config=config)
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise HTTPException(400, f"a damaged form ({error}), expected multipart/form-data; send it again") from None
+    return files
+
+
+def _content(file: multipart.File) -> bytes:
+    file.file_object.seek(0)
+    return file.file_object.read()
