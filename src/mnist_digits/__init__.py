@@ -1,3 +1,44 @@
-"""Train a handwritten-digit classifier in seconds, see how well and why it works, read real handwriting with it."""
+"""Train a handwritten-digit classifier in seconds, see how well and why it works, read real handwriting with it.
+
+The names below are imported when they are first used: `import mnist_digits` takes no time, and `Classifier` and
+`Reader` need no training framework. What can go wrong is a `mnist_digits.errors.DigitsError`.
+
+What `train`, `read` and bulk reading do is logged to the loggers below `mnist_digits`, silently by default;
+`logging.basicConfig(level=logging.INFO)` shows it.
+"""
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.evaluation import evaluate
+    from mnist_digits.recognition import Classifier, Reader
+    from mnist_digits.training import train
+    from mnist_digits.training.engine.loop import fit
 
 __version__ = "0.1.0"
+
+__all__ = ["Classifier", "Reader", "__version__", "evaluate", "fit", "load_mnist", "train"]
+
+_MODULES = {
+    "Classifier": "mnist_digits.recognition",
+    "Reader": "mnist_digits.recognition",
+    "evaluate": "mnist_digits.evaluation",
+    "fit": "mnist_digits.training.engine.loop",
+    "load_mnist": "mnist_digits.dataset",
+    "train": "mnist_digits.training",
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,14 +1,22 @@
-"""What can go wrong for a reason the user can mend: one line each, and an exit status."""
+"""The exceptions for what a user can mend. Each is one line: what was found, what was expected, what to do.
+
+    DigitsError             exit status
+      ├── UsageError        2: a command or function was asked for something that it does not offer
+      ├── DataError         3: a file or folder is missing, damaged, of another kind, or cannot be written
+      └── QualityError      4: a required quality was not met
+
+Functions that take arrays raise ValueError for a wrong shape, dtype or range. Any other exception is a bug.
+"""
 
 
 class DigitsError(Exception):
-    """One line that says what was found, what was expected and what to do."""
+    """Base class of all errors that a user can mend; `exit_status` is that of the command `digits`."""
 
     exit_status = 1
 
 
 class UsageError(DigitsError):
-    """The command or a recipe was asked for something it does not offer."""
+    """A command or function was asked for something that it does not offer, or an extra is not installed."""
 
     exit_status = 2
 
@@ -20,6 +28,6 @@ class DataError(DigitsError):
 
 
 class QualityError(DigitsError):
-    """A quality that was required has not been met."""
+    """A required quality, such as an accuracy, was not met."""
 
     exit_status = 4

@@ -5,9 +5,10 @@ import keras
 import numpy as np
 import pytest
 
+from mnist_digits import fit
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import find_recipe
-from mnist_digits.training.engine.loop import compile_prediction, fit, sample_order
+from mnist_digits.training.engine.loop import compile_prediction, sample_order
 from mnist_digits.training.networks import build
 
 
