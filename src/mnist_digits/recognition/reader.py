@@ -26,8 +26,8 @@ from mnist_digits.recognition.layout.words import Token, numbers
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
 from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
 from mnist_digits.recognition.preprocessing.ink import even, find_ink
-from mnist_digits.recognition.preprocessing.page_crop import crop_page
-from mnist_digits.recognition.results import Line, Page, Place
+from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
+from mnist_digits.recognition.results import Digit, Line, Page
 
 SIZES = (1_000_000, 3_000_000)
 """Larger pictures are reduced to so many pixels before they are read: to the first, or, where that leaves the writing
@@ -96,7 +96,7 @@ class Reading:
     """Of the spots."""
     tokens: Sequence[Sequence[Token]]
     """What stands in each row, digits or not."""
-    place: Place
+    placement: PagePlacement
 
     @property
     def words(self) -> list[list[list[Token]]]:
@@ -106,10 +106,15 @@ class Reading:
 
     def to_page(self) -> Page:
         """The lines, with boxes in pixels of the picture."""
-        lines = [
-            Line(tuple(tuple(self.place.digit(token) for token in word) for word in row)) for row in self.words if row
-        ]
+        lines = [Line(tuple(tuple(map(self._digit, word)) for word in row)) for row in self.words if row]
         return Page(tuple(lines), None if lines else "blank")
+
+    def _digit(self, token: Token) -> Digit:
+        """A token that was read as a digit, with its box in pixels of the picture."""
+        prediction = token.prediction
+        assert prediction is not None
+        box, value = self.placement.box_in_picture(token.box), int(prediction.probabilities.argmax())
+        return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
 
 
 class Reader:
@@ -153,8 +158,8 @@ class Reader:
         strokes = find_segments(own, spots, height)
         rows = find_text_lines(spots.places, height)
         tokens = decode_lines(own, strokes, spots, rows, height, self._classifier)
-        place = Place(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
-        return Reading(writing, spots, own, strokes, rows, tokens, place)
+        placement = PagePlacement(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
+        return Reading(writing, spots, own, strokes, rows, tokens, placement)
 
     def _find_writing(self, pixels: np.ndarray) -> Writing:
         """What a picture holds at the smallest of SIZES that is large enough to read."""

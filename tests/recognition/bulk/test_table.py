@@ -19,7 +19,7 @@ from mnist_digits.errors import DataError
 from mnist_digits.recognition import Classifier, Reader, find_pictures
 from mnist_digits.recognition.bulk import SCHEMAS, Mode, Output, Settings, list_pictures
 from mnist_digits.recognition.bulk.table import PictureReader, Stopped
-from mnist_digits.recognition.classifier import BATCH, SHIPPED
+from mnist_digits.recognition.classifier import BATCH_IMAGES, CLASSIFIER_PATH
 
 BAD = {"text.png": b"seven", "empty.png": b"", "cut.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"}
 
@@ -165,7 +165,7 @@ def test_the_settings_know_the_models_content_and_a_lists_size(tmp_path: Path, s
         return Settings.of("read", [str(paths)], False, None, model)
 
     before = of_call(None)
-    assert before == of_call(SHIPPED)
+    assert before == of_call(CLASSIFIER_PATH)
     assert before.model != of_call(small_model).model
     write_list(paths, ["/a.png", "/b.png"])
     assert before.inputs != of_call(None).inputs
@@ -175,7 +175,7 @@ def test_the_settings_know_the_models_content_and_a_lists_size(tmp_path: Path, s
 
 def test_a_name_that_is_not_utf8_is_a_row(tmp_path: Path):
     output = begin(tmp_path / "out.parquet", ["/scans/7\udcff.png"])
-    row, *_ = PictureReader("predict", SHIPPED).read(output.paths(0)).to_pylist()
+    row, *_ = PictureReader("predict", CLASSIFIER_PATH).read(output.paths(0)).to_pylist()
     assert row["path"] == "/scans/7\\udcff.png"
     assert "No such file" in row["error"]
 
@@ -183,7 +183,7 @@ def test_a_name_that_is_not_utf8_is_a_row(tmp_path: Path):
 @pytest.mark.parametrize("mode", ["predict", "read"])
 def test_rows_are_what_the_classifier_and_the_reader_say(folder: Path, mode: Mode):
     paths = sorted(list_pictures([str(folder)]))
-    table = PictureReader(mode, SHIPPED).read(paths)
+    table = PictureReader(mode, CLASSIFIER_PATH).read(paths)
     assert table.schema == SCHEMAS[mode]
     assert table.column("path").to_pylist() == paths
     assert {Path(row["path"]).name for row in table.to_pylist() if row["error"]} == set(BAD)
@@ -230,16 +230,19 @@ def page(path: str) -> dict:
 
 
 def test_more_pictures_than_the_network_takes_at_once(folder: Path):
-    paths = [str(folder / f"{number % 12:02d}.png") for number in range(BATCH + 3)]
-    paths[7] = paths[BATCH + 1] = str(folder / "text.png")
-    rows = PictureReader("predict", SHIPPED).read(paths).to_pylist()
-    few = {row["path"]: row["digit"] for row in PictureReader("predict", SHIPPED).read(sorted(set(paths))).to_pylist()}
+    paths = [str(folder / f"{number % 12:02d}.png") for number in range(BATCH_IMAGES + 3)]
+    paths[7] = paths[BATCH_IMAGES + 1] = str(folder / "text.png")
+    rows = PictureReader("predict", CLASSIFIER_PATH).read(paths).to_pylist()
+    few = {
+        row["path"]: row["digit"]
+        for row in PictureReader("predict", CLASSIFIER_PATH).read(sorted(set(paths))).to_pylist()
+    }
     assert [row["digit"] for row in rows] == [few[path] for path in paths]
 
 
 def test_pictures_behind_an_address(folder: Path):
     paths = [str(folder / name) for name in ("00.png", "page.png", "blank.jpg", "text.png", "missing.png")]
-    reader = PictureReader("read", SHIPPED)
+    reader = PictureReader("read", CLASSIFIER_PATH)
     here = reader.read(paths).to_pylist()
     there = reader.read([f"file://{path}" for path in paths]).to_pylist()
     for one, other in zip(here, there, strict=True):
@@ -259,7 +262,7 @@ def test_whoever_wants_no_more_gets_none(folder: Path):
         return len(asked) < 5
 
     with pytest.raises(Stopped):
-        PictureReader("predict", SHIPPED).read([str(folder / "00.png")] * 50, going)
+        PictureReader("predict", CLASSIFIER_PATH).read([str(folder / "00.png")] * 50, going)
     assert len(asked) == 5
 
 

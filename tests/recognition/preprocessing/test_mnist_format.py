@@ -132,7 +132,7 @@ def test_specks_and_dots_are_left_out(digit: np.ndarray):
         for place in places:
             cv2.circle(dotted, place, 4, 20, -1)
         assert distance(clean, seen(dotted).image) < 0.1
-        assert seen(dotted).parts == 1
+        assert seen(dotted).components == 1
 
 
 def test_detached_roof_belongs_to_its_five():
@@ -143,7 +143,7 @@ def test_detached_roof_belongs_to_its_five():
     without = seen(picture).image
     cv2.line(picture, (145, 62), (205, 55), 0, 14)
     result = seen(picture)
-    assert result.parts == 1
+    assert result.components == 1
     assert result.box[1] < 60
     assert distance(result.image, without) > 0.2
 
@@ -156,7 +156,7 @@ def test_pieces_of_a_broken_stroke_are_kept(digit: np.ndarray):
 
 def test_digits_side_by_side_are_counted(mnist: Dataset):
     one, two, three = (255 - 255 * strokes(image, 120).astype(np.uint8) for image in mnist.train.images[[0, 3, 5]])
-    assert [seen(np.hstack(row)).parts for row in ([one], [one, two], [one, two, three])] == [1, 2, 3]
+    assert [seen(np.hstack(row)).components for row in ([one], [one, two], [one, two, three])] == [1, 2, 3]
 
 
 def test_small_digit_among_far_specks():
@@ -176,7 +176,7 @@ def test_any_ink_gives_an_image():
         if i % 4 == 0:
             ink = np.full(shape, random.random(), np.float32)
         result = normalise(ink)
-        assert result.image.any() == ink.any() == bool(result.parts)
+        assert result.image.any() == ink.any() == bool(result.components)
         x, y, width, height = result.box
         assert 0 <= x <= x + width <= shape[1]
         assert 0 <= y <= y + height <= shape[0]
@@ -185,7 +185,7 @@ def test_any_ink_gives_an_image():
 def test_nothing_gives_nothing():
     result = normalise(np.zeros((50, 80), np.float32))
     assert not result.image.any()
-    assert result.parts == result.box[2] == 0
+    assert result.components == result.box[2] == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from helpers.pictures import paper, photographed, strokes, written
 from mnist_digits.dataset import Dataset
-from mnist_digits.recognition.preprocessing.page_crop import crop_page
+from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 
 SIDE = 320
 DESKS = [(95, 70, 50), (60, 60, 62), (190, 160, 120)]
@@ -87,3 +87,26 @@ def test_a_picture_without_a_smooth_part_is_returned():
     found, corner = crop_page(squares)
     assert found is squares
     assert corner == (0, 0)
+
+
+@given(
+    width=st.integers(10, 60),
+    height=st.integers(10, 60),
+    turns=st.integers(0, 3),
+    reduction=st.sampled_from([1.0, 2.0, 3.0]),
+    data=st.data(),
+)
+def test_a_box_is_where_it_was_before_the_picture_was_turned_and_reduced(
+    width: int, height: int, turns: int, reduction: float, data: st.DataObject
+):
+    left, top = data.draw(st.integers(0, width - 2)), data.draw(st.integers(0, height - 2))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    picture = np.zeros((height, width), np.uint8)
+    picture[top:bottom, left:right] = 1
+    turned = np.ascontiguousarray(np.rot90(picture, turns))
+    corner = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5))
+    x, y, wide, tall = cv2.boundingRect(turned)
+    size = round(turned.shape[1] * reduction), round(turned.shape[0] * reduction)
+    placement = PagePlacement(turns, size, reduction, corner)
+    found = placement.box_in_picture((x - corner[0], y - corner[1], wide, tall))
+    assert found == tuple(round(side * reduction) for side in (left, top, right - left, bottom - top))

@@ -17,7 +17,7 @@ from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_folder, atomic_write, read_json, write_json
 from mnist_digits.recognition.bulk.listing import absolute, holds_paths
 from mnist_digits.recognition.bulk.table import Mode
-from mnist_digits.recognition.classifier import SHIPPED
+from mnist_digits.recognition.classifier import CLASSIFIER_PATH
 
 PICTURES_PER_FILE: dict[Mode, int] = {"predict": 1000, "read": 100}
 """A few seconds' work, which is what a crash costs each process."""
@@ -44,7 +44,7 @@ class Settings:
         cls, mode: Mode, names: list[str], recursive: bool, pictures_per_file: int | None, model: Path | None
     ) -> "Settings":
         """The settings for a call. Raises DataError when there is no such model."""
-        path = model or SHIPPED
+        path = model or CLASSIFIER_PATH
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -95,7 +95,7 @@ class Output:
         _check_replaceable(folder)
         with atomic_folder(folder) as temporary:
             pictures = _write_list(temporary / "_paths.parquet", paths, settings.pictures_per_file)
-            shutil.copyfile(model or SHIPPED, temporary / "_model.onnx")
+            shutil.copyfile(model or CLASSIFIER_PATH, temporary / "_model.onnx")
             write_json(temporary / "_manifest.json", {"pictures": pictures, "settings": asdict(settings)})
             if folder.exists():
                 shutil.rmtree(folder)

@@ -13,13 +13,13 @@ import pyarrow
 from pyarrow.fs import FileSystem
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition.classifier import BATCH, Classifier, Prediction
+from mnist_digits.recognition.classifier import BATCH_IMAGES, Classifier
 from mnist_digits.recognition.preprocessing.files import MOST_BYTES
 from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
 from mnist_digits.recognition.preprocessing.ink import find_ink
-from mnist_digits.recognition.preprocessing.mnist_format import Box, Normalised, normalise
+from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
 from mnist_digits.recognition.reader import Reader
-from mnist_digits.recognition.results import Page
+from mnist_digits.recognition.results import Box, Page, Prediction
 
 Mode = Literal["read", "predict"]
 """Rows of digits on a page, or the one digit in a picture."""
@@ -103,7 +103,7 @@ class PictureReader:
             yield _unreadable(page) if isinstance(page, str) else _page_row(page)
 
     def _predicted(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
-        while found := [_or_error(_normalised, fetch) for fetch in islice(pictures, BATCH)]:
+        while found := [_or_error(_normalised, fetch) for fetch in islice(pictures, BATCH_IMAGES)]:
             blobs = [one for one in found if not isinstance(one, str)]
             predictions = iter(self._classifier.classify_normalised(blobs))
             for one in found:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.layout.detector import Detections
-from mnist_digits.recognition.preprocessing.mnist_format import PRESENT, Box
+from mnist_digits.recognition.preprocessing.mnist_format import PRESENT
+from mnist_digits.recognition.results import Box
 
 GAP = 500
 """Pixels of the page's longer side for each two by which a gap in a stroke, which is closed, may be higher than two."""

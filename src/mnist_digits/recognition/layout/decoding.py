@@ -12,12 +12,13 @@ from operator import itemgetter
 
 import numpy as np
 
-from mnist_digits.recognition.classifier import Classifier, Prediction
+from mnist_digits.recognition.classifier import Classifier
 from mnist_digits.recognition.layout.components import Segments, cut_out, joint_box
 from mnist_digits.recognition.layout.detector import Detections
 from mnist_digits.recognition.layout.text_lines import Row
 from mnist_digits.recognition.layout.words import Token
 from mnist_digits.recognition.preprocessing.mnist_format import normalise
+from mnist_digits.recognition.results import Prediction
 
 WIDEST = 1.5
 """Width of a digit, in heights."""

@@ -15,7 +15,7 @@ import numpy as np
 from mnist_digits.recognition.classifier import open_session
 from mnist_digits.recognition.preprocessing.ink import even
 
-SHIPPED = Path(__file__).parents[1] / "models" / "detector.onnx"
+DETECTOR_PATH = Path(__file__).parents[1] / "models" / "detector.onnx"
 """The network that comes with the package."""
 
 TALL = 24
@@ -100,7 +100,7 @@ class DetectorOutput:
 class Detector:
     """Marks digits on pages. Any number of threads may share one."""
 
-    def __init__(self, path: Path = SHIPPED, threads: int = 1) -> None:
+    def __init__(self, path: Path = DETECTOR_PATH, threads: int = 1) -> None:
         """Load the network. Raises DataError when the file is missing or no model."""
         self._session = open_session(path, threads)
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_digits.recognition.classifier import Prediction
-from mnist_digits.recognition.preprocessing.mnist_format import Box
+from mnist_digits.recognition.results import Box, Prediction
 
 CREDIBLE = 0.2
 """Mean credibility, by width, of a word that is a number."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SIDE = 28
+from mnist_digits.recognition.results import IMAGE_SIDE_PX, Box
+
 BOX = 20
 """Longest side of a digit in MNIST."""
 
@@ -24,9 +25,6 @@ PRESENT = 0.35
 THINNEST, THICKEST = 1.5, 4.2
 """Stroke width in MNIST's pixels, between which images are left alone: 96 of 100 of its training images are."""
 
-Box = tuple[int, int, int, int]
-"""x, y, width, height in pixels."""
-
 
 @dataclass(frozen=True)
 class Normalised:
@@ -36,8 +34,8 @@ class Normalised:
     """uint8 (28, 28), ink 255 on paper 0; all 0 when there is no ink."""
     box: Box
     """x, y, width, height, in pixels of the ink map, of the ink that was used; width 0 when there is none."""
-    parts: int
-    """How many large pieces stand side by side: 0 when blank; more than 1 hints at several digits."""
+    components: int
+    """Number of large components side by side: 0 when blank; more than 1 hints at several digits."""
 
 
 def normalise(ink: np.ndarray) -> Normalised:
@@ -48,7 +46,7 @@ def normalise(ink: np.ndarray) -> Normalised:
     """
     box = _extent(ink, PRESENT * _peak(ink))
     if not box[2]:
-        return Normalised(np.zeros((SIDE, SIDE), np.uint8), box, 0)
+        return Normalised(np.zeros((IMAGE_SIDE_PX, IMAGE_SIDE_PX), np.uint8), box, 0)
     # A digit may be small among far specks: these are told apart before all is reduced to WORK pixels.
     side = WORK if max(box[2:]) <= 8 * WORK else 4 * WORK
     while True:
@@ -247,10 +245,10 @@ def _regrown(ink: np.ndarray, growth: float, radius: float) -> np.ndarray:
 def _centred(digit: np.ndarray) -> np.ndarray:
     """float32 (h, w) in [0, 1] → uint8 (28, 28) with the centre of mass in its middle."""
     # Room for the frame wherever it comes to lie.
-    pixels = cv2.copyMakeBorder(digit, SIDE, SIDE, SIDE, SIDE, cv2.BORDER_CONSTANT)
+    pixels = cv2.copyMakeBorder(digit, IMAGE_SIDE_PX, IMAGE_SIDE_PX, IMAGE_SIDE_PX, IMAGE_SIDE_PX, cv2.BORDER_CONSTANT)
     x, y, width, height = _extent(pixels, PRESENT)
     moments = cv2.moments(pixels)
     # MNIST moves by whole pixels, so its boxes stay as sharp as they were scaled.
-    left, top = (round(moments[m] / moments["m00"] - SIDE / 2) for m in ("m10", "m01"))
-    left, top = min(max(left, x + width - SIDE), x), min(max(top, y + height - SIDE), y)
-    return np.rint(255 * pixels[top : top + SIDE, left : left + SIDE]).astype(np.uint8)
+    left, top = (round(moments[m] / moments["m00"] - IMAGE_SIDE_PX / 2) for m in ("m10", "m01"))
+    left, top = min(max(left, x + width - IMAGE_SIDE_PX), x), min(max(top, y + height - IMAGE_SIDE_PX), y)
+    return np.rint(255 * pixels[top : top + IMAGE_SIDE_PX, left : left + IMAGE_SIDE_PX]).astype(np.uint8)

@@ -1,9 +1,12 @@
 """The sheet of paper in a photo: where it lies, so that the desk around it is not read."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from mnist_digits.recognition.preprocessing.ink import DARKEST_SHADOW
+from mnist_digits.recognition.results import Box
 
 SKETCH_PX = 256
 """Longest side of the reduced copy in which the sheet is searched."""
@@ -25,6 +28,32 @@ SMOOTH = 0.7
 
 OTHER_COLOUR = 0.06
 """Sum of the differences of two colours, as shares of red, green and blue, that shade alone does not make."""
+
+
+@dataclass(frozen=True)
+class PagePlacement:
+    """Where a page crop lies in the picture that it was made of."""
+
+    quarter_turns: int
+    """Counter-clockwise turns by 90° of the picture before it was reduced and cropped."""
+    picture_size: tuple[int, int]
+    """Width and height of the picture after these turns, in its own pixels."""
+    reduction: float
+    """Pixels of the picture per pixel of the crop, along each side."""
+    corner: tuple[int, int]
+    """x, y of the crop's upper left corner in the reduced picture."""
+
+    def box_in_picture(self, box: Box) -> Box:
+        """A box of the crop in pixels of the picture as displayed."""
+        x, y = box[0] + self.corner[0], box[1] + self.corner[1]
+        left, top = round(x * self.reduction), round(y * self.reduction)
+        width, height = (max(1, round(side * self.reduction)) for side in box[2:])
+        picture_width, picture_height = self.picture_size
+        for _ in range(self.quarter_turns):
+            # Undo one counter-clockwise turn: the upper side becomes the right one.
+            left, top = picture_height - top - height, left
+            width, height, picture_width, picture_height = height, width, picture_height, picture_width
+        return left, top, width, height
 
 
 def crop_page(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:

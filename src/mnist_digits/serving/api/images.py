@@ -1,7 +1,6 @@
 """`/v1/classify`: images that are 28×28 already, many in one request."""
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -114,15 +113,4 @@ def first_mistake(error: ValidationError) -> str:
 
 def as_json(judgement: Judgement) -> str:
     """A result for each image, as JSON."""
-    is_digit: Sequence[float | None] = (
-        [None] * len(judgement.probabilities) if judgement.is_digit is None else judgement.is_digit.tolist()
-    )
-    predictions = []
-    # Rounded by NumPy in double precision, so that the digits end where they should.
-    probabilities = judgement.probabilities.astype(np.float64).round(6).tolist()
-    for digit, row, certainty in zip(judgement.digits, probabilities, is_digit, strict=True):
-        prediction: dict[str, Any] = {"digit": digit, "probabilities": row}
-        if certainty is not None:
-            prediction["is_digit"] = round(min(1.0, certainty), 6)
-        predictions.append(prediction)
-    return json.dumps({"predictions": predictions})
+    return json.dumps({"predictions": judgement.to_json()})

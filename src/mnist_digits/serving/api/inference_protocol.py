@@ -76,7 +76,7 @@ def add_routes(
     routes: APIRouter, classifier: Classifier, queue: BatchQueue, workers: Workers, metrics: Metrics
 ) -> None:
     """Add the protocol's routes."""
-    _add_descriptions(routes, classifier.declines)
+    _add_descriptions(routes, classifier.can_reject)
 
     async def infer(request: Request) -> Response:
         """Probabilities, and is_digit where the model has it, of images: UINT8 [n, 28, 28].
@@ -84,7 +84,7 @@ def add_routes(
         Tensors are JSON, or bytes after the JSON, whose length the header Inference-Header-Content-Length then gives.
         """
         content, header = await request.body(), request.headers.get(BINARY_HEADER)
-        arguments = content, header, _outputs(classifier.declines)
+        arguments = content, header, _outputs(classifier.can_reject)
         wanted = read_request(*arguments) if len(content) <= SMALL_BYTES else await workers.do(read_request, *arguments)
         metrics.images.inc(len(wanted.images))
 

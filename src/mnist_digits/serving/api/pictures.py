@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Page, Prediction, Reader
+from mnist_digits.recognition.results import PageReason, PredictionReason
 from mnist_digits.serving.api.openapi import ERRORS, JSON, Error, PlainRoute, binary_body, body
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
@@ -58,7 +59,7 @@ class PredictionResult(BaseModel):
     digit: int | None = Field(ge=0, le=9, description="Null when there is a reason.")
     confidence: float = Field(ge=0, le=1)
     probabilities: list[float] = Field(min_length=10, max_length=10)
-    reason: Literal["blank", "not-a-digit", "several-digits", "unreadable"] | None
+    reason: PredictionReason | None
 
 
 class DigitResult(BaseModel):
@@ -81,7 +82,7 @@ class PageResult(BaseModel):
 
     file: str | None = Field(description="The upload's name; null when the picture was the whole body.")
     lines: list[LineResult]
-    reason: Literal["blank", "unreadable"] | None
+    reason: PageReason | None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Two networks are small enough to be looked into: one with a dense hidden layer, 
 digit itself is read by the classifier that all else is read with, and comes along in the same answer.
 """
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 import onnxruntime
 from fastapi import APIRouter, Request, Response
 
-from mnist_digits.recognition import Normalised, Page, Reader, find_ink, normalise, read_picture
+from mnist_digits.recognition import Normalised, Reader, find_ink, normalise, read_picture
+from mnist_digits.recognition.results import as_base64, rounded
 from mnist_digits.serving.api.openapi import JSON
 from mnist_digits.serving.page.dense_network import SHIPPED, DenseNetwork
 from mnist_digits.serving.workers import Workers
@@ -53,7 +53,7 @@ class Inside:
         """The image that the networks see, and under `dense` and `cnn` what goes on in each, as plain values."""
         probabilities, layers = self.feature_maps.look(blob.image)
         cnn = {"probabilities": rounded(probabilities), "layers": [_describe_maps(maps) for maps in layers]}
-        return {"image": packed(blob.image), "dense": describe_dense(self.dense, blob.image), "cnn": cnn}
+        return {"image": as_base64(blob.image), "dense": describe_dense(self.dense, blob.image), "cnn": cnn}
 
 
 def describe_dense(network: DenseNetwork, image: np.ndarray) -> dict[str, Any]:
@@ -70,11 +70,6 @@ def describe_dense(network: DenseNetwork, image: np.ndarray) -> dict[str, Any]:
         "votes": rounded(hidden * network.class_weights[:, digit], 4),
         "bias": round(float(network.class_bias[digit]), 4),
     }
-
-
-def packed(values: np.ndarray) -> str:
-    """The bytes of an array, uint8 or int8, in base64: a fifth of the length of its numbers as text."""
-    return base64.b64encode(values.tobytes()).decode()
 
 
 def router(reader: Reader, workers: Workers) -> APIRouter:
@@ -94,7 +89,7 @@ def router(reader: Reader, workers: Workers) -> APIRouter:
         return json.dumps({"prediction": prediction.to_json(), **inside.describe(blob)})
 
     def read(content: bytes) -> str:
-        return json.dumps(_describe_page(reader.read(content)))
+        return json.dumps(reader.read(content).to_json(details=True))
 
     @routes.post("")
     async def look_inside(request: Request) -> Response:
@@ -114,21 +109,7 @@ def router(reader: Reader, workers: Workers) -> APIRouter:
     return routes
 
 
-def _describe_page(page: Page) -> dict[str, Any]:
-    """As `Page.to_json`, with the probabilities and the image of every digit."""
-    described = page.to_json()
-    shown = (digit for line in described["lines"] for digit in line["digits"])
-    for digit, values in zip((digit for line in page.lines for digit in line.digits), shown, strict=True):
-        values |= {"probabilities": rounded(digit.probabilities), "image": packed(digit.image)}
-    return described
-
-
 def _describe_maps(maps: np.ndarray) -> dict[str, Any]:
     """One layer's maps, float32 (channels, side, side): `channels`, `side`, and as `maps` their bytes, 255 the most."""
     bright = np.rint(255 * maps / max(float(maps.max()), 1e-6)).astype(np.uint8)
-    return {"channels": maps.shape[0], "side": maps.shape[1], "maps": packed(bright)}
-
-
-def rounded(values: np.ndarray, places: int = 6) -> list[float]:
-    """An array as plain numbers with so many decimal places."""
-    return [round(value, places) for value in values.tolist()]
+    return {"channels": maps.shape[0], "side": maps.shape[1], "maps": as_base64(bright)}

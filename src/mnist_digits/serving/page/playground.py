@@ -13,10 +13,11 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from mnist_digits.recognition import find_ink, normalise, read_picture
-from mnist_digits.recognition.classifier import SURE
+from mnist_digits.recognition.classifier import predictions_of
+from mnist_digits.recognition.results import as_base64
 from mnist_digits.serving.api.openapi import JSON
 from mnist_digits.serving.page.dense_network import DenseNetwork
-from mnist_digits.serving.page.introspection import describe_dense, packed
+from mnist_digits.serving.page.introspection import describe_dense
 from mnist_digits.serving.page.live_training import BusyError, Choices, Playground
 from mnist_digits.serving.workers import Workers
 
@@ -86,20 +87,11 @@ def _network(playground: Playground) -> DenseNetwork:
 
 
 def _read(network: DenseNetwork, content: bytes) -> dict[str, Any]:
-    """As `/v1/inside` answers, without `cnn`. A network of ten digits cannot decline what is none."""
-    blob = normalise(find_ink(read_picture(content)))
-    dense = describe_dense(network, blob.image)
-    confidence = max(dense["probabilities"])
-    reason = None if blob.parts == 1 or (blob.parts and confidence >= SURE) else "several-digits"
-    prediction = {
-        "digit": None if reason else dense["digit"],
-        "confidence": confidence,
-        "probabilities": dense["probabilities"],
-        "reason": reason,
-    }
-    if not blob.parts:
-        prediction |= {"confidence": 0.0, "probabilities": [0.1] * 10, "reason": "blank"}
-    return {"prediction": prediction, "image": packed(blob.image), "dense": dense}
+    """As `/v1/inside` answers, without `cnn`. A network of ten classes cannot reject what is no digit."""
+    found = normalise(find_ink(read_picture(content)))
+    (prediction,) = predictions_of([found], network.probabilities(found.image[None]))
+    dense = describe_dense(network, found.image)
+    return {"prediction": prediction.to_json(), "image": as_base64(found.image), "dense": dense}
 
 
 async def _as_events(states: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:
