@@ -153,10 +153,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _is_file(annotate: Path) -> bool:
     """Whether --annotate names a file rather than a folder. Raises UsageError for a picture other than PNG."""
-    from mnist_digits.recognition import SUFFIXES
+    from mnist_digits.recognition import PICTURE_SUFFIXES
 
     suffix = annotate.suffix.lower()
-    if suffix in SUFFIXES and suffix != ".png":
+    if suffix in PICTURE_SUFFIXES and suffix != ".png":
         raise UsageError(f"--annotate {annotate}: expected a name that ends in .png, or a folder")
     return suffix == ".png"
 
@@ -187,10 +187,10 @@ def _expand(files: list[str], recursive: bool) -> Iterator[str]:
 
 def _open_picture(file: str) -> "Picture":
     """What `Classifier.classify` takes for a file or for -. Raises DataError for a folder."""
-    from mnist_digits.recognition import MOST_BYTES
+    from mnist_digits.recognition import MAX_PICTURE_BYTES
 
     if file == "-":
-        return sys.stdin.buffer.read(MOST_BYTES)
+        return sys.stdin.buffer.read(MAX_PICTURE_BYTES)
     if Path(file).is_dir():
         raise DataError(f"{file}: a folder without pictures; name another, or look further down with --recursive")
     return file

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
-from mnist_digits.recognition import MOST_PIXELS, Classifier, read_picture
+from mnist_digits.recognition import MAX_PICTURE_PIXELS, Classifier, Reader, find_pictures, read_picture
+from mnist_digits.recognition.preprocessing.image_io import PICTURE_KINDS
 
 HEIGHT, WIDTH = 12, 16
 
@@ -83,6 +85,37 @@ def test_path_and_content_are_read_alike(tmp_path: Path):
         np.testing.assert_array_equal(read_picture(picture), scene())
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_pillow_image_is_read_as_its_file(name: str):
+    image = Image.open(io.BytesIO(FILES[name]))
+    expected, mode = read_picture(FILES[name]), image.mode
+    np.testing.assert_array_equal(read_picture(image), expected)
+    # It is left as it is, open and in its mode.
+    assert image.mode == mode
+    np.testing.assert_array_equal(read_picture(image), expected)
+
+
+def test_pillow_images_are_classified_and_read_as_files_are(mnist: Dataset):
+    classifier, reader = Classifier(), Reader()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    digit = np.pad(np.kron(mnist.train.images[0], np.ones((3, 3), np.uint8)), 20)
+    for image in (Image.fromarray(digit), Image.fromarray(np.rot90(255 - digit)).convert("P")):
+        file = encoded(image, "PNG", exif=exif)
+        opened = Image.open(io.BytesIO(file))
+        assert classifier.classify(opened).to_json() == classifier.classify(file).to_json()
+        assert reader.read(opened).to_json() == reader.follow(opened).to_page().to_json() == reader.read(file).to_json()
+
+
+def test_pillow_images_that_cannot_be_read_are_refused():
+    with pytest.raises(ValueError, match="image of 0 × 5 pixels, expected at least one"):
+        read_picture(Image.new("L", (0, 5)))
+    with pytest.raises(DataError, match="picture: damaged picture"):
+        read_picture(Image.open(io.BytesIO(FILES["jpeg"][:-20])))
+    with pytest.raises(DataError, match=f"8,100 × 8,100 pixels, expected at most {MAX_PICTURE_PIXELS:,}"):
+        read_picture(Image.open(io.BytesIO(bomb(8_100, 8_100))))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_as_the_camera_was_held(orientation: int):
     turned = {
@@ -98,7 +131,8 @@ def test_turned_as_the_camera_was_held(orientation: int):
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture = encoded(Image.fromarray(scene()), "PNG", exif=exif)
-    np.testing.assert_array_equal(read_picture(picture), turned[orientation])
+    for either in (picture, Image.open(io.BytesIO(picture))):
+        np.testing.assert_array_equal(read_picture(either), turned[orientation])
 
 
 def test_light_drawing_on_nothing_lies_on_dark_ground():
@@ -159,8 +193,8 @@ def bomb(width: int, height: int) -> bytes:
         (FILES["jpeg"][:-20], "damaged picture"),
         (FILES["png"][:50], "damaged picture"),
         (FILES["bmp"][:100], "damaged picture"),
-        (bomb(40_000, 40_000), f"pixels, expected at most {MOST_PIXELS:,}; scale it down"),
-        (bomb(8_100, 8_100), f"8,100 × 8,100 pixels, expected at most {MOST_PIXELS:,}"),
+        (bomb(40_000, 40_000), f"pixels, expected at most {MAX_PICTURE_PIXELS:,}; scale it down"),
+        (bomb(8_100, 8_100), f"8,100 × 8,100 pixels, expected at most {MAX_PICTURE_PIXELS:,}"),
     ],
 )
 def test_files_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str):
@@ -217,7 +251,7 @@ def test_mutated_files_give_an_answer_or_a_clear_error():
             assert "\n" not in str(error)
         else:
             assert pixels.dtype == np.uint8
-            assert pixels.shape[0] * pixels.shape[1] <= MOST_PIXELS
+            assert pixels.shape[0] * pixels.shape[1] <= MAX_PICTURE_PIXELS
             prediction = classifier.classify(pixels)
             assert (prediction.digit is None) == (prediction.reason is not None)
             assert 0 <= prediction.confidence <= 1
@@ -227,8 +261,8 @@ def test_mutated_files_give_an_answer_or_a_clear_error():
             assert 0 <= y <= y + height <= pixels.shape[0]
             read += 1
     assert 500 < read < 4_500
-    # The most a picture may need: MOST_PIXELS of four bytes and a copy or two, in KiB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * MOST_PIXELS / 1024
+    # The most a picture may need: MAX_PICTURE_PIXELS of four bytes and a copy or two, in KiB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * MAX_PICTURE_PIXELS / 1024
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -243,3 +277,34 @@ def test_a_mutated_file_is_classified_as_its_pixels_are():
                 classifier.classify(changed)
         else:
             assert classifier.classify(changed).to_json() == classifier.classify(pixels).to_json()
+
+
+def test_every_kind_that_can_be_opened_has_suffixes_and_is_registered_by_pillow():
+    Image.init()
+    for kind, suffixes in PICTURE_KINDS.items():
+        assert {Image.EXTENSION.get(suffix, kind) for suffix in suffixes} == {kind}
+
+
+def test_pictures_of_a_folder_in_order_and_on_request_those_below(tmp_path: Path):
+    for name in ("b.png", "a.JPEG", "notes.txt", ".hidden.png", "z/d.tif", "z/y/e.gif", "c/f.heic", ".cache/g.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "c" / "loop").symlink_to(tmp_path)
+    (tmp_path / "c" / "loop.png").symlink_to(tmp_path)
+
+    def found(**options: bool) -> list[str]:
+        return [str(Path(name).relative_to(tmp_path)) for name in find_pictures(str(tmp_path), **options)]
+
+    assert found() == ["a.JPEG", "b.png"]
+    assert found(recursive=True) == ["a.JPEG", "b.png", "c/f.heic", "z/d.tif", "z/y/e.gif"]
+    assert sorted(found(recursive=True, in_order=False)) == sorted(found(recursive=True))
+
+
+def test_a_file_and_an_empty_folder_hold_none(tmp_path: Path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("a.png", "empty", "missing"):
+        assert not list(find_pictures(str(tmp_path / name), recursive=True))
+    with pytest.raises(DataError, match="missing: No such file or directory; expected a folder"):
+        list(find_pictures(str(tmp_path / "missing"), skip_unreadable=False))

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.dataset
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition.preprocessing.files import SUFFIXES
+from mnist_digits.recognition.preprocessing.image_io import find_pictures
 
 COLUMN = "path"
 """Where a Parquet file of paths has them."""
@@ -48,28 +48,10 @@ def _pictures(name: str, recursive: bool) -> Iterator[str]:
     if holds_paths(name):
         return _listed(name)
     if Path(name).is_dir():
-        return _in_folder(name, recursive)
+        return find_pictures(name, recursive, in_order=False, skip_unreadable=False)
     if Path(name).exists():
         return iter([name])
     return (path for path in glob.iglob(name, recursive=True) if Path(path).is_file())  # noqa: PTH207 - Path has none from the root
-
-
-def _in_folder(folder: str, recursive: bool) -> Iterator[str]:
-    """The pictures in a folder in the order in which it has them: a million names are never in memory together."""
-    below = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                elif entry.name.lower().endswith(SUFFIXES):
-                    yield entry.path
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; expected a folder that can be looked into") from error
-    for path in below if recursive else []:
-        yield from _in_folder(path, recursive)
 
 
 def _listed(name: str) -> Iterator[str]:

@@ -14,8 +14,7 @@ from pyarrow.fs import FileSystem
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.classifier import BATCH_IMAGES, Classifier
-from mnist_digits.recognition.preprocessing.files import MOST_BYTES
-from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
+from mnist_digits.recognition.preprocessing.image_io import MAX_PICTURE_BYTES, Picture, read_picture
 from mnist_digits.recognition.preprocessing.ink import find_ink
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
 from mnist_digits.recognition.reader import Reader
@@ -129,7 +128,7 @@ def _download(address: str) -> bytes:
     host, _, name = rest.partition("/")
     system, root = _file_system(f"{scheme}://{host}/")
     with system.open_input_stream(f"{root.rstrip('/')}/{name}") as stream:
-        return stream.read(MOST_BYTES)
+        return stream.read(MAX_PICTURE_BYTES)
 
 
 @cache

@@ -1,25 +1,44 @@
-"""Any picture → its pixels as displayed: formats, bit depths, palettes, transparency, the camera's turn."""
+"""Any picture → its pixels as displayed: formats, bit depths, palettes, transparency, EXIF orientation."""
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mnist_digits.errors import DataError
 
-Picture = str | os.PathLike[str] | bytes | np.ndarray
-"""A file's path, a file's content, or an array of pixels."""
+Picture = str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image
+"""A file's path, a file's content, an array of pixels or a Pillow image, as `read_picture` takes them."""
 
-MOST_PIXELS = 64_000_000
-"""Larger pictures are declined before they are decoded; a phone's largest have about 50 million."""
+MAX_PICTURE_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded; a phone's largest have about 50 million."""
 
-FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"]
-"""What Pillow may try; some of its other formats would start another program. The last two load most."""
+MAX_PICTURE_BYTES = 8 * MAX_PICTURE_PIXELS
+"""No file of so many pixels is larger: four channels of 16 bits, uncompressed."""
 
-TURNS = {
+PICTURE_KINDS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "HEIF": (".heic", ".heif"),
+}
+"""Pillow's name of each format that can be opened → its suffixes. Some of Pillow's others would start a program."""
+
+PICTURE_SUFFIXES = tuple(suffix for suffixes in PICTURE_KINDS.values() for suffix in suffixes)
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""What a HEIC file has in bytes 8 to 11."""
+
+EXIF_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,26 +47,56 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""EXIF orientation → what turns the stored pixels upright."""
 
-STRIP_ROWS = 256
-"""Of a picture with transparency, so many rows are laid on plain ground at a time."""
-
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+BLENDED_ROWS = 256
+"""Rows of a picture with transparency that are blended at a time: floats of all would take gigabytes."""
 
 
-def read_picture(picture: Picture) -> np.ndarray:
+def find_pictures(
+    folder: str, recursive: bool = False, in_order: bool = True, skip_unreadable: bool = True
+) -> Iterator[str]:
+    """Paths of the pictures in a folder, by their suffix, one by one; none when `folder` is no folder.
+
+    recursive: also those in the folders below, after the folder's own. Hidden files and folders are left out, links to
+    folders not followed. in_order: sorted by name; else as the file system lists them, so that a million names are
+    never in memory together. skip_unreadable: pass over folders that cannot be listed; else raise DataError.
+    """
+    below = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name) if in_order else entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    below += [] if entry.is_symlink() else [entry.path]
+                elif entry.name.lower().endswith(PICTURE_SUFFIXES):
+                    yield str(Path(entry.path))
+    except OSError as error:
+        if not skip_unreadable:
+            raise DataError(f"{folder}: {error.strerror}; expected a folder that can be looked into") from error
+    for path in below if recursive else []:
+        yield from find_pictures(path, recursive, in_order, skip_unreadable)
+
+
+def read_picture(picture: Picture) -> NDArray[np.uint8]:
     """The pixels as displayed: uint8 (h, w) when grey, uint8 (h, w, 3) in red, green, blue when coloured.
 
-    picture: the path or the content of a PNG, JPEG, WebP, BMP, TIFF, GIF (its first frame) or, with
-    the extra `heic`, HEIC file; or an array: uint8 or float in [0, 1], of shape (h, w), (h, w, 3) or
-    (h, w, 4) with alpha last. What is transparent becomes plain ground that sets off what is not.
+    picture: the path or the content of a PNG, JPEG, WebP, BMP, TIFF, GIF (its first frame) or, with the extra `heic`,
+    HEIC file; a Pillow image, of any mode; or an array: uint8 or float in [0, 1], of shape (h, w), (h, w, 3) or
+    (h, w, 4) with alpha last. EXIF orientation is applied. Transparent pixels are blended with a plain ground that
+    contrasts with the visible ones.
 
-    Raises DataError when a file cannot be read, is damaged, or has more than MOST_PIXELS; ValueError
-    when an array has another dtype, shape or range.
+    Raises DataError when a file cannot be read, is damaged, or has more than MAX_PICTURE_PIXELS; ValueError when an
+    array has another dtype, shape or range, or an image no pixels.
     """
     if isinstance(picture, np.ndarray):
-        return _flatten(_checked(picture))
+        return _without_alpha(_checked(picture))
+    if isinstance(picture, Image.Image):
+        if 0 in picture.size:
+            raise ValueError(f"image of {picture.width} × {picture.height} pixels, expected at least one")
+        with _as_data_error("picture"):
+            return _without_alpha(_pixels(picture, "picture"))
     if isinstance(picture, bytes):
         return _decode(io.BytesIO(picture), "picture")
     path = Path(picture)
@@ -58,7 +107,7 @@ def read_picture(picture: Picture) -> np.ndarray:
         raise DataError(f"{path}: {error.strerror or error}; expected a picture that can be read") from None
 
 
-def _checked(array: np.ndarray) -> np.ndarray:
+def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
     """The array as uint8, grey, RGB or RGBA; ValueError when it is not one of those."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
         raise ValueError(f"array of shape {array.shape}, expected (h, w), (h, w, 3) or (h, w, 4) with pixels in it")
@@ -72,48 +121,57 @@ def _checked(array: np.ndarray) -> np.ndarray:
     return np.rint(array * 255).astype(np.uint8)
 
 
-def _decode(file: IO[bytes], name: str) -> np.ndarray:
-    """Pixels of an opened file; DataError, with its name, for whatever is wrong with it."""
+def _decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
+    """Pixels of an opened file, without alpha. Raises DataError, with its name, when it is damaged or no picture."""
+    with _as_data_error(name), Image.open(file, formats=_formats(file, name)) as image:
+        return _without_alpha(_pixels(image, name))
+
+
+@contextmanager
+def _as_data_error(name: str) -> Iterator[None]:
+    """Raise whatever Pillow raises for a picture as DataError, with its name and in one line."""
     try:
-        with Image.open(file, formats=[*FORMATS, *_heic(file, name)]) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise DataError(_too_large(name, f"{width:,} × {height:,}"))
-            return _flatten(_pixels(image))
+        yield
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(_too_large(name, f"many times {MOST_PIXELS:,}")) from None
+        raise DataError(_too_large(name, f"many times {MAX_PICTURE_PIXELS:,}")) from None
     except UnidentifiedImageError:
-        kinds = ", ".join(FORMATS)
+        kinds = ", ".join(kind for kind in PICTURE_KINDS if kind != "HEIF")
         raise DataError(f"{name}: not a picture, expected {kinds} or HEIC; convert it or copy it again") from None
-    # Decoders of damaged files raise whatever comes to hand, from IndexError to struct.error.
+    # Decoders of damaged files raise anything, from IndexError to struct.error.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: damaged picture ({reason}), expected a whole one; copy it again") from None
 
 
 def _too_large(name: str, found: str) -> str:
-    return f"{name}: {found} pixels, expected at most {MOST_PIXELS:,}; scale it down"
+    return f"{name}: {found} pixels, expected at most {MAX_PICTURE_PIXELS:,}; scale it down"
 
 
-def _heic(file: IO[bytes], name: str) -> list[str]:
-    """Pillow's name for HEIC when the file is one and the plugin is there, else nothing."""
+def _formats(file: IO[bytes], name: str) -> list[str]:
+    """The formats that Pillow may try. Raises DataError for a HEIC file when its plugin is missing."""
     head = file.read(12)
     file.seek(0)
     if head[4:8] != b"ftyp" or head[8:] not in HEIF_BRANDS:
-        return []
+        return [kind for kind in PICTURE_KINDS if kind != "HEIF"]
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
         raise DataError(f"{name}: a HEIC picture; pip install 'mnist-digits[heic]' or convert it to JPEG") from None
     register_heif_opener()
-    return ["HEIF"]
+    return list(PICTURE_KINDS)
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """The first frame, turned as the camera was held: uint8 (h, w), (h, w, 3) or (h, w, 4)."""
-    turn = _orientation(image)
+def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """The first (or current) frame, upright by its EXIF orientation: uint8 (h, w), (h, w, 3) or (h, w, 4).
+
+    Raises DataError when it has too many pixels, before it is decoded.
+    """
+    width, height = image.size
+    if width * height > MAX_PICTURE_PIXELS:
+        raise DataError(_too_large(name, f"{width:,} × {height:,}"))
+    turn = _exif_turn(image)
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.has_transparency_data:
@@ -123,17 +181,17 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image if turn is None else image.transpose(turn))
 
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """What turns the picture upright; None when it is, or when its EXIF data make no sense."""
+def _exif_turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns the picture upright; None when it is upright or its EXIF data are damaged."""
     try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    # Damaged EXIF data are no reason to decline the pixels beside them.
+        return EXIF_TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # Damaged EXIF data are no reason to refuse the pixels beside them.
     except Exception:
         return None
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Integers of 12 to 32 bits or floats, (h, w), as uint8: whole range of 16 bits kept, any other stretched."""
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Integers of 12 to 32 bits or floats, (h, w), as uint8: 16 bits keep their range, others are stretched to 255."""
     if values.dtype == np.uint16 and values.max() > 4095:
         return (values >> 8).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
@@ -143,24 +201,23 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(values).astype(np.uint8)
 
 
-def _flatten(pixels: np.ndarray) -> np.ndarray:
-    """Without alpha: laid on plain ground. uint8 (h, w[, 3 or 4]) → uint8 (h, w[, 3])."""
+def _without_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blended with a plain ground where there is alpha: uint8 (h, w[, 3 or 4]) → uint8 (h, w[, 3])."""
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
-    # A strip at a time: floats of a whole large picture would take gigabytes.
-    strips = [pixels[top : top + STRIP_ROWS] for top in range(0, len(pixels), STRIP_ROWS)]
-    cover = sum(float(_alpha(strip).sum(dtype=np.float64)) for strip in strips)
-    shown = sum(float((strip[..., :3] * _alpha(strip)).sum(dtype=np.float64)) for strip in strips)
-    visible = shown / max(3 * cover, 1e-6)
+    strips = [pixels[top : top + BLENDED_ROWS] for top in range(0, len(pixels), BLENDED_ROWS)]
+    opacity = sum(float(_alpha(strip).sum(dtype=np.float64)) for strip in strips)
+    visible = sum(float((strip[..., :3] * _alpha(strip)).sum(dtype=np.float64)) for strip in strips)
+    mean = visible / max(3 * opacity, 1e-6)
     # Mostly opaque is paper with holes or round corners, mostly transparent a drawing on nothing.
-    ground = visible if cover > 0.5 * pixels[..., 3].size else 255 * (visible < 128)
+    ground = mean if opacity > 0.5 * pixels[..., 3].size else 255 * (mean < 128)
     flat = np.empty((*pixels.shape[:2], 3), np.uint8)
-    for top, strip in zip(range(0, len(pixels), STRIP_ROWS), strips, strict=True):
+    for top, strip in zip(range(0, len(pixels), BLENDED_ROWS), strips, strict=True):
         alpha = _alpha(strip)
-        flat[top : top + STRIP_ROWS] = np.rint(strip[..., :3] * alpha + np.float32(ground) * (1 - alpha))
+        flat[top : top + BLENDED_ROWS] = np.rint(strip[..., :3] * alpha + np.float32(ground) * (1 - alpha))
     return flat
 
 
-def _alpha(strip: np.ndarray) -> np.ndarray:
-    """How opaque each pixel of uint8 (h, w, 4) is: float32 (h, w, 1) in [0, 1]."""
-    return strip[..., 3:].astype(np.float32) / 255
+def _alpha(strip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Opacity of each pixel of uint8 (h, w, 4): float32 (h, w, 1) in [0, 1]."""
+    return strip[..., 3:].astype(np.float32) / np.float32(255)
