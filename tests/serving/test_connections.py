@@ -22,10 +22,10 @@ CLOSING = HEAD + b"Connection: close\r\nContent-Length: 784\r\n\r\n" + bytes(784
 def address(reader: Reader) -> Iterator[Address]:
     """A service with little patience."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(connections, "HEAD_SECONDS", 1.0)
-    patch.setattr(connections, "SEND_SECONDS", 0.5)
-    patch.setattr(middleware, "DRAIN_SECONDS", 0.5)
-    patch.setattr(connections, "MOST_CONNECTIONS", 40)
+    patch.setattr(connections, "HEADER_TIMEOUT_S", 1.0)
+    patch.setattr(connections, "SEND_TIMEOUT_S", 0.5)
+    patch.setattr(middleware, "DRAIN_TIMEOUT_S", 0.5)
+    patch.setattr(connections, "MAX_CONNECTIONS", 40)
     settings = Settings(body_seconds=2.0, idle_seconds=1.0, most_bytes=1_000_000)
     with behind_a_socket(create_app(reader, settings)) as address:
         yield address

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, Judgement, Reader
-from mnist_digits.serving.workers import LARGEST_BATCH, LARGEST_SHARED, BatchQueue, Workers
+from mnist_digits.serving.workers import MAX_BATCH_IMAGES, MAX_SHARED_IMAGES, BatchQueue, Workers
 
 
 def test_jobs_run_beside_each_other_and_off_the_loop():
@@ -101,7 +101,7 @@ def test_requests_that_come_together_share_a_batch_and_each_gets_its_own(mnist: 
     answers, batches = asyncio.run(meet())
     assert batches[0] == 1
     assert len(batches) < len(sizes)
-    assert max(batches) <= LARGEST_BATCH
+    assert max(batches) <= MAX_BATCH_IMAGES
     assert sum(batches) == sum(sizes)
     expected = reader.classifier.judge(mnist.test.images[: sum(sizes)])
     for answer, start, size in zip(answers, starts, sizes, strict=False):
@@ -144,7 +144,7 @@ def test_a_failure_is_everybodys_and_the_next_ones_are_answered():
 
 
 def test_many_requests_share_one_session(reader: Reader, mnist: Dataset):
-    images = mnist.test.images[: 2 * LARGEST_SHARED]
+    images = mnist.test.images[: 2 * MAX_SHARED_IMAGES]
     expected = reader.classifier.judge(images)
     with ThreadPoolExecutor(4) as pool:
         judgements = list(pool.map(lambda _: reader.classifier.judge(images), range(12)))

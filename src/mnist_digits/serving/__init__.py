@@ -1,4 +1,4 @@
-"""The service: reading digits over HTTP, and the page."""
+"""The HTTP service and its page."""
 
 from mnist_digits.serving.app import create_app
 from mnist_digits.serving.settings import Settings

@@ -1,4 +1,4 @@
-"""The application: what answers where, around one reader."""
+"""The application: all routes, around one reader."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,19 +26,18 @@ SUMMARY = "Reads handwritten digits in pictures, pages and 28×28 images."
 def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     """The HTTP API and the page, as an ASGI application.
 
-    reader: answers all of it, and is shared by all threads. settings: limits and guards; the defaults ask nobody for a
-    token.
+    reader: reads all pictures; the threads share it. settings: access and limits; by default no token is needed.
     """
     settings = settings or Settings()
     metrics = Metrics()
     workers = Workers(settings.threads, settings.most_waiting, settings.answer_seconds)
-    judge = BatchQueue(reader.classifier, settings.most_waiting, settings.answer_seconds)
+    queue = BatchQueue(reader.classifier, settings.most_waiting, settings.answer_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         workers.close()
-        judge.close()
+        queue.close()
 
     app = FastAPI(
         title="MNIST Digits",
@@ -48,14 +47,15 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Errors have one shape, whoever raises them.
+        # All errors have the same JSON, whatever raises them.
         exception_handlers={HTTPException: _on_http, DataError: _on_data, RequestValidationError: _on_validation},
     )
-    images.add_routes(app.router, reader.classifier, judge, workers, metrics)
+    app.router.route_class = openapi.PlainRoute
+    images.add_routes(app.router, reader.classifier, queue, workers, metrics)
     pictures.add_routes(app.router, reader, workers, settings, metrics)
-    inference_protocol.add_routes(app.router, reader.classifier, judge, workers, metrics)
+    inference_protocol.add_routes(app.router, reader.classifier, queue, workers, metrics)
     health.add_routes(app.router, workers, metrics)
-    static.add_facts(app.router, settings)
+    static.add_settings(app.router, settings)
     app.include_router(introspection.router(reader, workers))
     if settings.playground:
         from mnist_digits.serving.page import playground
@@ -64,9 +64,9 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         app.state.playground = Playground()
         app.include_router(playground.router(app.state.playground, workers))
     openapi.add_docs(app.router)
-    app.router.default = static.page()
-    app.add_middleware(Middleware, settings=settings, metrics=metrics)
     openapi.describe_token(app)
+    app.router.default = static.page_files()
+    app.add_middleware(Middleware, settings=settings, metrics=metrics)
     return app
 
 

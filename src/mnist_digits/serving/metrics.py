@@ -1,30 +1,30 @@
-"""What `/metrics` tells Prometheus. With several worker processes the counts of all are added up."""
+"""The counters behind `/metrics`, for Prometheus. Those of several worker processes are added up."""
 
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable: where workers keep their counts, so that each of them can tell those of all."""
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable with the folder in which prometheus_client keeps the counts of all worker processes."""
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Counts of one application."""
+    """The counters of one application."""
 
     def __init__(self) -> None:
-        """All at zero."""
+        """All counters at zero."""
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "digits_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
         )
         self.seconds = Histogram(
             "digits_request_seconds",
-            "From the end of a request's head to the end of its answer.",
+            "Seconds from the end of a request's headers to the end of its response.",
             ["route"],
-            buckets=SECONDS,
+            buckets=DURATION_BUCKETS_S,
             registry=self._registry,
         )
         self.in_flight = Gauge(
@@ -33,15 +33,15 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self.images = Counter("digits_images", "Images of 28×28 that were classified.", registry=self._registry)
+        self.images = Counter("digits_images", "28×28 images classified.", registry=self._registry)
         self.pictures = Counter(
-            "digits_pictures", "Pictures read, and what came of it.", ["route", "reason"], registry=self._registry
+            "digits_pictures", "Pictures read, by reason for no result.", ["route", "reason"], registry=self._registry
         )
 
     def text(self) -> bytes:
-        """The counts in Prometheus's text format, those of all workers when there are several."""
-        if FOLDER not in os.environ:
+        """All counts in Prometheus's text format, summed over the worker processes where there are several."""
+        if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""What every request passes on its way in and every answer on its way out."""
+"""Checks on every request, limits on its body, counts, and security headers on every response."""
 
 import asyncio
 import hmac
@@ -17,14 +17,14 @@ from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import busy
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-"""Nothing from elsewhere, nothing inline; pictures also from the page's own memory."""
+"""Only the service's own files and nothing inline; images also from data and blob URLs."""
 
-HEADERS = {
-    "Content-Security-Policy": POLICY,
+DEFAULT_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
@@ -33,52 +33,53 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-"""Of every answer that has no others of that name."""
+"""Headers of every response, unless it has another value for the same name."""
 
-RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+RAW_DEFAULT_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DEFAULT_HEADERS.items()]
 
-ABANDONED = 499
-"""Status in the counts of a request whose client went away before there was an answer."""
+STATUS_CLIENT_CLOSED = 499
+"""Status in the metrics of a request whose client closed the connection before the response began."""
 
-DRAIN_SECONDS = 2.0
-"""For which the rest of a body is read that was turned away."""
+DRAIN_TIMEOUT_S = 2.0
+"""Seconds for which the rest of a refused request's body is still received."""
 
-GUARDED = ("/v1", "/v2", "/metrics")
-"""Where a token is asked for; the page, the description and the answers to probes tell no secrets."""
+GUARDED_PREFIXES = ("/v1", "/v2", "/metrics")
+"""Path prefixes that need the token, as does any method but GET and HEAD; the page, `/docs` and probes need none."""
 
-PROBES = ("/v2/health/live", "/v2/health/ready")
+UNGUARDED_PROBES = ("/v2/health/live", "/v2/health/ready")
 
 RequestHeaders = Mapping[bytes, bytes]
-"""Name in small letters → value."""
+"""Lower-case name → value."""
 
+# A bug is logged even where nobody has configured logging: the package's own logger is silent by default.
 logger = logging.getLogger("uvicorn.error")
 
 
 class Middleware:
-    """Turns away what may not pass, limits bodies, counts, and puts the security headers on every answer."""
+    """Refuses requests that are not allowed, limits bodies, counts, and adds DEFAULT_HEADERS to every response."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        """app: what is behind the gate."""
+        """app: the application that answers the requests that are let through."""
         self._app, self._settings, self._metrics = app, settings, metrics
         self._token = settings.token and settings.token.encode()
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, closes = time.perf_counter(), ABANDONED, False
+        start, status, closes = time.perf_counter(), STATUS_CLIENT_CLOSED, False
         body = Body(self, receive, self._settings)
 
-        async def answer(message: Message) -> None:
+        async def respond(message: Message) -> None:
             nonlocal status, closes
             if message["type"] == "http.response.start":
                 status = message["status"]
                 closes = body.is_unfinished and status >= 400 and scope["method"] not in ("GET", "HEAD")
-                message["headers"] = _dressed(message.get("headers", []), closes)
+                message["headers"] = _complete_headers(message.get("headers", []), closes)
             elif closes and not message.get("more_body"):
-                # Closed while its client is still sending, a connection may lose the answer on its way.
+                # If the connection is closed while the client still sends, TCP may discard the response.
                 await send({**message, "more_body": True})
                 if status != 408:
                     await body.drain()
@@ -89,16 +90,16 @@ class Middleware:
         try:
             refusal = self._refusal(scope, dict(scope["headers"]))
             if refusal:
-                await as_response(refusal)(scope, receive, answer)
+                await as_response(refusal)(scope, receive, respond)
             else:
-                await self._app(scope, body.receive, answer)
+                await self._app(scope, body.receive, respond)
         except ClientDisconnect:
             pass
-        # A bug ends one answer, not the connection without a word.
+        # A bug gets a response of its own, and the connection stays open.
         except Exception:
             logger.exception("%s %s", scope["method"], scope["path"])
-            if status == ABANDONED:
-                await as_response(HTTPException(500, "a bug; the log of the service has more"))(scope, receive, answer)
+            if status == STATUS_CLIENT_CLOSED:
+                await as_response(HTTPException(500, "a bug; the log of the service has more"))(scope, receive, respond)
         finally:
             self._held_bytes -= body.size
             self._metrics.in_flight.dec()
@@ -107,20 +108,20 @@ class Middleware:
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
 
     def hold(self, size: int) -> None:
-        """Count bytes of a body. Raises HTTPException 503 when all bodies together take too much memory."""
+        """Count bytes of a body in memory. Raises HTTPException 503 when all bodies together are too large."""
         self._held_bytes += size
         if self._held_bytes > self._settings.most_held_bytes:
             raise busy(f"{self._held_bytes:,} bytes of requests in memory")
 
     def _refusal(self, scope: Scope, headers: RequestHeaders) -> HTTPException | None:
-        """Why a request is turned away before its body is read, if it is."""
+        """The error with which a request is refused before its body is read; None when it is accepted."""
         names = self._settings.host_names
         host = _text(headers, b"host")
         if names is not None and _name(host) not in names:
-            # A page from elsewhere may give its own name this machine's address.
+            # DNS rebinding: another site's name may point to this machine.
             expected = ", ".join(sorted(names))
             return HTTPException(421, f"host {host!r}, expected one of {expected}; use that in the address")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_from_elsewhere(headers, host):
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_cross_site(headers, host):
             return HTTPException(403, "a request from another site's page, expected one of this service's own")
         if self._token and _is_guarded(scope) and not self._knows_token(headers):
             return HTTPException(
@@ -135,27 +136,28 @@ class Middleware:
         if coding.lower() != b"identity":
             found = f"a body with content-encoding {_text(headers, b'content-encoding')}"
             return HTTPException(415, f"{found}, expected it as it is; do not compress it")
-        # A number of more digits is no smaller.
+        # Python refuses to parse a number of thousands of digits.
         if length.isdigit() and int(length[:20]) > self._settings.most_bytes:
             return too_large(f"{int(length[:20]):,} bytes", self._settings)
         return None
 
     def _knows_token(self, headers: RequestHeaders) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        # In the same time however much of it is right.
+        # In constant time, so that the time tells nothing about the token.
         same = hmac.compare_digest(token.strip(), self._token or b"")
         return same and scheme.lower() == b"bearer"
 
 
 class Body:
-    """One request's body on its way in: so long, so slow, and no more."""
+    """Receives one request's body within the limits of size and time."""
 
-    def __init__(self, gate: Middleware, receive: Receive, settings: Settings) -> None:
-        """receive: what the server hands in."""
+    def __init__(self, middleware: Middleware, receive: Receive, settings: Settings) -> None:
+        """receive: the server's, which gives the parts of the body."""
         self.size = 0
-        """Bytes so far."""
+        """Bytes received."""
         self.is_unfinished = True
-        self._gate, self._receive, self._settings = gate, receive, settings
+        """Whether more of the body is expected."""
+        self._middleware, self._receive, self._settings = middleware, receive, settings
         self._deadline = asyncio.get_running_loop().time() + settings.body_seconds
 
     async def receive(self) -> Message:
@@ -176,9 +178,9 @@ class Body:
         return message
 
     async def drain(self) -> None:
-        """Read what is still to come and forget it, for a while."""
+        """Receive and discard the rest of the body, for at most DRAIN_TIMEOUT_S."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 drained = 0
                 while self.is_unfinished and drained <= self._settings.most_bytes:
                     message = await self._receive()
@@ -187,41 +189,41 @@ class Body:
 
     def _take(self, size: int) -> None:
         self.size += size
-        self._gate.hold(size)
+        self._middleware.hold(size)
         if self.size > self._settings.most_bytes:
             raise too_large(f"more than {self._settings.most_bytes:,} bytes", self._settings)
 
 
 def too_large(found: str, settings: Settings) -> HTTPException:
-    """413."""
+    """The error 413."""
     return HTTPException(413, f"a body of {found}, expected at most {settings.most_bytes:,}; send fewer or smaller")
 
 
 def as_response(error: HTTPException) -> JSONResponse:
-    """What a client gets to read: `{"error": "…"}`."""
+    """An error as the response `{"error": "…"}`."""
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-def _dressed(headers: Iterable[tuple[bytes, bytes]], close: bool) -> list[tuple[bytes, bytes]]:
-    """An answer's headers, and those that each answer has unless it has others of that name.
+def _complete_headers(headers: Iterable[tuple[bytes, bytes]], close: bool) -> list[tuple[bytes, bytes]]:
+    """A response's headers with the DEFAULT_HEADERS that it lacks.
 
-    close: end the connection with it, for the rest of the body, which nobody will read, may still come.
+    close: have the connection closed after it, because the rest of the request's body is not going to be read.
     """
     own = list(headers)
     names = {name for name, _ in own}
     closing = [(b"connection", b"close")] if close else []
-    return own + [header for header in RAW_HEADERS if header[0] not in names] + closing
+    return own + [header for header in RAW_DEFAULT_HEADERS if header[0] not in names] + closing
 
 
 def _is_guarded(scope: Scope) -> bool:
     path, method = scope["path"], scope["method"]
-    if path in PROBES:
+    if path in UNGUARDED_PROBES:
         return False
-    return method not in ("GET", "HEAD") or any(path == one or path.startswith(f"{one}/") for one in GUARDED)
+    return method not in ("GET", "HEAD") or any(path == one or path.startswith(f"{one}/") for one in GUARDED_PREFIXES)
 
 
-def _is_from_elsewhere(headers: RequestHeaders, host: str) -> bool:
-    """Whether another site's page asks, in the name of whoever looks at it."""
+def _is_cross_site(headers: RequestHeaders, host: str) -> bool:
+    """Whether another site's page sent the request (CSRF)."""
     site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
     if site:
         return site not in (b"same-origin", b"none")
@@ -233,6 +235,6 @@ def _text(headers: RequestHeaders, name: bytes) -> str:
 
 
 def _name(host: str) -> str:
-    """`localhost:8000` → `localhost`; `[::1]:8000` → `[::1]`; of what is neither, nothing."""
+    """A Host header without its port: `localhost:8000` → `localhost`, `[::1]:8000` → `[::1]`; "" if malformed."""
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host)
     return match[1].lower() if match else ""

@@ -1,4 +1,4 @@
-"""Uvicorn around the application: a socket, one process or several, and an orderly end."""
+"""Uvicorn around the application: a socket, one worker process or several, and a graceful shutdown."""
 
 import os
 import signal
@@ -19,46 +19,45 @@ from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
 from mnist_digits.serving.app import create_app
 from mnist_digits.serving.connections import Connection
-from mnist_digits.serving.metrics import FOLDER
+from mnist_digits.serving.metrics import FOLDER_VARIABLE
 from mnist_digits.serving.settings import Settings
 
-BACKLOG = 2048
-"""Connections that the system accepts before a worker takes them up."""
+MAX_PENDING_CONNECTIONS = 2048
+"""Maximum number of connections that wait to be accepted by a worker process."""
 
-KEEP_ALIVE_SECONDS = 5
-"""A connection without a request is closed after that time."""
+KEEP_ALIVE_TIMEOUT_S = 5
+"""Seconds between two requests of a connection until it is closed."""
 
-
-HUNG_SECONDS = 60
-"""A worker that gives no sign of life for so long is replaced; on a busy machine it may need long to load all."""
+WORKER_TIMEOUT_S = 60.0
+"""Seconds without a reply to Uvicorn's ping until a worker process is replaced; loading is slow on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What each worker process sets up for itself."""
+    """Configuration from which each worker process creates its application."""
 
     model: Path | None
-    """A model.onnx, or None for the shipped one."""
+    """A model.onnx; None for the shipped one."""
     settings: Settings
 
     def create(self) -> FastAPI:
-        """The application, with everything loaded. Raises DataError as `Reader` does."""
+        """The application, with all models loaded. Raises DataError as `Reader` does."""
         import cv2
 
-        # Requests share the cores among themselves; OpenCV's own threads would only get in their way.
+        # Several requests are handled at the same time: OpenCV's own threads would only compete with them.
         cv2.setNumThreads(1)
-        # What is wrong with a picture is told to who sent it.
+        # Defects of a picture are reported in the response.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         return create_app(Reader(self.model), self.settings)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on which clients may knock from now on. Raises DataError when there can be none."""
+    """A socket that accepts connections at this address. Raises DataError when it cannot be opened."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=MAX_PENDING_CONNECTIONS)
     except OSError as error:
-        # Python adds the address to what the system says.
+        # Python appends the address to the system's message.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DataError(
             f"{host}:{port}: {reason}; expected a free port of this machine, name another with --port"
@@ -66,16 +65,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(service: Service, listener: socket.socket, workers: int, ready: Callable[[], None]) -> None:
-    """Answer until SIGTERM, finish what has been begun, and return; KeyboardInterrupt after SIGINT.
+    """Answer requests until SIGTERM, finish those in progress, and return; after SIGINT raise KeyboardInterrupt.
 
-    ready: called when the model is loaded. Raises DataError as `Reader` does.
+    workers: number of processes. ready: called once the model is loaded. Raises DataError as `Reader` does.
     """
     with tempfile.TemporaryDirectory(prefix="digits-metrics-") as folder:
         if workers == 1:
             _serve_alone(service, listener, ready)
         else:
-            os.environ[FOLDER] = folder
-            # A model that cannot be loaded is told once, and not by each worker.
+            os.environ[FOLDER_VARIABLE] = folder
+            # A model that cannot be loaded is reported once here, not by each worker.
             Reader(service.model)
             ready()
             supervisor = Supervisor(_config(service, workers, service.create), [listener])
@@ -87,7 +86,7 @@ def serve(service: Service, listener: socket.socket, workers: int, ready: Callab
 def _serve_alone(service: Service, listener: socket.socket, ready: Callable[[], None]) -> None:
     app = service.create()
     ready()
-    # Uvicorn raises the signal that ended it once more when all is done; SIGTERM has then done its work.
+    # After its shutdown Uvicorn raises the signal again; SIGTERM would then kill the process.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         Server(_config(service, 1, lambda: app), app).run([listener])
@@ -103,57 +102,58 @@ def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uv
         http=Connection,
         ws="none",
         lifespan="on",
-        backlog=BACKLOG,
+        backlog=MAX_PENDING_CONNECTIONS,
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT_S,
         timeout_graceful_shutdown=round(service.settings.body_seconds + service.settings.answer_seconds),
     )
 
 
 class Server(uvicorn.Server):
-    """Ends the playground's streams, which never end by themselves, before it waits for what will."""
+    """Uvicorn's server, which on shutdown first closes the playground's event streams: they never end by themselves."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        """app: what the configuration serves."""
+        """app: the application of the configuration."""
         super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what has been begun."""
+        """Finish the requests in progress."""
         if hasattr(self._app.state, "playground"):
             await self._app.state.playground.close()
         await super().shutdown(sockets)
 
 
 class Supervisor(Multiprocess):
-    """Starts the workers, and others in place of those that die."""
+    """Starts the worker processes, and replaces those that die or hang."""
 
     interrupted = False
+    """Whether SIGINT came, rather than SIGTERM."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         """As Uvicorn's."""
         super().__init__(config, sockets)
-        self._heard: dict[int | None, float] = {}
+        self._last_reply_s: dict[int | None, float] = {}
 
     def handle_int(self) -> None:
-        """SIGINT came, rather than SIGTERM."""
+        """Remember that SIGINT came, and shut down."""
         self.interrupted = True
         super().handle_int()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died or give no sign of life; what they had in flight is no longer counted.
+        """Replace workers that have died or hang; their requests are no longer counted as in flight.
 
-        None of them is waited for, so that signals are heard while others start.
+        It waits for none of them, so that signals are handled while workers start.
         """
         now = time.monotonic()
         for index, process in enumerate(self.processes):
-            heard = self._heard.setdefault(process.pid, now)
+            last_reply_s = self._last_reply_s.setdefault(process.pid, now)
             if process.is_alive(timeout=0.1):
-                self._heard[process.pid] = now
-            elif not process.process.is_alive() or now - heard > HUNG_SECONDS:
+                self._last_reply_s[process.pid] = now
+            elif not process.process.is_alive() or now - last_reply_s > WORKER_TIMEOUT_S:
                 process.kill()
                 process.join()
                 if process.exitcode == STARTUP_FAILURE:
@@ -166,7 +166,7 @@ class Supervisor(Multiprocess):
 
 
 def _forget(pid: int | None) -> None:
-    """Take a dead worker's requests out of what is in flight; its counts stay."""
+    """Remove a dead worker's requests from the gauge of those in flight; its counters stay."""
     from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(pid, os.environ[FOLDER])  # type: ignore[no-untyped-call]
+    multiprocess.mark_process_dead(pid, os.environ[FOLDER_VARIABLE])  # type: ignore[no-untyped-call]

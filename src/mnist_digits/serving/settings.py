@@ -1,4 +1,4 @@
-"""What the service may be told, and its limits: every number that decides how much one client can ask of it."""
+"""Settings of the service: who may use it, and how much one client may ask of it."""
 
 import os
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """How the service is guarded, and where its work ends."""
+    """Access and limits of the service. Each worker process applies the limits for itself."""
 
     token: str | None = None
-    """Who asks for anything but the page must know it; None when anybody may ask."""
+    """Bearer token for every guarded route (`middleware.GUARDED_PREFIXES`); None disables authentication."""
     host_names: frozenset[str] | None = None
-    """Names by which the service may be called in the header Host, without port; None when any will do."""
+    """Accepted names in the header Host, in lower case and without port; None accepts any."""
     playground: bool = False
     """Whether networks may be trained from the page; needs the extra `train`."""
     threads: int = os.cpu_count() or 1
-    """Pictures that are read at the same time."""
+    """Number of threads, each of which handles one picture at a time."""
     most_waiting: int = 128
-    """Requests that may wait for a thread; further ones are sent away with 503."""
+    """Maximum number of requests that wait for a thread; further ones are answered with 503."""
     most_bytes: int = 20_000_000
-    """Of a request's body; a phone's photos have a quarter of it."""
+    """Maximum size of a request's body; a phone's photo has about 5 MB."""
     most_held_bytes: int = 256_000_000
-    """Of all bodies that are in memory at the same time."""
+    """Maximum size of all bodies that are in memory at the same time."""
     most_files: int = 32
-    """Pictures in one request."""
+    """Maximum number of pictures in one request."""
     body_seconds: float = 60.0
-    """In which a body must have arrived."""
+    """Seconds from the end of a request's headers until its whole body must have arrived; then it gets 408."""
     idle_seconds: float = 10.0
-    """In which the next part of a body must arrive."""
+    """Seconds within a request's body without any data until the request gets 408."""
     answer_seconds: float = 30.0
-    """From the end of the body to the answer."""
+    """Seconds from the end of a request's body until it is answered with 503."""

@@ -1,4 +1,4 @@
-"""Threads for what takes long, and how many requests may wait for them."""
+"""Threads for slow jobs with a bounded queue, and batches of images from several requests."""
 
 import asyncio
 import threading
@@ -8,27 +8,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from mnist_digits.recognition import Classifier, Judgement
 
 Result = TypeVar("Result")
 
-LARGEST_SHARED = 64
-"""Images of one request that still go through the network together with those of others."""
+MAX_INLINE_BODY_BYTES = 65_536
+"""Size up to which a body is parsed on the event loop: for a small one, a thread takes longer."""
 
-LARGEST_BATCH = 256
-"""Images that go through it at once."""
+MAX_SHARED_IMAGES = 64
+"""Maximum number of images of a request that is batched with others."""
 
-RETRY_SECONDS = 1
-"""After which one who was sent away may ask again: a full queue is half empty by then."""
+MAX_BATCH_IMAGES = 256
+"""Maximum number of images in one batch."""
+
+RETRY_AFTER_S = 1
+"""Seconds after which a client that got 503 may try again: a full queue is half empty by then."""
 
 
 class Threads:
-    """A pool of threads that is there when it is needed, also after it was closed: an application may start again."""
+    """A thread pool that is created when first used, also after it was closed: an application may start again."""
 
     def __init__(self, count: int) -> None:
-        """count: of threads."""
+        """count: number of threads."""
         self._count = count
         self._pool: ThreadPoolExecutor | None = None
 
@@ -40,85 +44,91 @@ class Threads:
         return self._pool
 
     def close(self) -> None:
-        """Let the threads end with what they are doing."""
+        """Cancel waiting jobs, and let the threads end after those that have begun, without waiting for them."""
         if self._pool:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
 
 class Workers:
-    """A fixed number of threads, and a bounded queue before them."""
+    """A fixed number of threads, with a bounded queue."""
 
     def __init__(self, threads: int, most_waiting: int, seconds: float) -> None:
-        """Seconds: in which a job must be done, counted from when it was handed over."""
+        """most_waiting: jobs in the queue; seconds: from a job's submission until it times out."""
         self._threads = Threads(threads)
-        self._room = threads + most_waiting
+        self._free = threads + most_waiting
         self._seconds = seconds
         self._lock = threading.Lock()
 
     async def do(self, job: Callable[..., Result], *arguments: Any) -> Result:
-        """What a job returns, done in one of the threads.
+        """The result of a job that runs in one of the threads.
 
-        Raises HTTPException 503 when too many wait, or when it takes too long. One that has been begun then
-        goes on, for a thread cannot be stopped, and keeps its place until it is done.
+        Raises HTTPException 503 when the queue is full, or the job takes too long. A job that has begun cannot be
+        stopped: it keeps its thread until it is done.
         """
         with self._lock:
-            if self._room <= 0:
+            if self._free <= 0:
                 raise busy("more requests than can wait")
-            self._room -= 1
+            self._free -= 1
         future = self._threads.pool.submit(job, *arguments)
-        future.add_done_callback(self._make_room)
+        future.add_done_callback(self._release)
         return await in_time(asyncio.wrap_future(future), self._seconds)
+
+    async def parse(self, parser: Callable[..., Result], body: bytes, *arguments: Any) -> Result:
+        """`parser(body, *arguments)`: at once for a body up to MAX_INLINE_BODY_BYTES, as a job for a larger one."""
+        if len(body) <= MAX_INLINE_BODY_BYTES:
+            return parser(body, *arguments)
+        return await self.do(parser, body, *arguments)
 
     @property
     def full(self) -> bool:
-        """Whether the next job would be sent away."""
-        return self._room <= 0
+        """Whether the next job would be refused."""
+        return self._free <= 0
 
     def close(self) -> None:
-        """Let the threads end with what they are doing."""
+        """As `Threads.close`."""
         self._threads.close()
 
-    def _make_room(self, _: Future[Any]) -> None:
+    def _release(self, _: Future[Any]) -> None:
         with self._lock:
-            self._room += 1
+            self._free += 1
 
 
 class BatchQueue:
-    """Sends images of requests that come together through the network together.
+    """Batches the images of several requests for the network.
 
-    While one batch is on its way, what comes in is collected; so nobody waits for others to come.
+    Images that arrive while a batch is in the network form the next one, so none waits for others to arrive.
     """
 
     def __init__(self, classifier: Classifier, most_waiting: int, seconds: float) -> None:
-        """most_waiting: requests; seconds: until the answer."""
-        self._classifier = classifier
+        """most_waiting: requests in the queue; seconds: until a request times out."""
+        self.classifier = classifier
         self._most_waiting, self._seconds = most_waiting, seconds
         self._threads = Threads(1)
-        self._waiting: deque[tuple[np.ndarray, asyncio.Future[Judgement]]] = deque()
+        self._waiting: deque[tuple[NDArray[np.uint8], asyncio.Future[Judgement]]] = deque()
         self._running = False
 
-    async def judge(self, images: np.ndarray) -> Judgement:
-        """What the network says of images, uint8 (n, 28, 28), n up to LARGEST_SHARED.
+    async def judge(self, images: NDArray[np.uint8]) -> Judgement:
+        """`Classifier.judge` of images, uint8 (n, 28, 28), with n up to MAX_SHARED_IMAGES.
 
-        Raises HTTPException 503 when too many wait, or when it takes too long.
+        Raises HTTPException 503 when the queue is full, or the result takes too long.
         """
         if len(self._waiting) >= self._most_waiting:
             raise busy("more requests than can wait")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((images, future))
         if not self._running:
-            self._send()
+            self._start_batch()
         return await in_time(future, self._seconds)
 
     def close(self) -> None:
-        """Let the thread end with what it is doing."""
+        """As `Threads.close`."""
         self._threads.close()
 
-    def _send(self) -> None:
-        """Start with as many of the waiting as fit into one batch."""
+    def _start_batch(self) -> None:
+        """Send as many waiting requests as fit into one batch to the network."""
         batch, size = [], 0
-        while self._waiting and size + len(self._waiting[0][0]) <= LARGEST_BATCH:
+        while self._waiting and size + len(self._waiting[0][0]) <= MAX_BATCH_IMAGES:
             images, future = self._waiting.popleft()
             if not future.done():
                 batch.append((images, future))
@@ -126,13 +136,13 @@ class BatchQueue:
         self._running = bool(batch)
         if batch:
             images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
-            job = asyncio.get_running_loop().run_in_executor(self._threads.pool, self._classifier.judge, images)
-            job.add_done_callback(lambda done: self._hand_out(batch, done))
+            job = asyncio.get_running_loop().run_in_executor(self._threads.pool, self.classifier.judge, images)
+            job.add_done_callback(lambda done: self._finish_batch(batch, done))
 
-    def _hand_out(
-        self, batch: list[tuple[np.ndarray, asyncio.Future[Judgement]]], done: asyncio.Future[Judgement]
+    def _finish_batch(
+        self, batch: list[tuple[NDArray[np.uint8], asyncio.Future[Judgement]]], done: asyncio.Future[Judgement]
     ) -> None:
-        """Give each of a batch its part, and start with the next."""
+        """Give each request of a batch its part of the result, and start the next batch."""
         start = 0
         for images, future in batch:
             stop = start + len(images)
@@ -143,11 +153,11 @@ class BatchQueue:
             else:
                 future.set_result(done.result().part(start, stop))
             start = stop
-        self._send()
+        self._start_batch()
 
 
 async def in_time(future: Awaitable[Result], seconds: float) -> Result:
-    """Its result. Raises HTTPException 503 when it is not there in time; what has not been begun never will be."""
+    """The result of a future. Raises HTTPException 503, and cancels the future, when it takes longer."""
     try:
         async with asyncio.timeout(seconds):
             return await future
@@ -156,7 +166,7 @@ async def in_time(future: Awaitable[Result], seconds: float) -> Result:
 
 
 def busy(found: str) -> HTTPException:
-    """503, and when to come again."""
+    """The error 503, with the time after which to try again."""
     return HTTPException(
-        503, f"{found}, expected fewer at a time; try again later", {"Retry-After": str(RETRY_SECONDS)}
+        503, f"{found}, expected fewer at a time; try again later", {"Retry-After": str(RETRY_AFTER_S)}
     )

@@ -12,11 +12,11 @@ import pytest
 from helpers.asking import InProcess, as_png
 from mnist_digits.dataset import Dataset
 from mnist_digits.serving import Settings
-from mnist_digits.serving.page.live_training import LEARNER, BusyError, Choices, Playground
+from mnist_digits.serving.page.live_training import TRAINING_COMMAND, BusyError, Choices, Playground
 from mnist_digits.training import RECIPES
 
 FAKE = """
-import base64, json, sys, time
+import base64, io, json, sys, time
 import numpy as np
 
 def say(message):
@@ -28,8 +28,9 @@ units = int(settings["hidden_units"])
 shapes = {"hidden_weights": (784, units), "hidden_bias": (units,), "class_weights": (units, 10), "class_bias": (10,)}
 for epoch in range(int(settings["epochs"]) + 1):
     row = {"epoch": epoch, "loss": 1 / (epoch + 1), "val_accuracy": 0.5} if epoch else None
-    arrays = {name: np.full(shape, epoch, np.float32).tobytes() for name, shape in shapes.items()}
-    say({"event": "epoch", "row": row, "weights": {n: base64.b64encode(a).decode() for n, a in arrays.items()}})
+    file = io.BytesIO()
+    np.savez(file, **{name: np.full(shape, epoch, np.float32) for name, shape in shapes.items()})
+    say({"event": "epoch", "row": row, "network": base64.b64encode(file.getvalue()).decode()})
     if epoch == 1 and float(settings["dropout"]) == 0.9:
         sys.exit(3)
     if epoch == 1 and settings["epochs"] == "50":
@@ -162,7 +163,7 @@ def test_the_learner_trains_on_all_images_and_its_network_is_what_it_says(mnist:
         assert abs(right.mean() - row["val_accuracy"]) < 0.001
         assert right.mean() > 0.9
 
-    played(play, LEARNER)
+    played(play, TRAINING_COMMAND)
 
 
 def test_the_learner_ends_when_its_server_is_gone():
@@ -175,7 +176,7 @@ def test_the_learner_ends_when_its_server_is_gone():
         playground._process.stdin.close()
         await asyncio.to_thread(learner.wait, 30)
 
-    played(play, LEARNER)
+    played(play, TRAINING_COMMAND)
 
 
 def test_choices_make_a_recipe():
@@ -231,7 +232,7 @@ def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProce
 
 
 def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mnist_digits.serving.page.live_training.LEARNER", (sys.executable, "-c", FAKE))
+    monkeypatch.setattr("mnist_digits.serving.page.live_training.TRAINING_COMMAND", (sys.executable, "-c", FAKE))
     seven = (Path(__file__).parents[3] / "docs" / "digits" / "7.jpg").read_bytes()
     blank = as_png(np.full((300, 400), 255, np.uint8))
     client = asking(Settings(playground=True))

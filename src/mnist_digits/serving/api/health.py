@@ -1,19 +1,16 @@
-"""What those ask who watch over the service: `/healthz`, `/readyz`, `/metrics`."""
-
-from collections.abc import Callable
-from typing import Any
+"""`/healthz`, `/readyz` and `/metrics`, for monitoring."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from mnist_digits.serving.api.openapi import JSON, Error, PlainRoute
+from mnist_digits.serving.api.openapi import JSON, Error
 from mnist_digits.serving.metrics import Metrics
-from mnist_digits.serving.workers import Workers
+from mnist_digits.serving.workers import RETRY_AFTER_S, Workers
 
 
 class Status(BaseModel):
-    """How the service is."""
+    """State of the service."""
 
     status: str
 
@@ -21,36 +18,28 @@ class Status(BaseModel):
 def add_routes(routes: APIRouter, workers: Workers, metrics: Metrics) -> None:
     """Add the three routes."""
 
+    @routes.get("/healthz", tags=["operation"], responses={200: {"model": Status}})
     async def healthz(_: Request) -> Response:
-        """That the process runs and answers."""
+        """Whether the process runs."""
         return Response('{"status": "alive"}', media_type=JSON)
 
+    @routes.get(
+        "/readyz",
+        tags=["operation"],
+        responses={200: {"model": Status}, 503: {"model": Status, "description": "The queue is full."}},
+    )
     async def readyz(_: Request) -> Response:
-        """That the model is loaded and there is room for more requests."""
+        """Whether the model is loaded and the queue has room for another request."""
         if workers.full:
-            return Response('{"status": "busy"}', 503, {"Retry-After": "1"}, JSON)
+            return Response('{"status": "busy"}', 503, {"Retry-After": str(RETRY_AFTER_S)}, JSON)
         return Response('{"status": "ready"}', media_type=JSON)
 
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        tags=["operation"],
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: {"model": Error}},
+    )
     async def show_metrics(_: Request) -> Response:
-        """Counts of requests, seconds, images and pictures, for Prometheus."""
+        """Counts of requests, seconds, images and pictures, in Prometheus's text format."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    answers: dict[str, tuple[Callable[..., Any], dict[int | str, dict[str, Any]]]] = {
-        "/healthz": (healthz, {200: {"model": Status}}),
-        "/readyz": (readyz, {200: {"model": Status}, 503: {"model": Status, "description": "Too much to do."}}),
-        "/metrics": (
-            show_metrics,
-            {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: {"model": Error}},
-        ),
-    }
-    for path, (endpoint, responses) in answers.items():
-        routes.add_api_route(
-            path,
-            endpoint,
-            methods=["GET"],
-            route_class_override=PlainRoute,
-            response_model=None,
-            response_class=Response,
-            tags=["operation"],
-            responses=responses,
-        )

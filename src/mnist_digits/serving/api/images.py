@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from mnist_digits.recognition import Classifier, Judgement
 from mnist_digits.serving.api.openapi import ERRORS, JSON, PlainRoute, binary_body, body, json_body
 from mnist_digits.serving.metrics import Metrics
-from mnist_digits.serving.workers import LARGEST_SHARED, BatchQueue, Workers
+from mnist_digits.serving.workers import MAX_SHARED_IMAGES, BatchQueue, Workers
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -78,7 +78,7 @@ async def judge_images(
     images: np.ndarray, classifier: Classifier, queue: BatchQueue, workers: Workers, write: Any
 ) -> Any:
     """What `write` makes of the judgement of images, uint8 (n, 28, 28): of few at once, of many in a thread."""
-    if len(images) <= LARGEST_SHARED:
+    if len(images) <= MAX_SHARED_IMAGES:
         return write(await queue.judge(images))
     return await workers.do(lambda: write(classifier.judge(images)))
 

@@ -1,7 +1,7 @@
-"""How a route of this service is made: documented like any other of FastAPI's, but called directly."""
+"""The description of the API: what routes share in it, the token, and the page `/docs`."""
 
 import importlib.util
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -10,72 +10,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import FileResponse, HTMLResponse
 
-from mnist_digits.serving.middleware import POLICY
+from mnist_digits.serving.middleware import CONTENT_SECURITY_POLICY
 
-JSON = "application/json"
+JSON, BYTES = "application/json", "application/octet-stream"
 
-
-class PlainRoute(APIRoute):
-    """A route whose function takes the request and gives the response; it reads and checks the body itself.
-
-    What FastAPI does around other functions takes longer than the network.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
-        return self.endpoint
-
-
-class Error(BaseModel):
-    """What was found, what was expected, what to do."""
-
-    error: str
-
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Error, "description": "The request is damaged."},
-    401: {"model": Error, "description": "No token, or a wrong one."},
-    403: {"model": Error, "description": "Another site's page asks."},
-    408: {"model": Error, "description": "The body did not come in time."},
-    413: {"model": Error, "description": "The body is too large."},
-    415: {"model": Error, "description": "The body is of a kind that is not taken."},
-    421: {"model": Error, "description": "The service does not go by that name."},
-    503: {"model": Error, "description": "Too much to do; the header Retry-After says when to come again."},
-}
-"""What any route that takes a body may answer besides its result."""
-
-
-def binary_body(*media_types: str) -> dict[str, Any]:
-    """Part of OpenAPI's description of a body: bytes of these types."""
-    return {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
-
-
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The same of JSON, as the model has it."""
-    return {JSON: {"schema": model.model_json_schema()}}
-
-
-def body(*contents: dict[str, Any]) -> dict[str, Any]:
-    """What FastAPI takes as `openapi_extra` for a body of one of these contents."""
-    content = {media_type: schema for one in contents for media_type, schema in one.items()}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def describe_token(app: FastAPI) -> None:
-    """Describe the token in OpenAPI, so that whoever tries the API at /docs may give it."""
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        description = describe()
-        scheme = {"type": "http", "scheme": "bearer", "description": "Where the service was started with a token."}
-        description.setdefault("components", {})["securitySchemes"] = {"token": scheme}
-        description["security"] = [{"token": []}, {}]
-        return description
-
-    app.openapi = described  # type: ignore[method-assign]
-
-
-DESCRIPTION = """<!doctype html>
+DOCS_PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -91,38 +30,98 @@ DESCRIPTION = """<!doctype html>
 </body>
 </html>
 """
-START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
-DESCRIPTION_POLICY = POLICY.replace("img-src", "style-src 'self' 'unsafe-inline'; img-src")
-"""Swagger UI writes styles into its elements."""
+DOCS_SCRIPT = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+
+# Swagger UI writes styles into its elements.
+DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("img-src", "style-src 'self' 'unsafe-inline'; img-src")
+
+DOCS_FILES_HEADERS = {"Cache-Control": "max-age=86400"}
+
+
+class PlainRoute(APIRoute):
+    """A documented route whose function takes the request, reads and checks its body, and returns the response.
+
+    It is called directly: FastAPI's own handling of parameters takes longer than the network.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's function itself."""
+        return self.endpoint
+
+
+class Error(BaseModel):
+    """What was found, what was expected, what to do."""
+
+    error: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Error, "description": "The request is malformed."},
+    401: {"model": Error, "description": "The token is missing or wrong."},
+    403: {"model": Error, "description": "The request comes from another site's page."},
+    408: {"model": Error, "description": "The body did not arrive in time."},
+    413: {"model": Error, "description": "The body is too large."},
+    415: {"model": Error, "description": "The body is compressed."},
+    421: {"model": Error, "description": "The header Host names another service."},
+    503: {"model": Error, "description": "Too many requests; the header Retry-After says when to try again."},
+}
+"""Error responses of every route that takes a body."""
+
+
+def binary_body(*media_types: str) -> dict[str, Any]:
+    """OpenAPI's `content` for bytes of one of these media types."""
+    return {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI's `content` for JSON as the model has it."""
+    return {JSON: {"schema": model.model_json_schema()}}
+
+
+def body(*contents: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's `openapi_extra` for a body with one of these contents."""
+    content = {media_type: schema for one in contents for media_type, schema in one.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def describe_token(app: FastAPI) -> None:
+    """Add the token to the description, so that it can be entered at `/docs`."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        description = describe()
+        scheme = {"type": "http", "scheme": "bearer", "description": "Needed if the service was started with a token."}
+        description.setdefault("components", {})["securitySchemes"] = {"token": scheme}
+        description["security"] = [{"token": []}, {}]
+        return description
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def add_docs(routes: APIRouter) -> None:
-    """Add `/docs`, which asks no other server for anything."""
-    folder = _swagger_ui()
+    """Add `/docs`, a Swagger UI that loads nothing from other servers."""
 
     async def docs(_: Request) -> Response:
-        return HTMLResponse(DESCRIPTION, headers={"Content-Security-Policy": DESCRIPTION_POLICY})
+        return HTMLResponse(DOCS_PAGE, headers={"Content-Security-Policy": DOCS_POLICY})
 
-    async def start(_: Request) -> Response:
-        return Response(START, media_type="text/javascript")
+    async def script(_: Request) -> Response:
+        return Response(DOCS_SCRIPT, media_type="text/javascript")
 
     routes.add_route("/docs", docs, include_in_schema=False)
-    routes.add_route("/docs/start.js", start, include_in_schema=False)
+    routes.add_route("/docs/start.js", script, include_in_schema=False)
     for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
-        routes.add_route(f"/docs/{name}", _file(folder / name), include_in_schema=False)
+        _add_file(routes, f"/docs/{name}", _swagger_ui() / name)
 
 
-def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    """A route's function that sends a file."""
-
+def _add_file(routes: APIRouter, path: str, file: Path) -> None:
     async def send(_: Request) -> Response:
-        return FileResponse(path, headers={"Cache-Control": "max-age=86400"})
+        return FileResponse(file, headers=DOCS_FILES_HEADERS)
 
-    return send
+    routes.add_route(path, send, include_in_schema=False)
 
 
 def _swagger_ui() -> Path:
-    """Where the package that brings Swagger UI has its files; it is not imported."""
+    """Folder with Swagger UI's files: that of the package fastapi-offline, which is not imported."""
     found = importlib.util.find_spec("fastapi_offline")
     assert found is not None
     assert found.origin is not None

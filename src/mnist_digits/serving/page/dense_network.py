@@ -1,4 +1,4 @@
-"""The network that everybody starts with, in NumPy: small enough to show everything that goes on in it."""
+"""A network with one dense hidden layer, in NumPy: small enough to show all of its activations and weights."""
 
 import io
 from dataclasses import dataclass, fields
@@ -6,27 +6,30 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
+
+from mnist_digits.recognition.preprocessing.mnist_format import SIDE as IMAGE_SIDE_PX
 
 SHIPPED = Path(__file__).parent / "models" / "dense.npz"
-"""The network whose inside the page shows; the card beside it says how it was made."""
+"""The network that the page shows; its card, README.md, says how it was trained."""
 
 
 @dataclass(frozen=True)
 class DenseNetwork:
-    """784 pixels → hidden units with relu → ten digits. All arrays are float32."""
+    """784 pixels → hidden units with ReLU → softmax over ten digits. The fields are in the order of Keras's weights."""
 
-    hidden_weights: np.ndarray
-    """(784, units): what each unit multiplies the pixels, in [0, 1], with."""
-    hidden_bias: np.ndarray
-    """(units,)"""
-    class_weights: np.ndarray
-    """(units, 10): what a unit that is fully awake adds to each digit's score."""
-    class_bias: np.ndarray
-    """(10,)"""
+    hidden_weights: NDArray[np.float32]
+    """float32 (784, units): factors of the pixels, which are scaled to [0, 1], in each hidden unit's input."""
+    hidden_bias: NDArray[np.float32]
+    """float32 (units,)"""
+    class_weights: NDArray[np.float32]
+    """float32 (units, 10): factors of the hidden activations in each digit's score."""
+    class_bias: NDArray[np.float32]
+    """float32 (10,)"""
 
     @classmethod
     def load(cls, file: Path | bytes) -> Self:
-        """The network in an .npz file, or in the content of one, as `to_bytes` gives it.
+        """The network in an .npz file, or in the bytes of one, as `to_bytes` gives them.
 
         Raises ValueError or KeyError when it holds anything else.
         """
@@ -34,31 +37,32 @@ class DenseNetwork:
             return cls(*(arrays[field.name] for field in fields(cls)))
 
     def to_bytes(self) -> bytes:
-        """The content of an .npz file."""
+        """The bytes of an .npz file."""
         file = io.BytesIO()
-        np.savez_compressed(file, allow_pickle=False, **vars(self))
+        np.savez(file, allow_pickle=False, **vars(self))
         return file.getvalue()
 
     @property
     def units(self) -> int:
-        """How many hidden units there are."""
+        """Number of hidden units."""
         return len(self.hidden_bias)
 
-    def hidden(self, images: np.ndarray) -> np.ndarray:
-        """How awake each hidden unit is: float32 (n, units), at least 0. images: uint8 (n, 28, 28)."""
-        return np.maximum(images.reshape(-1, 784) / np.float32(255) @ self.hidden_weights + self.hidden_bias, 0)
+    def hidden(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Activations of the hidden units: float32 (n, units), at least 0. images: uint8 (n, 28, 28)."""
+        pixels = images.reshape(-1, len(self.hidden_weights)) / np.float32(255)
+        return np.maximum(pixels @ self.hidden_weights + self.hidden_bias, 0)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Of each digit: float32 (n, 10), rows sum to 1. images: uint8 (n, 28, 28)."""
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities of the digits: float32 (n, 10), rows sum to 1. images: uint8 (n, 28, 28)."""
         scores = self.hidden(images) @ self.class_weights + self.class_bias
         raised = np.exp(scores - scores.max(axis=1, keepdims=True))
         return raised / raised.sum(axis=1, keepdims=True)
 
-    def weight_images(self) -> np.ndarray:
-        """What each unit looks for: int8 (units, 28, 28), its weights at a scale of its own, the largest ±127.
+    def weight_images(self) -> NDArray[np.int8]:
+        """Each hidden unit's weights as an image: int8 (units, 28, 28), scaled so that its largest is ±127.
 
-        Above 0 ink wakes the unit, below it puts it to sleep.
+        Ink on positive weights activates the unit, ink on negative ones inhibits it.
         """
-        weights = self.hidden_weights.T.reshape(-1, 28, 28)
+        weights = self.hidden_weights.T.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
         largest = np.abs(weights).max(axis=(1, 2), keepdims=True)
         return np.rint(127 * weights / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.int8)

@@ -1,4 +1,4 @@
-"""The one training there is on the page: what may be chosen, its process, its course, what it has learned."""
+"""The playground's training: its hyperparameters, its process, its state and the network that it gives."""
 
 import asyncio
 import base64
@@ -8,57 +8,57 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from mnist_digits.serving.page.dense_network import DenseNetwork
+from mnist_digits.training.recipes import DENSE, DENSE_PLUS
 
-LEARNER = (sys.executable, "-m", "mnist_digits.serving.page.training_process")
-"""What trains: see the module of that name."""
+TRAINING_COMMAND = (sys.executable, "-m", "mnist_digits.serving.page.training_process")
+"""Starts the process that trains: see the module of that name."""
 
-LONGEST_MESSAGE = 16 * 2**20
-"""Bytes; the weights of the largest network are a sixth of it."""
+MAX_MESSAGE_BYTES = 16 * 2**20
+"""Maximum size of a message of the process; one with the weights of the largest network has about 2 MB."""
 
 HEARTBEAT_S = 10.0
-"""A stream without news says so after that time, and both sides notice when the other has gone."""
+"""Seconds without a change after which a stream of events sends a comment, so that a lost connection is noticed."""
 
-DISTORTION = {"rotation": 8.0, "scaling": 0.08, "shear": 0.08, "translation": 1.5, "elastic": 1.0}
-"""The recipe `dense-plus`'s, which is what a distortion of 1 stands for."""
+DISTORTIONS = ("rotation", "scaling", "shear", "translation", "elastic")
+"""Fields of the recipe that are as in `dense-plus` when `Choices.distortion` is 1."""
 
 Stage = Literal["idle", "starting", "training", "done", "stopped", "failed"]
 
 
 class Choices(BaseModel):
-    """What may be chosen; the rest is as in the recipe `dense`."""
+    """Hyperparameters that may be chosen; all others are those of the recipe `dense`."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    hidden_units: int = Field(128, ge=1, le=512)
-    learning_rate: float = Field(1e-3, ge=1e-5, le=1.0)
-    batch_size: int = Field(32, ge=8, le=1024)
-    epochs: int = Field(10, ge=1, le=50)
-    dropout: float = Field(0.0, ge=0.0, le=0.9)
+    hidden_units: int = Field(DENSE.hidden_units, ge=1, le=512)
+    learning_rate: float = Field(DENSE.learning_rate, ge=1e-5, le=1.0)
+    batch_size: int = Field(DENSE.batch_size, ge=8, le=1024)
+    epochs: int = Field(DENSE.epochs, ge=1, le=50)
+    dropout: float = Field(DENSE.dropout, ge=0.0, le=0.9)
     distortion: float = Field(0.0, ge=0.0, le=1.0)
 
     def for_recipe(self) -> dict[str, str]:
         """Fields of a recipe, as `Recipe.with_settings` takes them."""
         chosen = self.model_dump(exclude={"distortion"})
-        distorted = {name: most * self.distortion for name, most in DISTORTION.items()}
+        distorted = {name: self.distortion * getattr(DENSE_PLUS, name) for name in DISTORTIONS}
         return {name: str(value) for name, value in {**chosen, **distorted}.items()}
 
 
 class BusyError(Exception):
-    """A network is learning already."""
+    """A network is being trained already."""
 
 
 class Playground:
-    """The one training there is: its process, its course so far, and what it has learned."""
+    """Trains one network at a time, in a process of its own."""
 
     def __init__(self, command: tuple[str, ...] | None = None) -> None:
-        """command: starts a process that speaks as LEARNER does, which it is by default."""
+        """command: starts the process; TRAINING_COMMAND by default."""
         self.network: DenseNetwork | None = None
-        """After the last finished epoch of the newest training; None before the first."""
-        self._command = command or LEARNER
+        """The newest training's network after its last finished epoch; None before its first weights."""
+        self._command = command or TRAINING_COMMAND
         self._stage: Stage = "idle"
         self._settings: Choices | None = None
         self._history: list[dict[str, float]] = []
@@ -66,17 +66,18 @@ class Playground:
         self._process: asyncio.subprocess.Process | None = None
         self._listeners: set[asyncio.Task[None]] = set()
         self._commands = asyncio.Lock()
-        self._news = asyncio.Condition()
+        self._change = asyncio.Condition()
         self._version = 0
         self._closed = False
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that is known of the newest training, as plain values.
+        """The state of the newest training, as plain values.
 
-        `training`: its number, from 1. `stage`: see Stage. `settings`: or null before the first. `history`: a row
-        for each finished epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds. `units`: of the network that
-        there is, 0 where there is none. `version`: grows with every change, that of the weights included.
+        `training`: its number, from 1; 0 before the first. `stage`: see Stage. `settings`: its Choices; None before the
+        first. `history`: a row for each finished epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
+        `units`: number of hidden units of `network`, 0 when it is None. `version`: grows with every change, also of
+        the weights alone.
         """
         return {
             "training": self._number,
@@ -88,7 +89,7 @@ class Playground:
         }
 
     async def warm_up(self) -> None:
-        """Start the process of the next training, which takes seconds to load, unless it is there."""
+        """Start the next training's process in advance, for it needs seconds to load."""
         async with self._commands:
             await self._start_process()
 
@@ -96,14 +97,14 @@ class Playground:
         if self._process is None and not self._closed:
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, limit=LONGEST_MESSAGE
+                *self._command, stdin=pipe, stdout=pipe, limit=MAX_MESSAGE_BYTES
             )
             listener = asyncio.create_task(self._listen(self._process))
             self._listeners.add(listener)
             listener.add_done_callback(self._listeners.discard)
 
     async def start(self, settings: Choices) -> None:
-        """Begin a training. Raises BusyError when there is one."""
+        """Start a training. Raises BusyError while another one runs."""
         if self._stage in ("starting", "training"):
             raise BusyError
         self._stage, self._settings, self._history, self.network = "starting", settings, [], None
@@ -112,31 +113,31 @@ class Playground:
             await self._start_process()
             assert self._process is not None
             assert self._process.stdin is not None
-            # A process that died while it waited is reported by its listener.
+            # If the process has died, `_listen` reports it.
             with suppress(ConnectionError):
                 self._process.stdin.write(json.dumps(settings.for_recipe()).encode() + b"\n")
                 await self._process.stdin.drain()
-        await self._tell()
+        await self._notify()
 
     async def stop(self) -> None:
-        """End the training, if there is one, at once; what the last finished epoch learned is kept."""
+        """Stop the training, if one runs, at once; the network of the last finished epoch is kept."""
         async with self._commands:
             if self._stage in ("starting", "training"):
                 await self._end_process()
                 self._stage = "stopped"
                 await self._start_process()
-        await self._tell()
+        await self._notify()
 
     async def close(self) -> None:
-        """End the process and all streams of news."""
+        """End the process and everything that `follow` gives."""
         self._closed = True
         async with self._commands:
             await self._end_process()
         await asyncio.gather(*self._listeners)
-        await self._tell()
+        await self._notify()
 
     async def follow(self) -> AsyncIterator[dict[str, Any] | None]:
-        """The state, and the state after every change; None from time to time when there is no change."""
+        """The state now and after every change; None after every HEARTBEAT_S without one."""
         seen = -1
         while not self._closed:
             if seen != self._version:
@@ -150,32 +151,32 @@ class Playground:
                 yield None
 
     async def _wait(self, version: int) -> None:
-        """Wait until there is another version."""
-        async with self._news:
-            await self._news.wait_for(lambda: self._closed or self._version != version)
+        """Wait for another version than this one."""
+        async with self._change:
+            await self._change.wait_for(lambda: self._closed or self._version != version)
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Take in what the process says, to its end."""
+        """Process the messages of a training process, until it ends."""
         assert process.stdout is not None
         async for line in process.stdout:
             if self._process is not process:
-                # It was stopped, with this already on its way.
+                # The training was stopped before this message was read.
                 continue
             message = json.loads(line)
             if message["event"] == "epoch":
                 self._stage = "training"
-                self.network = _unpacked(message["weights"])
+                self.network = DenseNetwork.load(base64.b64decode(message["network"]))
                 self._history += [message["row"]] if message["row"] else []
             elif message["event"] == "done":
                 self._stage, self._process = "done", None
-                # The next training is to begin at once.
+                # The next training can then begin without delay.
                 await self.warm_up()
-            await self._tell()
+            await self._notify()
         await process.wait()
         if self._process is process:
             self._process = None
             self._stage = "failed" if self._stage in ("starting", "training") else self._stage
-            await self._tell()
+            await self._notify()
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
@@ -184,15 +185,8 @@ class Playground:
                 process.kill()
             await process.wait()
 
-    async def _tell(self) -> None:
-        """Wake all who follow."""
+    async def _notify(self) -> None:
+        """Wake everything that waits for a change."""
         self._version += 1
-        async with self._news:
-            self._news.notify_all()
-
-
-def _unpacked(weights: dict[str, str]) -> DenseNetwork:
-    arrays = {name: np.frombuffer(base64.b64decode(text), np.float32) for name, text in weights.items()}
-    units = len(arrays["hidden_bias"])
-    shapes = {"hidden_weights": (784, units), "class_weights": (units, 10)}
-    return DenseNetwork(**{name: values.reshape(shapes.get(name, values.shape)) for name, values in arrays.items()})
+        async with self._change:
+            self._change.notify_all()

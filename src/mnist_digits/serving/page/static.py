@@ -13,32 +13,34 @@ from mnist_digits.serving.api.openapi import JSON
 from mnist_digits.serving.settings import Settings
 
 WEB = Path(__file__).parent / "web"
-"""The page."""
+"""Folder with the page's files."""
 
-# Some systems say that scripts are plain text, and browsers then refuse them.
+MIN_GZIP_BYTES = 1024
+"""Size from which a file is sent compressed, if the browser accepts that."""
+
+# Some systems register .js as text/plain, which browsers refuse to run as a module.
 mimetypes.add_type("text/javascript", ".js")
-mimetypes.add_type("text/javascript", ".mjs")
 
 
-class Page(StaticFiles):
-    """The page's files. A browser asks each time whether its copy is still the newest, so no old one is ever shown."""
+class PageFiles(StaticFiles):
+    """Static files that browsers revalidate on every request, so that they never show an old version."""
 
     def file_response(self, *arguments: object, **named: object) -> Response:
-        """The file, or 304."""
+        """The file, or 304 if the browser has this version."""
         response = super().file_response(*arguments, **named)  # type: ignore[arg-type]
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
-def page() -> ASGIApp:
-    """What answers where no other route does: the page's files, smaller where the browser can unpack them."""
-    return GZipMiddleware(Page(directory=WEB, html=True), minimum_size=1024)
+def page_files() -> ASGIApp:
+    """Serves the page's files; 404 for any other path."""
+    return GZipMiddleware(PageFiles(directory=WEB, html=True), minimum_size=MIN_GZIP_BYTES)
 
 
-def add_facts(routes: APIRouter, settings: Settings) -> None:
-    """Add `/page.json`: whether there is a `playground`, and whether a `token` is needed. It needs none itself."""
-    facts = json.dumps({"playground": settings.playground, "token": settings.token is not None})
+def add_settings(routes: APIRouter, settings: Settings) -> None:
+    """Add `/page.json`: whether the service has a `playground`, and whether it needs a `token`. Not guarded itself."""
+    content = json.dumps({"playground": settings.playground, "token": settings.token is not None})
 
     @routes.get("/page.json", include_in_schema=False)
     async def page(_: Request) -> Response:
-        return Response(facts, media_type=JSON)
+        return Response(content, media_type=JSON)

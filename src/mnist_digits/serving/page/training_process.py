@@ -1,8 +1,8 @@
 """The process in which the playground trains: `python -m mnist_digits.serving.page.training_process`.
 
-It loads Keras and the images, says that it is ready, and waits. A line on stdin, a recipe's settings as JSON, starts
-the one training of its life; every message on stdout is a line of JSON. It ends with the server, however that ends:
-then its stdin is closed.
+It loads Keras and the images, and waits. A line on stdin, the settings of a recipe as JSON, starts its only training.
+Every line on stdout is a message in JSON: {"event": "ready"}, {"event": "epoch", "row", "network"} and
+{"event": "done"}. It ends when its stdin is closed, so also when the server is killed.
 """
 
 import base64
@@ -14,22 +14,23 @@ from collections.abc import Callable
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
+from mnist_digits.serving.page.dense_network import DenseNetwork
+
 if TYPE_CHECKING:
     import keras
 
-Say = Callable[[dict[str, Any]], None]
+Send = Callable[[dict[str, Any]], None]
 """Sends one message."""
 
-ARRAYS = ("hidden_weights", "hidden_bias", "class_weights", "class_bias")
-"""The weights of the network, in the order of its layers."""
+NICENESS = 2
+"""Added to the process's own, so that the service stays responsive during a training."""
 
 
 def main() -> None:
-    """Get ready, wait for settings, train, end."""
-    say, settings = _take_stdout(), Queue[str]()
+    """Load, wait for settings, train, end."""
+    send, settings = _take_stdout(), Queue[str]()
     threading.Thread(target=_listen, args=[settings], daemon=True).start()
-    # Whoever draws while the network learns should not wait for it.
-    os.nice(2)
+    os.nice(NICENESS)
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import RECIPES, backend
 
@@ -37,49 +38,44 @@ def main() -> None:
     from mnist_digits.training import fitting
 
     data = load_mnist()
-    say({"event": "ready"})
+    send({"event": "ready"})
     recipe = RECIPES["dense"].with_settings(json.loads(settings.get()))
     model, average = fitting.start(recipe, 0, len(data.train), "float32")
-    fitting.follow(recipe, 0, data, model, average, callbacks=[_reporter(model, say)])
-    say({"event": "done"})
+    fitting.follow(recipe, 0, data, model, average, callbacks=[_reporter(model, send)])
+    send({"event": "done"})
 
 
-def _take_stdout() -> Say:
-    """A way to send messages on stdout, which nothing else in the process reaches any more."""
+def _take_stdout() -> Send:
+    """Sends messages to stdout; what libraries print goes to stderr from now on."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         channel.write(json.dumps(message) + "\n")
         channel.flush()
 
-    return say
+    return send
 
 
 def _listen(settings: "Queue[str]") -> None:
-    """Hand over the line that comes, and end the process, whatever it is at, when no more can come."""
+    """Pass on lines of stdin; end the process when it is closed."""
     for line in sys.stdin:
         settings.put(line)
     os._exit(0)
 
 
-def _reporter(model: "keras.Model", say: Say) -> "keras.callbacks.Callback":
-    """Sends the weights before the first step and, with the row of the history, after every epoch."""
+def _reporter(model: "keras.Model", send: Send) -> "keras.callbacks.Callback":
+    """Sends the network before the first step and, with its row of the history, after every epoch."""
     import keras
 
     def report(row: dict[str, float] | None) -> None:
-        weights = {name: _packed(values) for name, values in zip(ARRAYS, model.get_weights(), strict=True)}
-        say({"event": "epoch", "row": row, "weights": weights})
+        network = DenseNetwork(*model.get_weights()).to_bytes()
+        send({"event": "epoch", "row": row, "network": base64.b64encode(network).decode()})
 
     return keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: report(None),
         on_epoch_end=lambda epoch, logs: report({"epoch": epoch + 1, **logs}),
     )
-
-
-def _packed(values: Any) -> str:
-    """The bytes of a float32 array in base64."""
-    return base64.b64encode(values.tobytes()).decode()
 
 
 if __name__ == "__main__":
