@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_digits.recognition.preprocessing.mnist_format import SIDE as IMAGE_SIDE_PX
+from mnist_digits.recognition.results import IMAGE_SIDE_PX
 
 SHIPPED = Path(__file__).parent / "models" / "dense.npz"
 """The network that the page shows; its card, README.md, says how it was trained."""
