@@ -59,18 +59,18 @@ def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) 
 
     from mnist_digits.training import networks
     from mnist_digits.training.engine import loop
-    from mnist_digits.training.fitting import follow, start
+    from mnist_digits.training.engine.session import TrainingSession
 
     recipe = replace(recipe, epochs=epochs)
-    model, average = start(recipe, 0, len(data.train), backend.available_precision(recipe.precision))
+    session = TrainingSession.start(recipe, 0, len(data.train), backend.available_precision(recipe.precision))
 
     def predict(images: np.ndarray) -> np.ndarray:
-        with average.applied() if average else nullcontext():
-            return loop.compile_prediction(networks.for_use(model))(images)
+        with session.average.applied() if session.average else nullcontext():
+            return loop.compile_prediction(networks.for_use(session.model))(images)
 
     observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
-    follow(recipe, 0, data, model, average, callbacks=[observer])
-    return model.count_params()
+    session.fit(data, callbacks=[observer])
+    return session.model.count_params()
 
 
 def train_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:

@@ -10,7 +10,7 @@ import contenders
 import peers
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.training import RECIPES, backend
-from mnist_digits.training.fitting import follow, start
+from mnist_digits.training.engine.session import TrainingSession
 from stopwatch import Stopwatch
 
 # Parameters that Keras, PyTorch and scikit-learn report for these networks, counted by hand.
@@ -40,10 +40,10 @@ def test_what_is_looked_up_of_a_recipe_is_what_it_would_keep(small: Dataset):
     backend.start_keras()
     watch = Stopwatch(small.test)
     parameters = contenders.train_recipe(recipe, small, 2, watch)
-    model, average = start(recipe, 0, len(small.train), "float32")
-    follow(recipe, 0, small, model, average)
-    own = model.get_weights()
-    average.apply()
+    session = TrainingSession.start(recipe, 0, len(small.train), "float32")
+    session.fit(small)
+    model, own = session.model, session.model.get_weights()
+    session.average.apply()
     assert any((before != after).any() for before, after in zip(own, model.get_weights(), strict=True))
     probabilities = model.predict(small.test.images / np.float32(255), verbose=0)
     assert watch.accuracies[1] == (probabilities.argmax(1) == small.test.labels).mean()

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from mnist_digits.dataset import Split
+from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training import calibration
+from mnist_digits.training.synthesis.digits import OTHERS
 
 TRUE = 1.7
 
@@ -39,7 +40,7 @@ def test_no_other_temperature_has_a_smaller_loss():
 def test_the_calibration_error_falls_and_is_plain_json():
     _, labels, sure = made_up()
     split = Split(np.zeros((len(labels), 28, 28), np.uint8), labels)
-    measured = json.loads(json.dumps(calibration.measure(split, softmax(sure).astype(np.float32))))
+    measured = json.loads(json.dumps(calibration.measure_calibration(split, softmax(sure).astype(np.float32))))
     assert measured["calibration_error_after"] < 0.015 < 0.1 < measured["calibration_error_before"]
 
 
@@ -52,4 +53,18 @@ def test_probabilities_that_have_become_zero_stay_so():
 def test_where_nothing_is_wrong_there_is_an_end_to_certainty():
     labels = np.arange(10, dtype=np.uint8)
     temperature = calibration.fit_temperature(labels, (0.91 * np.eye(10) + 0.009).astype(np.float32))
-    assert calibration.RANGE[0] <= temperature < 0.5
+    assert calibration.TEMPERATURE_RANGE[0] <= temperature < 0.5
+
+
+def share_of_paper(images: np.ndarray) -> np.ndarray:
+    """An is_digit that is higher the less ink there is."""
+    return (images < 128).mean((1, 2)).astype(np.float32)
+
+
+def test_the_threshold_keeps_ninety_nine_of_a_hundred_digits(small: Dataset, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "PICTURES_PER_KIND", 20)
+    result = calibration.measure_rejection(share_of_paper, small.test, seed=0)
+    assert 0.985 < result["kept"]["drawn"] < 1
+    assert set(result["declined"]) == set(OTHERS)
+    assert result["declined"]["blot"] > 2 * result["declined"]["lines"]
+    assert result["kept"]["mnist"] == pytest.approx((share_of_paper(small.test.images) >= result["threshold"]).mean())

@@ -14,7 +14,7 @@ from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
-from mnist_digits.training import create_run, declining, find_recipe, open_unfinished, resume, train
+from mnist_digits.training import calibration, create_run, find_recipe, open_unfinished, resume, train
 from mnist_digits.training.networks import load
 
 FILES = {
@@ -262,7 +262,7 @@ def test_an_ensemble_is_broken_off_continued_and_the_mean_of_its_members(small: 
 
 
 def test_a_reader_learns_to_decline(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(declining, "PICTURES", 10)
+    monkeypatch.setattr(calibration, "PICTURES_PER_KIND", 10)
     run = train(find_recipe("reader").with_settings({"epochs": "1", "synthetic_copies": "1"}), small, tmp_path)
     metrics = json.loads(run.metrics.read_text())
     assert np.load(run.predictions)["test_probabilities"].shape == (200, 10)

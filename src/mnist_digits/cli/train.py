@@ -88,9 +88,9 @@ class _Job:
 
     def recipe(self) -> "Recipe":
         """What is to be trained."""
-        from mnist_digits.training import find_recipe, recipe_files
+        from mnist_digits.training import find_recipe, read_recipe
 
-        recipe = recipe_files.read_recipe(self.file) if self.file else find_recipe(self.name or "")
+        recipe = read_recipe(self.file) if self.file else find_recipe(self.name or "")
         return recipe.with_settings(self.settings)
 
 

@@ -1,5 +1,6 @@
 """Models on the same images: whether one is better, or only luckier."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.evaluation.run_files import Results, read_results
+from mnist_digits.files import read_json
 from mnist_digits.runs import Run
 
 
@@ -78,3 +80,34 @@ def _against(first: Results, second: Results, first_run: Run, second_run: Run) -
         )
     test = mcnemar(first.labels, first.probabilities.argmax(1), second.probabilities.argmax(1))
     return {"only_first": test.only_first, "only_second": test.only_second, "p_value": test.p_value}
+
+
+def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
+    """Mean and spread of finished runs of one recipe, as JSON.
+
+    Accuracies are fractions of the test images; standard deviations are the sample's (n - 1).
+    Raises DataError when a file of a run is missing.
+    """
+    metrics, plans = [read_json(run.metrics) for run in runs], [read_json(run.recipe) for run in runs]
+    return {
+        "recipe": plans[0]["recipe"],
+        "data": plans[0]["data"]["fingerprint"],
+        "parameters": metrics[0]["training"]["parameters"],
+        "count": len(runs),
+        "test_accuracy": _spread([run["test"]["accuracy"] for run in metrics]),
+        "validation_accuracy": _spread([run["validation"]["accuracy"] for run in metrics]),
+        "test_loss": _spread([run["test"]["loss"] for run in metrics]),
+        "seconds": _spread([run["training"]["seconds"] for run in metrics]),
+        "seeds": [plan["seed"] for plan in plans],
+        "environment": read_json(runs[0].environment),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    return {
+        "mean": statistics.fmean(values),
+        "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "min": min(values),
+        "max": max(values),
+        "values": values,
+    }

@@ -1,9 +1,8 @@
 """From images to a trained network. Importing this room imports neither Keras nor its backend; training does."""
 
 from mnist_digits.training.plan import create_run, open_unfinished, read_plan
-from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe
-from mnist_digits.training.seeds import new_series, train_seeds
-from mnist_digits.training.train import resume, train
+from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe, read_recipe
+from mnist_digits.training.train import new_series, resume, train, train_seeds
 
 __all__ = [
     "RECIPES",
@@ -13,6 +12,7 @@ __all__ = [
     "new_series",
     "open_unfinished",
     "read_plan",
+    "read_recipe",
     "resume",
     "train",
     "train_seeds",

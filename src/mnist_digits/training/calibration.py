@@ -1,25 +1,34 @@
-"""One number that makes confidence mean what it says: temperature scaling.
+"""What a trained model's probabilities are worth: its temperature, and its threshold for rejection.
 
-Guo et al. 2017, "On calibration of modern neural networks" (arXiv:1706.04599): the logits are divided by one
-temperature before softmax, fitted on validation images. No prediction changes, only how sure it is.
+Temperature scaling is that of Guo et al. 2017, "On calibration of modern neural networks" (arXiv:1706.04599): the
+logits are divided by one temperature before softmax, fitted on the validation images. It changes the probabilities,
+and no prediction.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from mnist_digits.dataset import Split
 from mnist_digits.evaluation.metrics import SMALLEST_PROBABILITY, reliability
 
-RANGE = (0.1, 10.0)
-"""Where the temperature is looked for. The recipes' lie between 0.5 and 1.5."""
+TEMPERATURE_RANGE = (0.1, 10.0)
+"""Bounds of the temperature. Those of the recipes lie between 0.5 and 1.5."""
+
+ACCEPTED_SHARE = 0.99
+"""Share of the synthetic digits that the threshold accepts."""
+
+PICTURES_PER_KIND = 500
+"""Synthetic pictures of each kind of non-digit by which rejection is measured."""
 
 
-def measure(validation: Split, probabilities: np.ndarray) -> dict[str, float]:
+def measure_calibration(validation: Split, probabilities: NDArray[np.float32]) -> dict[str, float]:
     """The temperature, and the calibration error on the validation images without and with it, as JSON.
 
-    probabilities: float32 (n, 10), what the network gives to the validation images.
+    probabilities: float32 (n, 10), the network's for the validation images.
     """
     temperature = fit_temperature(validation.labels, probabilities)
     tempered = temper(probabilities, temperature)
@@ -30,8 +39,8 @@ def measure(validation: Split, probabilities: np.ndarray) -> dict[str, float]:
     }
 
 
-def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature, in RANGE, with which the labels' mean cross-entropy is smallest.
+def fit_temperature(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
+    """The temperature, in TEMPERATURE_RANGE, that minimises the labels' mean cross-entropy.
 
     labels: integers (n,), 0-9. probabilities: floats (n, 10), after softmax.
     """
@@ -41,16 +50,42 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         of_truth = temper(probabilities, float(np.exp(logarithm)))[rows, labels]
         return float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).mean())
 
-    low, high = np.log(RANGE)
+    low, high = np.log(TEMPERATURE_RANGE)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
-def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """What softmax gives when the logits are divided by the temperature: float32 (n, k).
+def temper(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Probabilities, float32 (n, k), after dividing the logits by the temperature.
 
-    probabilities: floats (n, k), after softmax; up to a constant, which softmax takes away again, their logarithms
-    are the logits.
+    probabilities: floats (n, k), after softmax. Their logarithms are the logits up to a constant, to which softmax is
+    invariant.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny)) / temperature
     powers: Any = np.exp(logits - logits.max(1, keepdims=True))
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def measure_rejection(
+    is_digit: Callable[[NDArray[np.uint8]], NDArray[np.float32]], validation: Split, seed: int
+) -> dict[str, Any]:
+    """The threshold of is_digit below which an image is rejected, and the shares of images that it rejects, as JSON.
+
+    is_digit: from images, uint8 (n, 28, 28), to the probability that each is a digit, float32 (n,). validation: digits
+    that the network was not trained on; the threshold is set by synthetic pictures of them.
+    """
+    # Fonts and image work, which no other recipe should wait for.
+    from mnist_digits.training.synthesis.digits import draw_digits, draw_others
+
+    # Not the pictures that the epochs were validated on.
+    drawn = is_digit(draw_digits(validation.images, validation.labels, seed + 1))
+    threshold = float(np.quantile(drawn, 1 - ACCEPTED_SHARE, method="lower"))
+    non_digits = draw_others(validation.images, validation.labels, PICTURES_PER_KIND, seed + 1)
+
+    def accepted(scores: NDArray[np.float32]) -> float:
+        return float((scores >= threshold).mean())
+
+    return {
+        "threshold": threshold,
+        "kept": {"drawn": accepted(drawn), "mnist": accepted(is_digit(validation.images))},
+        "declined": {kind: float((is_digit(images) < threshold).mean()) for kind, images in non_digits.items()},
+    }

@@ -1,6 +1,7 @@
 """Keras builders, and reading a saved network back.
 
-Every network takes float32 (n, 28, 28) in [0, 1] and gives probabilities, float32 (n, 10); `reader` float32 (n, 11).
+Every network maps float32 (n, 28, 28) in [0, 1] to probabilities, float32 (n, 10), or (n, 11) where its recipe has a
+class for images of no digit.
 """
 
 import zipfile
@@ -14,7 +15,7 @@ from keras import layers
 
 from mnist_digits.errors import DataError
 from mnist_digits.training.engine.batch_norm_relu import BatchNormRelu
-from mnist_digits.training.recipes import Recipe
+from mnist_digits.training.recipes import DIGIT_CLASSES, Recipe
 
 
 def dense(recipe: Recipe) -> keras.Sequential:
@@ -29,7 +30,7 @@ def dense(recipe: Recipe) -> keras.Sequential:
             layers.Flatten(),
             layers.Dense(recipe.hidden_units, "relu"),
             *additions,
-            _classes(),
+            _output(recipe),
         ]
     )
 
@@ -55,7 +56,7 @@ def tiny(recipe: Recipe) -> keras.Sequential:
             pool(),
             *_convolution(7, 3),
             layers.Flatten(),
-            _classes(),
+            _output(recipe),
         ]
     )
 
@@ -66,11 +67,11 @@ def best(recipe: Recipe) -> keras.Sequential:
 
 
 def reader(recipe: Recipe) -> keras.Sequential:
-    """Wider than `cnn`, for pictures from outside; an eleventh class is what is no digit."""
-    return _convolutional(recipe, (32, 5, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1), classes=11)
+    """Four convolutions, wider than those of `cnn`, for pictures unlike MNIST's."""
+    return _convolutional(recipe, (32, 5, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1))
 
 
-def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int], classes: int = 10) -> keras.Sequential:
+def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int]) -> keras.Sequential:
     """Convolutions without padding, each (filters, side, stride), dropout if the recipe has it, the classes."""
     return keras.Sequential(
         [
@@ -79,7 +80,7 @@ def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int], classes: int =
             *(layer for shape in shapes for layer in _convolution(*shape)),
             layers.Flatten(),
             *([layers.Dropout(recipe.dropout)] if recipe.dropout else []),
-            _classes(classes),
+            _output(recipe),
         ]
     )
 
@@ -102,20 +103,20 @@ def fast(recipe: Recipe) -> keras.Sequential:
             layers.Conv2D(48, 3, strides=2, activation="relu"),
             layers.Flatten(),
             layers.Dense(recipe.hidden_units, "relu"),
-            _classes(),
+            _output(recipe),
         ]
     )
 
 
-def _classes(count: int = 10) -> keras.Layer:
-    """The probabilities, in float32 whatever the precision of the layers before."""
-    return layers.Dense(count, "softmax", dtype="float32")
+def _output(recipe: Recipe) -> keras.Layer:
+    """The probabilities of the recipe's classes, in float32 whatever the precision of the layers before."""
+    return layers.Dense(recipe.classes, "softmax", dtype="float32")
 
 
 INPUT_SHAPES = ((None, 28, 28), (None, 28, 28, 1))
 """What a classifier of grey images may take."""
-OUTPUT_SHAPES = ((None, 10), (None, 11))
-"""What it may give: ten digits, and as an eleventh class what is no digit."""
+OUTPUT_SHAPES = ((None, DIGIT_CLASSES), (None, DIGIT_CLASSES + 1))
+"""What it may return: ten digits, or with an eleventh class for images of no digit."""
 
 NETWORKS = {"dense": dense, "fast": fast, "cnn": cnn, "tiny": tiny, "best": best, "reader": reader}
 """Builders by the name a recipe calls them."""
@@ -185,7 +186,7 @@ def _loss(recipe: Recipe) -> Any:
         return "sparse_categorical_crossentropy"
 
     def smoothed_crossentropy(labels: Any, probabilities: Any) -> Any:
-        wanted = keras.ops.one_hot(keras.ops.cast(labels, "int32"), 10)
+        wanted = keras.ops.one_hot(keras.ops.cast(labels, "int32"), recipe.classes)
         return keras.losses.categorical_crossentropy(wanted, probabilities, label_smoothing=recipe.label_smoothing)
 
     return smoothed_crossentropy

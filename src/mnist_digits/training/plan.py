@@ -54,7 +54,9 @@ def read_plan(run: Run) -> Plan:
     content = read_json(run.recipe)
     try:
         data = content["data"]
-        return Plan(Recipe(**content["recipe"]), content["seed"], data["folder"], data["seed"], data["fingerprint"])
+        return Plan(
+            Recipe.from_json(content["recipe"]), content["seed"], data["folder"], data["seed"], data["fingerprint"]
+        )
     except (KeyError, TypeError, UsageError) as error:
         raise DataError(f"{run.recipe}: not a recipe of this version ({error}); train anew") from error
 

@@ -1,141 +1,187 @@
-"""Every number that decides a training result, by name."""
+"""Every number that decides a training result, by name: the recipes, and reading and writing one as a file."""
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, get_type_hints
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
-from mnist_digits.errors import UsageError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
-CHOICES = {
-    "schedule": ("constant", "linear", "cosine"),
-    "precision": ("float32", "mixed_bfloat16"),
+from mnist_digits.errors import DataError, UsageError
+from mnist_digits.files import read_json, write_json
+
+DIGIT_CLASSES = 10
+"""Classes of every network; one that can reject has one more, the last, for images of no digit."""
+
+RENAMED = {
+    "pictures": "synthetic_copies",
+    "averaging": "ema_decay",
+    "momentum": "beta_1",
+    "second_momentum": "beta_2",
 }
-"""The fields whose value is one of a few words."""
+"""Earlier name of a field → its name now. Files, studies and `--set` may use either."""
+
+Count = Annotated[int, Field(ge=1, description="at least 1")]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="at least 0 and below 1")]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="at least 0")]
+
+TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recipe:
-    """A network and how it is trained. Raises UsageError for a value outside its range."""
+    """A network and how it is trained. Raises UsageError, one line, for a value of another type or outside its range.
+
+    Text is converted to the type of its field: `Recipe("dense", epochs="3").epochs` is 3.
+    """
 
     name: str
-    """What the recipe is called on the command line and in a run's folder."""
-    network: str = "dense"
-    """Which builder in `networks.NETWORKS`."""
-    hidden_units: int = 128
-    """Width of the dense hidden layer, at least 1; `cnn`, `tiny` and `best` have none."""
-    dropout: float = 0.0
-    """Share of hidden activations dropped while training, in [0, 1); 0: no such layer (Srivastava et al. 2014)."""
+    """Name on the command line and in the names of run folders."""
+    network: Literal["dense", "fast", "cnn", "tiny", "best", "reader"] = "dense"
+    """Architecture: a key of `networks.NETWORKS`."""
+    hidden_units: Count = 128
+    """Width of the dense hidden layer of `dense` and `fast`; the other networks have none."""
+    dropout: Fraction = 0.0
+    """Probability of dropping each hidden activation in training (Srivastava et al. 2014); 0: no such layer."""
     batch_norm: bool = False
-    """Normalise each hidden activation of `dense` over the batch (Ioffe and Szegedy 2015); convolutions always do."""
-    members: int = 1
-    """How many such networks are trained, each from a seed of its own, and their probabilities averaged; at least 1."""
+    """Batch normalisation of `dense`'s hidden activations (Ioffe and Szegedy 2015); convolutions always have it."""
+    members: Count = 1
+    """Size of the ensemble: networks trained from different seeds, whose probabilities are averaged."""
 
-    epochs: int = 10
-    """Passes over the training images, at least 1."""
-    batch_size: int = 32
-    """Images per optimiser step, at least 1."""
-    learning_rate: float = 1e-3
-    """Adam's largest step size, above 0 (Kingma and Ba 2014)."""
-    schedule: str = "constant"
-    """How the learning rate goes on after its warm-up: constant, linear or cosine, the latter two down to 0."""
-    warm_up: float = 0.0
-    """Share of all steps in which the learning rate rises from 0, in [0, 1); not with a constant one."""
-    beta_1: float = 0.9
-    """Adam's beta_1, in [0, 1)."""
-    beta_2: float = 0.999
-    """Adam's beta_2, in [0, 1)."""
-    weight_decay: float = 0.0
-    """Share of each kernel's weights taken off per step, times the learning rate (Loshchilov and Hutter 2019)."""
-    label_smoothing: float = 0.0
-    """Share of each label that is spread over all classes, in [0, 1) (Szegedy et al. 2016)."""
-    ema_decay: float = 0.0
-    """Momentum of an exponential average of the weights, which then is the result, in [0, 1); 0: none."""
+    epochs: Count = 10
+    """Passes over the training images."""
+    batch_size: Count = 32
+    """Images per optimiser step."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="above 0")] = 1e-3
+    """Adam's peak learning rate (Kingma and Ba 2014)."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate after the warm-up; linear and cosine decay to 0 at the last step."""
+    warm_up: Fraction = 0.0
+    """Fraction of all steps in which the learning rate rises linearly from 0; ignored by the constant schedule."""
+    beta_1: Fraction = 0.9
+    """Adam's decay rate of the first moment."""
+    beta_2: Fraction = 0.999
+    """Adam's decay rate of the second moment."""
+    weight_decay: Amount = 0.0
+    """Decoupled weight decay of the kernels, multiplied by the learning rate (Loshchilov and Hutter 2019)."""
+    label_smoothing: Fraction = 0.0
+    """Probability mass of each label that is spread evenly over all classes (Szegedy et al. 2016)."""
+    ema_decay: Fraction = 0.0
+    """Decay of an exponential moving average of the weights, which is the trained model then; 0: no average."""
 
-    synthetic_copies: int = 0
-    """How often each image is also drawn as pictures from outside are, with what is no digit beside it; 0: never."""
-    rotation: float = 0.0
-    """Random distortion of every image in every epoch: degrees, either way."""
-    scaling: float = 0.0
-    """The same: natural logarithm of the size, either way."""
-    shear: float = 0.0
-    """The same: slant, in pixels sideways per pixel upwards, either way."""
-    translation: float = 0.0
-    """The same: pixels, either way, as far as the digit stays in its frame."""
-    elastic: float = 0.0
-    """The same: pixels, standard deviation of control points on a 5×5 grid."""
-    final_distortion: float = 1.0
-    """Strength of the distortion in the last epoch; it falls from 1, evenly, in the second half. In [0, 1]."""
+    synthetic_copies: Annotated[int, Field(ge=0, description="at least 0")] = 0
+    """Synthetic pictures of each training image, beside pictures of no digit for an eleventh class; 0: neither."""
+    rotation: Amount = 0.0
+    """Random distortion of every image in every epoch: largest rotation either way, in degrees."""
+    scaling: Amount = 0.0
+    """Largest natural logarithm of the random scale factor, either way."""
+    shear: Amount = 0.0
+    """Largest random slant either way, in pixels sideways per pixel upwards."""
+    translation: Amount = 0.0
+    """Largest random shift along each axis, in pixels; a digit never leaves its frame."""
+    elastic: Amount = 0.0
+    """Random elastic distortion: standard deviation of the control points of a 5×5 grid, in pixels."""
+    final_distortion: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="0 to 1")] = 1.0
+    """Strength of the distortion in the last epoch; it falls linearly from 1 in the second half of the training."""
 
-    precision: str = "float32"
-    """float32, or mixed_bfloat16 where the processor has it: matrices in bfloat16, all else in float32."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """mixed_bfloat16: matrix products in bfloat16 where the processor supports it, everything else in float32."""
     jit_compile: bool = True
-    """Compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU."""
+    """Compile with XLA, which is faster for dense layers; plain graphs are faster for convolutions on a CPU."""
 
-    def __post_init__(self) -> None:
-        for name in ("hidden_units", "members", "epochs", "batch_size"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("synthetic_copies", self.synthetic_copies >= 0, "at least 0")
-        for name in ("dropout", "warm_up", "beta_1", "beta_2", "label_smoothing", "ema_decay"):
-            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("weight_decay", "rotation", "scaling", "shear", "translation", "elastic"):
-            self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0")
-        self._require("final_distortion", 0 <= self.final_distortion <= 1, "0 to 1")
-        self._require("learning_rate", 0 < self.learning_rate < float("inf"), "above 0")
-        for name, choices in CHOICES.items():
-            self._require(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_in_one_line(cls, values: Any, validate: Any) -> Self:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            raise UsageError(_one_line(error)) from None
 
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise UsageError(f"{name}={getattr(self, name)}: expected {expected}; change its --set")
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """A recipe from its JSON object, as `to_json` makes it; earlier names of fields are accepted.
 
-    def with_settings(self, settings: dict[str, str]) -> "Recipe":
-        """This recipe with fields set from text, as `--set epochs=20` gives it.
-
-        Raises UsageError for a field that does not exist, or text that is not of its type.
+        Fields that are missing have their defaults, but for `name` and `network`. Raises UsageError for anything
+        that is no recipe of this version; unlike the constructor, it converts no text to numbers.
         """
-        changes: dict[str, Any] = {name: parse_setting(name, text) for name, text in settings.items()}
-        return replace(self, **changes)
+        if not isinstance(values, dict) or not {"name", "network"} <= values.keys():
+            raise UsageError("holds no recipe: expected an object with name, network and other fields of one")
+        renamed = json.dumps(dict(zip(current_names(values), values.values(), strict=True)))
+        return TypeAdapter(cls).validate_json(renamed, strict=True)
 
-    def distortion_strength(self, epoch: int) -> float:
-        """Strength of the distortion in an epoch, counted from 0: 1 for the first half, then falling."""
-        half = (self.epochs - 1) / 2
-        fallen = max(0.0, (epoch - half) / half) if half else 0.0
-        return 1 - fallen * (1 - self.final_distortion)
+    def to_json(self) -> dict[str, Any]:
+        """Field name → value."""
+        return asdict(self)
 
-    @property
-    def member(self) -> "Recipe":
-        """How each network of several is trained."""
-        return replace(self, name=self.network, members=1)
+    def with_settings(self, settings: dict[str, str]) -> Self:
+        """This recipe with fields set from text, as `--set epochs=20` gives it; earlier names are accepted.
+
+        Raises UsageError for a field that does not exist or may not be set, and for a value that does not fit.
+        """
+        changes: dict[str, Any] = dict(zip(current_names(settings), settings.values(), strict=True))
+        unknown = [name for name in changes if name not in SETTABLE]
+        if unknown:
+            raise UsageError(f"--set {unknown[0]}: no such field of a recipe; expected one of {', '.join(SETTABLE)}")
+        try:
+            return replace(self, **changes)
+        except UsageError as error:
+            raise UsageError(f"--set {error}") from None
 
     def changes(self) -> dict[str, Any] | None:
-        """The settings that make it out of the recipe of its name; None when no settings do."""
+        """The settings by which it differs from the recipe of its name; None when settings alone do not make it."""
         if self.name not in RECIPES:
             return None
         named = RECIPES[self.name].to_json()
         changed = {name: value for name, value in self.to_json().items() if value != named[name]}
         return changed if set(changed) <= set(SETTABLE) else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Field name → value."""
-        return asdict(self)
+    @property
+    def can_reject(self) -> bool:
+        """Whether the network has an eleventh class, for images of no digit: whether it is trained on any."""
+        return self.synthetic_copies > 0
+
+    @property
+    def classes(self) -> int:
+        """Number of the network's outputs: 10, or 11 for one that can reject."""
+        return DIGIT_CLASSES + self.can_reject
+
+    @property
+    def member(self) -> Self:
+        """The recipe of each network of an ensemble."""
+        return replace(self, name=self.network, members=1)
+
+    def distortion_strength(self, epoch: int) -> float:
+        """Strength of the distortion in an epoch, counted from 0: 1 in the first half, then falling linearly."""
+        half = (self.epochs - 1) / 2
+        fallen = max(0.0, (epoch - half) / half) if half else 0.0
+        return 1 - fallen * (1 - self.final_distortion)
 
 
 SETTABLE = tuple(field.name for field in fields(Recipe) if field.name not in ("name", "network"))
-"""The fields that may be set one by one."""
+"""Names of the fields that `--set` may change."""
 
 
-def parse_setting(name: str, text: str) -> int | float | bool | str:
-    """The value of a recipe's field, from text.
+def current_names(names: Iterable[str]) -> list[str]:
+    """Names of fields, where earlier ones are replaced by those that they have now."""
+    return [RENAMED.get(name, name) for name in names]
 
-    Raises UsageError for a field that does not exist, or text that is not of its type.
-    """
-    if name not in SETTABLE:
-        raise UsageError(f"{name}: no such field of a recipe; expected one of {', '.join(SETTABLE)}")
-    kind = get_type_hints(Recipe)[name]
-    try:
-        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
-        expected = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
-        raise UsageError(f"{name}={text}: expected {expected}") from None
+
+def _one_line(error: ValidationError) -> str:
+    """The first mistake that pydantic found, as `epochs=0: expected at least 1`."""
+    found = error.errors()[0]
+    name, kind, value = str(found["loc"][0]), found["type"], found["input"]
+    field = Recipe.__pydantic_fields__.get(name)  # type: ignore[attr-defined]
+    if field is None:
+        return f"{name}: no such field of a recipe; expected one of {', '.join(SETTABLE)}"
+    if kind == "literal_error":
+        return f"{name}={value}: expected one of {', '.join(get_args(field.annotation))}"
+    if kind.endswith("_type"):
+        # Text where a number is expected would look like one without its quotes.
+        return f"{name}={value!r}: expected {TYPE_NAMES[field.annotation]}"
+    in_range = kind.startswith(("greater", "less", "finite"))
+    return f"{name}={value}: expected {field.description if in_range else TYPE_NAMES[field.annotation]}"
 
 
 DENSE = Recipe(name="dense")
@@ -247,3 +293,23 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"{name}: no such recipe; expected one of {', '.join(RECIPES)} (`digits info` describes them)")
     return RECIPES[name]
+
+
+def write_recipe(path: Path, recipe: Recipe, **origin: Any) -> None:
+    """Write a recipe as JSON for `digits train --recipe`, atomically. origin: where it comes from, as JSON values."""
+    write_json(path, {"recipe": recipe.to_json(), "changes": recipe.changes(), **origin})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file of `write_recipe`, or in the recipe.json of any run.
+
+    Raises DataError when the file is missing or damaged, or has a field, name, network or value that this version
+    does not know.
+    """
+    content = read_json(path)
+    try:
+        recipe = Recipe.from_json(content.get("recipe") if isinstance(content, dict) else None)
+        find_recipe(recipe.name)
+    except UsageError as error:
+        raise DataError(f"{path}: {error}; name the best.json of `digits tune` or a run's recipe.json") from error
+    return recipe

@@ -1,25 +1,45 @@
-"""train(): the whole job, from a recipe to a finished run folder; resumable after every epoch."""
+"""train(): from a recipe and images to a finished run folder; resumable after every epoch."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.dataset import Dataset, corrected_test_labels
 from mnist_digits.errors import UsageError
+from mnist_digits.evaluation.comparison import summarise_runs
 from mnist_digits.evaluation.report_process import ReportProcess
-from mnist_digits.files import atomic_write, read_json, write_json
+from mnist_digits.files import atomic_write, write_json
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
-from mnist_digits.training.plan import Plan, check_data, check_environment, create_run, read_plan
+from mnist_digits.training.plan import Plan, check_data, check_environment, check_same, create_run, read_plan
 from mnist_digits.training.recipes import Recipe, find_recipe
 
 if TYPE_CHECKING:
     import keras
 
+SUMMARY = "summary.json"
+
 Progress = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number, from 1, and its row of the history."""
+
+Announce = Callable[[Run], Progress]
+"""Called before each training of a series with its run; returns what is called after every epoch of it."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Observers:
+    """What is told of a training; see `train`."""
+
+    callbacks: Sequence["keras.callbacks.Callback"] = ()
+    tensorboard: bool = False
+    progress: Progress | None = None
 
 
 def train(
@@ -34,18 +54,18 @@ def train(
 ) -> Run:
     """Train, evaluate and describe one network; returns the finished run.
 
-    recipe: a Recipe, or the name of one. data: as `load_mnist` gives it. folder: the run's folder, new
-    or empty (default: `runs/<recipe>-<seed>`, numbered when taken). seed: decides the initial weights
-    and the order of the images. callbacks: Keras callbacks, called around epochs.
-    tensorboard: also write logs for TensorBoard below the folder.
+    recipe: a Recipe, or the name of one. data: as `load_mnist` returns it. folder: the run's folder, new or empty;
+    None for `runs/<recipe>-<seed>`, numbered when taken. seed: 0 to 2**32 - 1; decides the initial weights, and the
+    order and distortion of the images. callbacks: Keras callbacks, called around epochs. tensorboard: write logs for
+    TensorBoard in the folder. progress: called after every epoch with its number, from 1, and its row of the history.
 
-    Same recipe, data, seed and processor: same weights, bit for bit. An interrupted run keeps its last
-    finished epoch for `resume`. Raises UsageError for an unknown recipe or a missing extra, DataError
-    when the folder cannot be used.
+    Same recipe, data, seed and processor: same weights, bit for bit. An interrupted run can go on with `resume` after
+    its last finished epoch. Raises UsageError for an unknown recipe, a seed out of range or a missing extra, DataError
+    when the folder cannot be used, QualityError when the loss becomes infinite.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     run = create_run(recipe, data, folder, seed)
-    return resume(run, data, callbacks=callbacks, tensorboard=tensorboard, progress=progress)
+    return _finish(run, data, Observers(callbacks, tensorboard, progress))
 
 
 def resume(
@@ -56,63 +76,113 @@ def resume(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Finish a run from its last finished epoch; the weights are those of an unbroken run.
+    """Finish a run from its last finished epoch; its weights are those of an uninterrupted run.
 
-    data: the images the run was started with. Others as in `train`. What callbacks remember is theirs to keep:
-    one that stops early counts its patience anew.
-    Raises DataError for other data or a damaged run folder, UsageError when the run is finished, or was begun
-    on another backend or in another precision than it would go on with here.
+    data: the images the run was started with. Others as in `train`; the state of callbacks is not restored: early
+    stopping begins to count its epochs anew.
+    Raises DataError for other data or a damaged run folder, UsageError when the run is finished, or was begun on
+    another backend or in another precision than here, QualityError when the loss becomes infinite.
     """
+    return _finish(run, data, Observers(callbacks, tensorboard, progress))
+
+
+def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
     plan = read_plan(run)
-    if tensorboard:
+    if observers.tensorboard:
         backend.check_tensorboard()
     if run.finished:
         raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
     check_data(run, data)
     run.remove_leftovers()
-    # Pictures need Matplotlib and seaborn: a second process imports them while this one imports Keras.
-    with ReportProcess(run, data.folder, data.seed) as painter:
+    logger.info("%s: recipe %s, seed %d, %d images", run.folder, plan.recipe.name, plan.seed, len(data.train))
+    # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
+    with ReportProcess(run, data.folder, data.seed) as report:
         backend.start_keras()
-        from mnist_digits.training import fitting
-
-        precision = _note_environment(run, plan.recipe)
+        precision = backend.available_precision(plan.recipe.precision)
+        environment = {**backend.describe_environment(), "precision": precision}
+        check_environment(run, environment)
+        write_json(run.environment, environment)
         if plan.recipe.members > 1:
-            model, history = fitting.fit_members(run, plan, data, callbacks, tensorboard, progress)
+            model, history = fit_members(run, plan, data, observers)
         else:
-            model, history = fitting.fit_network(run, plan, precision, data, callbacks, tensorboard, progress)
-        _describe(run, plan, model, data, history)
+            model, history = fit_network(run, plan, data, observers, precision)
+        metrics = _write_results(run, plan, data, model, history)
         _draw_distortions(run, plan.recipe, data)
-        painter.finish()
-        _export(run, model, plan, data)
+        report.finish()
+        _export(run, plan, data, model, metrics)
     run.link_as_latest()
     run.discard_checkpoint()
+    logger.info("%s: finished, test accuracy %.4f", run.folder, metrics["test"]["accuracy"])
     return run
 
 
-def _note_environment(run: Run, recipe: Recipe) -> str:
-    """Write environment.json; returns the precision that the recipe gets on this machine."""
-    environment = {**backend.describe_environment(), "precision": backend.available_precision(recipe.precision)}
-    check_environment(run, environment)
-    write_json(run.environment, environment)
-    return environment["precision"]
+def fit_network(
+    run: Run, plan: Plan, data: Dataset, observers: Observers, precision: str
+) -> tuple["keras.Model", NDArray[np.float64]]:
+    """The trained model, and its history: float64 (epochs, 6), columns as in `checkpoint.COLUMNS`.
+
+    precision: the one that the recipe gets on this machine. Every finished epoch is kept in the run's folder.
+    """
+    import keras
+
+    from mnist_digits.training.engine.checkpoint import EpochRecorder, write_history
+    from mnist_digits.training.engine.session import TrainingSession
+
+    if plan.recipe.synthetic_copies:
+        # Fonts and image work, which no other recipe should wait for.
+        from mnist_digits.training.synthesis.digits import redraw
+
+        data = redraw(data, plan.recipe.synthetic_copies, plan.seed)
+    session = TrainingSession.start(plan.recipe, plan.seed, len(data.train), precision)
+    recorder = EpochRecorder(run, session, observers.progress)
+    callbacks = [recorder, *observers.callbacks]
+    if observers.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard"))
+    session.fit(data, initial_epoch=len(recorder.history), callbacks=callbacks)
+    # A process may have died between the last checkpoint and its row in the file.
+    write_history(run.history, recorder.history)
+    return session.finish(), recorder.history
 
 
-def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history: np.ndarray) -> None:
-    """Write the model, its predictions, and the numbers; the test images are looked at here, once.
+def fit_members(run: Run, plan: Plan, data: Dataset, observers: Observers) -> tuple["keras.Model", NDArray[np.float64]]:
+    """An ensemble as one model, and its history: the mean of its members', float64 (epochs, 6), with their total time.
+
+    Each member is a run of its own in `members/`, kept or resumed like any other. Raises DataError when a member's
+    file is missing.
+    """
+    from mnist_digits.training import networks
+    from mnist_digits.training.engine.checkpoint import write_history
+
+    recipe, count = plan.recipe.member, plan.recipe.members
+    first_seed, folder = plan.seed * count, run.folder / "members"
+
+    def announce(member: Run) -> Progress:
+        epochs_before = (read_plan(member).seed - first_seed) * recipe.epochs
+        return lambda epoch, row: observers.progress(epochs_before + epoch, row) if observers.progress else None
+
+    callbacks, tensorboard = observers.callbacks, observers.tensorboard
+    train_seeds(
+        recipe, data, count, folder, first_seed, callbacks=callbacks, tensorboard=tensorboard, announce=announce
+    )
+    members = [Run.open(folder / f"seed-{first_seed + number}", "model", "history") for number in range(count)]
+    history = np.mean([np.loadtxt(member.history, delimiter=",", skiprows=1, ndmin=2) for member in members], axis=0)
+    history[:, -1] *= count
+    write_history(run.history, history)
+    return networks.average([networks.load(member.model) for member in members]), history
+
+
+def _write_results(
+    run: Run, plan: Plan, data: Dataset, model: "keras.Model", history: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Write the model, its predictions and its metrics, which are returned; the only look at the test images.
 
     history: of the training, float64 (epochs, 6).
     """
     from mnist_digits.training.engine import checkpoint, loop
 
-    with atomic_write(run.model) as temporary:
-        model.save(temporary)
     predict = loop.compile_prediction(model)
     probabilities = {"validation": predict(data.validation.images), "test": predict(data.test.images)}
-    metrics = _score(plan, model, data, probabilities)
-    arrays = {f"{name}_probabilities": values for name, values in probabilities.items()}
-    arrays |= {"validation_labels": data.validation.labels, "test_labels": data.test.labels}
-    with atomic_write(run.predictions) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    metrics = _score(plan, data, model, probabilities)
     seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())
     metrics["training"] = {
         "seconds": seconds,
@@ -120,29 +190,34 @@ def _describe(run: Run, plan: Plan, model: "keras.Model", data: Dataset, history
         "images_per_second": len(data.train) * len(history) * plan.recipe.members / seconds,
         "parameters": model.count_params(),
     }
+    arrays = {f"{name}_probabilities": values for name, values in probabilities.items()}
+    arrays |= {"validation_labels": data.validation.labels, "test_labels": data.test.labels}
+    with atomic_write(run.model) as temporary:
+        model.save(temporary)
+    with atomic_write(run.predictions) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
     write_json(run.metrics, metrics)
+    return metrics
 
 
 def _score(
-    plan: Plan, model: "keras.Model", data: Dataset, probabilities: dict[str, np.ndarray]
+    plan: Plan, data: Dataset, model: "keras.Model", probabilities: dict[str, NDArray[np.float32]]
 ) -> dict[str, dict[str, Any]]:
-    """What metrics.json says of the model. probabilities: float32 (n, 10), of the validation and test images."""
+    """The model's part of metrics.json. probabilities: float32 (n, 10), of the validation and test images."""
     from mnist_digits.evaluation import evaluate
     from mnist_digits.training import calibration
-    from mnist_digits.training.engine import loop
+    from mnist_digits.training.engine.loop import compile_rejection
 
     splits = {"validation": data.validation, "test": data.test}
     metrics = {name: evaluate(split.labels, probabilities[name]).to_json() for name, split in splits.items()}
-    metrics["calibration"] = calibration.measure(data.validation, probabilities["validation"])
+    metrics["calibration"] = calibration.measure_calibration(data.validation, probabilities["validation"])
     temperature = metrics["calibration"]["temperature"]
     calibrated = evaluate(data.test.labels, calibration.temper(probabilities["test"], temperature))
     metrics["test_calibrated"] = {"loss": calibrated.loss, "calibration_error": calibrated.calibration_error}
-    if plan.recipe.synthetic_copies:
-        from mnist_digits.training import declining
-
-        # It is the exported model that declines, and that is calibrated.
-        is_digit = loop.compile_rejection(model, temperature)
-        metrics["declining"] = declining.measure(is_digit, data.validation, plan.seed)
+    if plan.recipe.can_reject:
+        # It is the exported model that rejects, and that is calibrated.
+        is_digit = compile_rejection(model, temperature)
+        metrics["declining"] = calibration.measure_rejection(is_digit, data.validation, plan.seed)
     corrected = corrected_test_labels(data)
     if corrected is not None:
         metrics["test_corrected"] = evaluate(corrected, probabilities["test"]).to_json()
@@ -150,7 +225,7 @@ def _score(
 
 
 def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
-    """Draw the first training image as the recipe distorts it: here, where TensorFlow is, and not in the painter."""
+    """Draw the first training image as the recipe distorts it; the report process has no TensorFlow to do it with."""
     from mnist_digits.training.engine.augmentation import Distortion
 
     distortion = Distortion.of(recipe)
@@ -162,9 +237,52 @@ def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
     save_figure(figures.distortions(distortion.variants(data.train.images[0], 40)), run.distortions)
 
 
-def _export(run: Run, model: "keras.Model", plan: Plan, data: Dataset) -> None:
+def _export(run: Run, plan: Plan, data: Dataset, model: "keras.Model", metrics: dict[str, Any]) -> None:
     from mnist_digits.training.export.formats import describe_model, temperature_of
     from mnist_digits.training.export.onnx import export_onnx
 
-    metrics = read_json(run.metrics)
     export_onnx(model, run.onnx, describe_model(plan, metrics), data.test.images, temperature_of(metrics))
+
+
+def new_series(recipe: Recipe, count: int, folder: Path | None = None) -> Path:
+    """A new, empty folder for `train_seeds`: `folder`, or `runs/<recipe>-x<count>`, numbered when taken.
+
+    Raises DataError when the folder is not empty or cannot be made.
+    """
+    return Run.create(f"{recipe.name}-x{count}", folder).folder
+
+
+def train_seeds(
+    recipe: Recipe,
+    data: Dataset,
+    count: int,
+    folder: Path,
+    first_seed: int = 0,
+    *,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+    tensorboard: bool = False,
+    announce: Announce | None = None,
+) -> Path:
+    """Train one recipe with several seeds, one run after another, and summarise them; returns the summary's path.
+
+    count: number of seeds, from `first_seed` on. folder: of a `seed-N` for each run, and of `summary.json`. callbacks,
+    tensorboard: as in `train`. announce: see Announce. Runs in the folder that are finished are kept, an interrupted
+    one is resumed: the same call goes on with an interrupted series.
+    Raises UsageError for a count below 1 or a run of another recipe, DataError for a run on other data, both before
+    anything is trained; and what `train` raises.
+    """
+    if count < 1:
+        raise UsageError(f"{count} seeds: expected at least 1")
+    runs = {seed: Run(folder / f"seed-{seed}") for seed in range(first_seed, first_seed + count)}
+    begun = {seed for seed, run in runs.items() if run.recipe.exists()}
+    for seed in begun:
+        check_same(runs[seed], recipe, seed)
+        check_data(runs[seed], data)
+    for seed, run in runs.items():
+        if seed not in begun:
+            create_run(recipe, data, run.folder, seed)
+        if not run.finished:
+            progress = announce(run) if announce else None
+            _finish(run, data, Observers(callbacks, tensorboard, progress))
+    write_json(folder / SUMMARY, summarise_runs(list(runs.values())))
+    return folder / SUMMARY

@@ -15,11 +15,10 @@ from optuna.trial import TrialState
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.files import write_json
 from mnist_digits.runs import Run
-from mnist_digits.training import RECIPES, find_recipe, fitting, networks, read_plan
+from mnist_digits.training import RECIPES, find_recipe, networks, read_plan
 from mnist_digits.training.engine import loop
-from mnist_digits.training.recipe_files import read_recipe, write_recipe
+from mnist_digits.training.engine.session import TrainingSession
 from mnist_digits.training.recipes import Recipe
 from mnist_digits.training.tuning import sampler
 from mnist_digits.training.tuning import storage as storage_module
@@ -297,9 +296,9 @@ def test_a_trial_is_a_training_judged_by_validation_alone(begin: Begin, small: D
     assert trial is not None
     train_trial(study, trial, without_test(small), tmp_path / "trials")
     (finished,) = study.finished()
-    model, _ = fitting.start(study.plan.recipe, 5, len(small.train), "float32")
-    fitting.follow(study.plan.recipe, 5, small, model, None)
-    predictions = loop.compile_prediction(model)(small.validation.images).argmax(1)
+    session = TrainingSession.start(study.plan.recipe, 5, len(small.train), "float32")
+    session.fit(small)
+    predictions = loop.compile_prediction(session.model)(small.validation.images).argmax(1)
     assert finished.value == pytest.approx((predictions == small.validation.labels).mean())
     assert list(finished.intermediate_values) == [0, 1, 2, 3]
     kept = Run(tmp_path / "trials/0")
@@ -383,37 +382,3 @@ def test_search_refuses_what_it_cannot_do(begin: Begin, small: Dataset):
     for target, workers in ((0, 1), (1, 0)):
         with pytest.raises(UsageError, match="expected at least 1 of each"):
             search(study, small, target, workers=workers)
-
-
-@given(
-    st.sampled_from(sorted(RECIPES)),
-    st.dictionaries(st.sampled_from(["epochs", "batch_size"]), st.integers(1, 500).map(str)),
-    st.dictionaries(st.sampled_from(["rotation", "learning_rate"]), st.floats(0.001, 9).map(str)),
-)
-def test_a_recipe_is_read_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, name: str, whole: dict[str, str], real: dict[str, str]
-):
-    recipe = find_recipe(name).with_settings({**whole, **real})
-    path = tmp_path_factory.getbasetemp() / "recipe.json"
-    write_recipe(path, recipe, study={"trial": 3})
-    assert read_recipe(path) == recipe
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([], "holds no recipe; expected the best.json"),
-        ({"recipe": 3}, "holds no recipe"),
-        ({"recipe": {"name": "dense", "network": "dense", "colour": 1}}, "colour: no such field of a recipe"),
-        ({"recipe": {"name": "dense", "network": "dense", "epochs": "3"}}, "epochs='3', expected int"),
-        ({"recipe": {"name": "dense", "network": "dense", "epochs": True}}, "epochs=True, expected int"),
-        ({"recipe": {"name": "dense", "network": "dense", "epochs": 0}}, "epochs=0: expected at least 1; mend it"),
-        ({"recipe": {"name": "../x", "network": "dense"}}, "name '../x', expected one of best, cnn"),
-        ({"recipe": {"name": "dense", "network": "lenet"}}, "network 'lenet', expected one of best, cnn, dense"),
-        ({"recipe": {"network": "dense"}}, "name None, expected one of"),
-    ],
-)
-def test_a_damaged_recipe_is_refused(tmp_path: Path, content: Any, message: str):
-    write_json(tmp_path / "recipe.json", content)
-    with pytest.raises(DataError, match=message):
-        read_recipe(tmp_path / "recipe.json")

@@ -35,13 +35,13 @@ def main() -> None:
     from mnist_digits.training import RECIPES, backend
 
     backend.start_keras()
-    from mnist_digits.training import fitting
+    from mnist_digits.training.engine.session import TrainingSession
 
     data = load_mnist()
     send({"event": "ready"})
     recipe = RECIPES["dense"].with_settings(json.loads(settings.get()))
-    model, average = fitting.start(recipe, 0, len(data.train), "float32")
-    fitting.follow(recipe, 0, data, model, average, callbacks=[_reporter(model, send)])
+    session = TrainingSession.start(recipe, 0, len(data.train), "float32")
+    session.fit(data, callbacks=[_reporter(session.model, send)])
     send({"event": "done"})
 
 

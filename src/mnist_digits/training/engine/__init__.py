@@ -1,1 +1,5 @@
-"""TODO."""
+"""The compiled training loop. Importing it imports Keras on the backend that is chosen."""
+
+from mnist_digits.training.engine.loop import compile_prediction, compile_rejection, fit, sample_order
+
+__all__ = ["compile_prediction", "compile_rejection", "fit", "sample_order"]

@@ -1,34 +1,82 @@
-"""The state of a training between two epochs, to the last bit."""
+"""The state of a training between two epochs, kept on disk to the last bit, with the history of the epochs so far."""
 
 import io
+import logging
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from mnist_digits.errors import DataError
-from mnist_digits.files import atomic_write
+from mnist_digits.errors import DataError, QualityError
+from mnist_digits.files import atomic_write, write_text
+from mnist_digits.runs import Run
+from mnist_digits.training.engine.session import TrainingSession
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-"""What is remembered of each finished epoch."""
+"""Columns of a history."""
+
+logger = logging.getLogger(__name__)
 
 
-def save(path: Path, variables: Sequence[keras.Variable], history: np.ndarray) -> None:
-    """Write the variables and the history, whole or not at all.
+class EpochRecorder(keras.callbacks.Callback):
+    """Keeps every finished epoch of a run: its row of the history, and the checkpoint from which to go on."""
 
-    variables: all that training changes: weights, statistics, random generators, the optimiser's memory.
-    history: float64 (epochs, 6), one row per finished epoch in the order of COLUMNS.
-    Raises DataError when the file cannot be written; the checkpoint before it stays.
+    def __init__(
+        self, run: Run, session: TrainingSession, progress: Callable[[int, dict[str, float]], None] | None = None
+    ) -> None:
+        """Restore the session from the run's checkpoint, where there is one.
+
+        progress: called after every epoch with its number, from 1, and its row of the history. Raises DataError for
+        a checkpoint that is damaged or of another network.
+        """
+        super().__init__()
+        self._run, self._session, self._progress = run, session, progress
+        self._rows = list(restore(run.checkpoint, session.variables)) if run.checkpoint.exists() else []
+
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """The epochs so far: float64 (epochs, 6), columns as in COLUMNS."""
+        return np.array(self._rows)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep an epoch, counted from 0. Raises QualityError when its loss is not finite."""
+        row = {"epoch": epoch + 1, **(logs or {})}
+        if not np.isfinite(row["loss"]):
+            raise QualityError(
+                f"{self._run.folder}: the loss became {row['loss']} in epoch {epoch + 1}; expected it to fall: "
+                f"train anew with a lower learning_rate than {self._session.recipe.learning_rate:g}"
+            )
+        self._rows.append(np.array([row[column] for column in COLUMNS]))
+        save(self._run.checkpoint, self._session.variables, self.history)
+        write_history(self._run.history, self._rows)
+        logger.info("%s: %s", self._run.folder, ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        if self._progress:
+            self._progress(epoch + 1, row)
+
+
+def write_history(path: Path, rows: Iterable[NDArray[np.float64]]) -> None:
+    """Write a history as CSV, atomically. rows: one for each epoch, (6,), columns as in COLUMNS."""
+    lines = (f"{int(epoch)}," + ",".join(f"{value:.6f}" for value in values) for epoch, *values in rows)
+    write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+
+
+def save(path: Path, variables: Sequence[keras.Variable], history: NDArray[np.float64]) -> None:
+    """Write the variables and the history, atomically.
+
+    variables: all that training changes: weights, statistics, random generators, the optimiser's moments.
+    history: (epochs, 6), one row for each finished epoch, columns as in COLUMNS.
+    Raises DataError when the file cannot be written; an earlier checkpoint is kept then.
     """
     arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
     with atomic_write(path) as temporary:
         np.savez(temporary, allow_pickle=False, history=history, **arrays)
 
 
-def restore(path: Path, variables: Sequence[keras.Variable]) -> np.ndarray:
-    """Put the saved values into the variables of a training set up by the same recipe; returns its history.
+def restore(path: Path, variables: Sequence[keras.Variable]) -> NDArray[np.float64]:
+    """Assign the saved values to the variables of a training by the same recipe; returns its history, (epochs, 6).
 
     Raises DataError when the file is damaged or belongs to another network.
     """

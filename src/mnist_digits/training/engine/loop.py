@@ -17,6 +17,7 @@ from keras import ops
 from mnist_digits.training.engine.augmentation import Distortion
 from mnist_digits.training.engine.step import Step, scale
 from mnist_digits.training.engine.weight_average import WeightAverage
+from mnist_digits.training.recipes import DIGIT_CLASSES
 
 if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
     from mnist_digits.training.engine.tensorflow import compile_epoch, compile_function
@@ -110,6 +111,11 @@ def compile_rejection(model: keras.Model, temperature: float = 1.0) -> Callable[
     return _in_batches(compile_function(lambda images: classify(model, images, temperature)[1], model), ())
 
 
+def can_reject(model: keras.Model) -> bool:
+    """Whether the model has an eleventh class, for images of no digit."""
+    return model.output_shape[-1] > DIGIT_CLASSES
+
+
 def classify(model: keras.Model, images: Any, temperature: float) -> tuple[Any, Any]:
     """Probabilities of the ten digits, float32 (n, 10), and that each image is a digit at all, float32 (n,).
 
@@ -121,9 +127,9 @@ def classify(model: keras.Model, images: Any, temperature: float) -> tuple[Any, 
     if temperature != 1:
         # Up to a constant, which softmax takes away again, the logarithms of probabilities are the logits.
         classes = ops.softmax(ops.log(classes) / temperature)
-    digits = classes[:, :10]
+    digits = classes[:, :DIGIT_CLASSES]
     total = ops.sum(digits, 1)
-    if model.output_shape[-1] > 10:
+    if can_reject(model):
         digits = digits / ops.maximum(total, TINY)[:, None]
     return digits, total
 

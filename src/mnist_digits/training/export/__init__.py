@@ -1,1 +1,1 @@
-"""TODO."""
+"""Trained models in formats that run without Keras."""

@@ -35,7 +35,7 @@ def describe_model(plan: Plan, metrics: dict[str, Any]) -> dict[str, str]:
         "temperature": str(temperature_of(metrics)),
         "version": __version__,
     }
-    if plan.recipe.synthetic_copies:
+    if plan.recipe.can_reject:
         description["threshold"] = str(metrics["declining"]["threshold"])
     return description
 
@@ -131,11 +131,11 @@ def _write_saved_model(model: "keras.Model", folder: Path, count: int | None, te
     import keras
     import tensorflow as tf
 
-    from mnist_digits.training.engine.loop import classify
+    from mnist_digits.training.engine.loop import can_reject, classify
 
     def serve(images: Any) -> dict[str, Any]:
         probabilities, is_digit = classify(model, images, temperature)
-        return {"probabilities": probabilities} | ({"is_digit": is_digit} if model.output_shape[-1] == 11 else {})
+        return {"probabilities": probabilities} | ({"is_digit": is_digit} if can_reject(model) else {})
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
-from mnist_digits.training.engine.loop import TINY
+from mnist_digits.training.engine.loop import TINY, can_reject
 from mnist_digits.training.export.parity import check_parity
 
 OPSET = 18
@@ -62,7 +62,7 @@ def _convert(model: keras.Model, temperature: float) -> onnx.ModelProto:
         result = graph.add("Mean", [translate_all(member, graph, scaled) for member in model.layers[1:-1]])
     result = graph.add("Softmax", [graph.add("Div", [_logits(graph, result)], np.float32(temperature))])
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])]
-    if model.output_shape[-1] == 11:
+    if can_reject(model):
         result = _set_apart(graph, result)
         outputs.append(helper.make_tensor_value_info("is_digit", TensorProto.FLOAT, ["n"]))
     graph.add("Identity", [result], name="probabilities")

@@ -17,6 +17,7 @@ from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write, read_json
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
+from mnist_digits.training.recipes import DIGIT_CLASSES
 
 DENSE, FEATURE_MAPS = "dense.npz", "feature_maps.onnx"
 
@@ -32,8 +33,9 @@ def export_dense(run: Run, folder: Path) -> Path:
     from mnist_digits.training.export.formats import temperature_of
 
     weights = networks.load(Run.open(run.folder, "model").model).get_weights()
-    if [array.ndim for array in weights] != [2, 1, 2, 1]:
-        raise DataError(f"{run.folder}: {len(weights)} arrays of weights, expected 784-units-10: name a `dense` run")
+    shapes = [array.shape for array in weights]
+    if [len(shape) for shape in shapes] != [2, 1, 2, 1] or shapes[-1] != (DIGIT_CLASSES,):
+        raise DataError(f"{run.folder}: weights of shapes {shapes}, expected 784-units-10: name a `dense` run")
     temperature = np.float32(temperature_of(read_json(run.metrics)))
     names = ("hidden_weights", "hidden_bias", "class_weights", "class_bias")
     arrays = dict(zip(names, [*weights[:2], weights[2] / temperature, weights[3] / temperature], strict=True))

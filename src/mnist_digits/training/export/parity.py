@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from mnist_digits.errors import DataError
-from mnist_digits.training.engine.loop import compile_prediction, compile_rejection
+from mnist_digits.training.engine.loop import can_reject, compile_prediction, compile_rejection
 
 TOLERANCE = 1e-5
 """Largest difference allowed between a probability from Keras and from the exported model."""
@@ -29,7 +29,7 @@ def check_parity(
     model has eleven classes, is_digit, float32 (n,). images: real ones. batches: how many at once.
     """
     wanted = [compile_prediction(model, temperature)]
-    if model.output_shape[-1] == 11:
+    if can_reject(model):
         wanted.append(compile_rejection(model, temperature))
     random = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
     differences = [

@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json, write_json
-from mnist_digits.training.recipe_files import write_recipe
-from mnist_digits.training.seeds import Announce, train_seeds
+from mnist_digits.training.recipes import write_recipe
+from mnist_digits.training.train import Announce, train_seeds
 from mnist_digits.training.tuning.space import default_values
 from mnist_digits.training.tuning.study import FINISHED, Study
 

@@ -117,10 +117,10 @@ def train_trial(study: Study, trial: optuna.Trial, data: Dataset, folder: Path) 
 
 
 def _fit(run: Run, recipe: Recipe, data: Dataset, follow: Callable[[int, dict[str, float]], None]) -> np.ndarray:
-    from mnist_digits.training import fitting
+    from mnist_digits.training.train import Observers, fit_network
 
     precision = backend.available_precision(recipe.precision)
-    return fitting.fit_network(run, read_plan(run), precision, data, (), False, follow)[1]
+    return fit_network(run, read_plan(run), data, Observers(progress=follow), precision)[1]
 
 
 def _open_run(folder: Path, recipe: Recipe, data: Dataset, seed: int) -> Run:
