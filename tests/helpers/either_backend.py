@@ -25,14 +25,14 @@ def compute(data: Dataset) -> dict[str, np.ndarray]:
     """Name → numbers that must not depend on the backend, but for rounding."""
     import keras
 
-    from mnist_digits.training.engine.augmentation import DRAWN, Distortion
+    from mnist_digits.training.engine.augmentation import DRAWS, Distortion
     from mnist_digits.training.engine.loop import compile_function, compile_prediction, fit
     from mnist_digits.training.engine.weight_average import WeightAverage
 
     model = new_model()
-    draws = np.random.default_rng(0).uniform(-1, 1, (50, DRAWN)).astype(np.float32)
+    draws = np.random.default_rng(0).uniform(-1, 1, (50, DRAWS)).astype(np.float32)
     distort = compile_function(Distortion(rotation=15, scaling=0.15, shear=0.15, translation=3, elastic=1), model)
-    average = WeightAverage(model, momentum=0.5)
+    average = WeightAverage(model, decay=0.5)
     validation = (data.test.images, data.test.labels)
     # The last batch is a smaller one.
     images, labels = data.train.images[:100], data.train.labels[:100]

@@ -1,4 +1,4 @@
-"""From images to a trained network. Importing this room imports neither Keras nor its backend; training does."""
+"""From images to a trained network. Importing the package imports neither Keras nor its backend; training does."""
 
 from mnist_digits.training.plan import create_run, open_unfinished, read_plan
 from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe, read_recipe

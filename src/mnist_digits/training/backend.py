@@ -1,4 +1,4 @@
-"""Keras and the library it computes with, TensorFlow or JAX: started without start-up chatter, and described."""
+"""Starting Keras on its backend, TensorFlow or JAX, without their start-up messages, and describing both."""
 
 import gc
 import importlib.metadata
@@ -14,23 +14,23 @@ from typing import Any
 
 from mnist_digits.errors import UsageError
 
-CHATTER = (
+IGNORED_LINES = (
     *(b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions"),
     b"INFO: Created TensorFlow Lite",
 )
-"""How the lines begin that TensorFlow prints, on start-up and elsewhere, when nothing is wrong."""
+"""Beginnings of the lines that TensorFlow prints to stderr when nothing is wrong."""
 
 EXTRAS = {"tensorflow": "train", "jax": "jax"}
-"""What Keras may compute with, by `KERAS_BACKEND`, and the extra that installs it."""
+"""Supported value of `KERAS_BACKEND` → the extra that installs it."""
 
 RECORDED = ("mnist-digits", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "scikit-learn")
-"""Distributions whose version may change a result."""
+"""Distributions whose version may change a result and is recorded."""
 
 
 def chosen_backend() -> str:
-    """What Keras is to compute with: `tensorflow`, unless the variable `KERAS_BACKEND` says `jax`.
+    """Keras's backend by the variable `KERAS_BACKEND`: `tensorflow`, the default, or `jax`.
 
-    Raises UsageError when it says anything else.
+    Raises UsageError for any other value.
     """
     chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
     if chosen not in EXTRAS:
@@ -39,7 +39,7 @@ def chosen_backend() -> str:
 
 
 def check_installed() -> None:
-    """Raise UsageError when `start_keras` would, without importing anything."""
+    """Raise UsageError when Keras or its backend is not installed; imports neither."""
     chosen = chosen_backend()
     for name in ("keras", chosen):
         if importlib.util.find_spec(name) is None:
@@ -49,32 +49,32 @@ def check_installed() -> None:
 
 
 def start_keras() -> None:
-    """Import Keras on the chosen backend; whatever they report beyond start-up chatter still reaches stderr.
+    """Import Keras on the chosen backend; of their messages, all but IGNORED_LINES reach stderr.
 
-    Raises UsageError when they are not installed, or Keras is set to a backend that is not supported.
+    Raises UsageError when they are not installed, or `KERAS_BACKEND` names an unsupported backend.
     """
     check_installed()
-    # A variable goes before ~/.keras/keras.json, which may name another.
+    # The variable takes precedence over ~/.keras/keras.json, which may name another backend.
     os.environ["KERAS_BACKEND"] = chosen_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     started = "keras" in sys.modules
-    with nullcontext() if started else without_chatter(), _without_garbage_collection():
+    with nullcontext() if started else without_startup_messages(), _without_garbage_collection():
         import keras  # noqa: F401
 
-        # On JAX, too, Keras imports TensorFlow where it finds it, as soon as it saves a model.
+        # Even on JAX, Keras imports TensorFlow, if installed, when it saves a model.
         with suppress(ImportError):
             import tensorflow  # noqa: F401
 
 
 def check_tensorboard() -> None:
-    """Raise UsageError when logs for TensorBoard cannot be written."""
+    """Raise UsageError when logs for TensorBoard cannot be written: TensorFlow is missing."""
     if importlib.util.find_spec("tensorflow") is None:
         raise UsageError("--tensorboard: TensorFlow writes its logs, and is not installed; train without it")
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
-    """Hold back what native code writes to stderr, and pass on the lines that are not chatter."""
+def without_startup_messages() -> Iterator[None]:
+    """Buffer what is written to stderr, by native code too, and pass it on at the end without IGNORED_LINES."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
@@ -87,15 +87,15 @@ def without_chatter() -> Iterator[None]:
             os.close(stderr)
             held_back.seek(0)
             for line in held_back:
-                if not line.startswith(CHATTER):
+                if not line.startswith(IGNORED_LINES):
                     os.write(2, line)
 
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Imports make objects by the million and drop hardly any: looking for garbage is a quarter of their time.
+    """Disable garbage collection for imports: they make millions of long-lived objects, and it is 1/4 of their time.
 
-    They stay to the end, and are kept out of all later collections: the one at exit alone would take a second.
+    The objects are also excluded from later collections: the one at exit alone would take a second.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -124,13 +124,13 @@ def describe_environment() -> dict[str, Any]:
 
 
 def available_precision(wanted: str) -> str:
-    """`mixed_bfloat16` if it is wanted and the processor, a GPU or a TPU has the instructions, else `float32`."""
+    """The wanted precision where the processor, a GPU or a TPU supports bfloat16, otherwise `float32`."""
     accelerated = any(device.startswith(("GPU", "TPU")) for device in _devices())
     return wanted if accelerated or "bf16" in _cpuinfo("flags") else "float32"
 
 
 def _devices() -> list[str]:
-    """What the backend may compute on, a GPU with its name: `GPU:0 NVIDIA H100 80GB HBM3`."""
+    """The backend's devices, a GPU with its name: `GPU:0 NVIDIA H100 80GB HBM3`."""
     import keras
 
     if keras.backend.backend() == "jax":
@@ -147,7 +147,7 @@ def _devices() -> list[str]:
 
 
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
-    """Distribution → version, of those that are installed."""
+    """Distribution → version, for those that are installed."""
     versions = {}
     for name in distributions:
         try:
@@ -162,7 +162,7 @@ def _processor() -> str:
 
 
 def _cpuinfo(key: str) -> str:
-    """The first value of that key in Linux's description of its processors; empty elsewhere."""
+    """The first value of a key in Linux's /proc/cpuinfo; empty on other systems."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")

@@ -1,4 +1,4 @@
-"""Keras builders, and reading a saved network back.
+"""Keras networks: building them by a recipe, and loading saved ones.
 
 Every network maps float32 (n, 28, 28) in [0, 1] to probabilities, float32 (n, 10), or (n, 11) where its recipe has a
 class for images of no digit.
@@ -19,7 +19,7 @@ from mnist_digits.training.recipes import DIGIT_CLASSES, Recipe
 
 
 def dense(recipe: Recipe) -> keras.Sequential:
-    """The network everybody starts with, 784-128-10, with dropout or batch norm if the recipe has them."""
+    """One hidden layer, 784-128-10 by default, with dropout and batch norm if the recipe has them."""
     additions = [
         *([layers.Dropout(recipe.dropout)] if recipe.dropout else []),
         *([layers.BatchNormalization()] if recipe.batch_norm else []),
@@ -36,15 +36,15 @@ def dense(recipe: Recipe) -> keras.Sequential:
 
 
 def cnn(recipe: Recipe) -> keras.Sequential:
-    """Four convolutions, each with batch norm and relu, and nothing between the last one and the classes.
+    """Four convolutions, each with batch norm and relu, directly before the output layer.
 
-    No padding: the frame of an MNIST image is empty, and without it an epoch takes 40 % less time.
+    No padding: the border of an MNIST image is blank, and an epoch takes 40 % less time without it.
     """
     return _convolutional(recipe, (24, 5, 2), (48, 3, 1), (64, 3, 2), (64, 3, 1))
 
 
 def tiny(recipe: Recipe) -> keras.Sequential:
-    """Fewer than 2,000 parameters: three narrow convolutions, the first two before a maximum over 2×2 pixels."""
+    """Fewer than 2,000 parameters: three narrow convolutions, the first two followed by 2×2 max pooling."""
     pool = layers.MaxPooling2D
     return keras.Sequential(
         [
@@ -62,7 +62,7 @@ def tiny(recipe: Recipe) -> keras.Sequential:
 
 
 def best(recipe: Recipe) -> keras.Sequential:
-    """Six convolutions, the first at full resolution: what two cores can train within the hour."""
+    """Six convolutions, the first at full resolution; two cores train it within an hour."""
     return _convolutional(recipe, (32, 5, 1), (64, 3, 2), (96, 3, 1), (96, 3, 1), (128, 3, 1), (128, 3, 1))
 
 
@@ -72,7 +72,7 @@ def reader(recipe: Recipe) -> keras.Sequential:
 
 
 def _convolutional(recipe: Recipe, *shapes: tuple[int, int, int]) -> keras.Sequential:
-    """Convolutions without padding, each (filters, side, stride), dropout if the recipe has it, the classes."""
+    """Convolutions without padding, dropout if the recipe has it, output. shapes: (filters, kernel size, stride)."""
     return keras.Sequential(
         [
             layers.Input((28, 28)),
@@ -94,7 +94,7 @@ def _convolution(filters: int, side: int, stride: int = 1) -> list[keras.Layer]:
 
 
 def fast(recipe: Recipe) -> keras.Sequential:
-    """Two strided convolutions before a dense layer: the fewest operations that reach 99 % in two epochs."""
+    """Two strided convolutions and a dense layer: the fewest operations that reach 99 % in two epochs."""
     return keras.Sequential(
         [
             layers.Input((28, 28)),
@@ -114,19 +114,19 @@ def _output(recipe: Recipe) -> keras.Layer:
 
 
 INPUT_SHAPES = ((None, 28, 28), (None, 28, 28, 1))
-"""What a classifier of grey images may take."""
+"""Input shapes of a classifier of grey images."""
 OUTPUT_SHAPES = ((None, DIGIT_CLASSES), (None, DIGIT_CLASSES + 1))
-"""What it may return: ten digits, or with an eleventh class for images of no digit."""
+"""Its output shapes: ten digits, or one more class for images of no digit."""
 
 NETWORKS = {"dense": dense, "fast": fast, "cnn": cnn, "tiny": tiny, "best": best, "reader": reader}
-"""Builders by the name a recipe calls them."""
+"""A recipe's `network` → its builder."""
 
 
 def build(recipe: Recipe, images: int = 55_000, precision: str = "float32") -> keras.Sequential:
-    """The recipe's network, its weights drawn from Keras's global seed, compiled with its optimiser and loss.
+    """The recipe's network, initialised from Keras's global seed, compiled with the recipe's optimiser and loss.
 
-    images: how many there are to an epoch, which decides how long the learning rate's schedule is.
-    precision: the policy of its layers, `float32` or `mixed_bfloat16`; the probabilities are always float32.
+    images: training images per epoch, which decide the length of the learning rate's schedule.
+    precision: dtype policy of the layers, `float32` or `mixed_bfloat16`; the probabilities are always float32.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -148,7 +148,7 @@ def _optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
     if not recipe.weight_decay:
         return keras.optimizers.Adam(**options)
     optimizer = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **options)
-    # Only kernels: scales and shifts have no reason to be small.
+    # Kernels only: there is no reason to shrink biases, or the scales and shifts of batch norm.
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
@@ -161,14 +161,14 @@ def _learning_rate(recipe: Recipe, steps: int) -> float | keras.optimizers.sched
 
 @keras.saving.register_keras_serializable("mnist_digits")
 class WarmUpThenFall(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises evenly from 0 to a peak, then falls to 0 at the last step, as a line or half a cosine."""
+    """Learning rate that rises linearly from 0 to a peak, then decays to 0 at the last step."""
 
     def __init__(self, peak: float, steps: int, warm_up: float, shape: str) -> None:
-        """peak: above 0. steps: in all. warm_up: share of them that rises. shape: `linear` or `cosine`."""
+        """peak: above 0. steps: total number. warm_up: fraction of them that rises. shape: `linear` or `cosine`."""
         self.peak, self.steps, self.warm_up, self.shape = peak, steps, warm_up, shape
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate, float32 (), at a step counted from 0."""
+        """The learning rate, float32 (), at a step, counted from 0."""
         rising = self.warm_up * self.steps
         step = keras.ops.cast(step, "float32")
         fallen = keras.ops.clip((step - rising) / (self.steps - rising), 0, 1)
@@ -176,12 +176,12 @@ class WarmUpThenFall(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * keras.ops.minimum((step + 1) / max(rising, 1), left)
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """The constructor's arguments, for saving."""
         return {"peak": self.peak, "steps": self.steps, "warm_up": self.warm_up, "shape": self.shape}
 
 
 def _loss(recipe: Recipe) -> Any:
-    """Cross-entropy against integer labels, smoothed if the recipe says so."""
+    """Cross-entropy against integer labels, with label smoothing if the recipe has it."""
     if not recipe.label_smoothing:
         return "sparse_categorical_crossentropy"
 
@@ -193,16 +193,16 @@ def _loss(recipe: Recipe) -> Any:
 
 
 def for_use(model: keras.Sequential) -> keras.Sequential:
-    """The trained network as it is kept: float32 throughout, stock layers, loss and optimiser, the same weights."""
+    """A copy to be saved: the same weights, float32 throughout, with stock layers, loss and optimiser only."""
     kept = keras.Sequential([layers.Input((28, 28)), *(twin for layer in model.layers for twin in _stock(layer))])
     kept.set_weights(model.get_weights())
     return _compiled_for_use(kept)
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
-    """One network that gives the mean of the probabilities that these give."""
+    """One network whose probabilities are the mean of those of the given ones."""
     for number, model in enumerate(models):
-        # Layers within a network need names of their own, and every network is called `sequential`.
+        # Layers of a network need unique names, and every network is named `sequential`.
         model.name = f"member_{number}"
     images = layers.Input((28, 28))
     return _compiled_for_use(keras.Model(images, layers.Average()([model(images) for model in models])))
@@ -214,7 +214,7 @@ def _compiled_for_use(model: keras.Model) -> keras.Model:
 
 
 def _stock(layer: keras.Layer) -> list[keras.Layer]:
-    """New layers of Keras's own that compute in float32 what this one computes."""
+    """New stock layers that compute in float32 what this layer computes."""
     config = {**layer.get_config(), "dtype": "float32"}
     if isinstance(layer, BatchNormRelu):
         return [layers.BatchNormalization.from_config(config), layers.Activation("relu")]
@@ -222,10 +222,10 @@ def _stock(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def load(path: Path) -> keras.Model:
-    """A digit classifier from a `.keras` file; code inside it (Lambda layers) is never executed.
+    """A digit classifier from a `.keras` file; code in it (Lambda layers) is never executed.
 
-    Raises DataError when the file is missing, is no Keras model, holds code, or does not classify
-    28×28 images into ten classes.
+    Raises DataError when the file is missing, is no Keras model, contains code, or does not classify 28×28 images
+    into ten digits or ten digits and a class for images of no digit.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a model saved by Keras, or the folder of a run")
@@ -236,7 +236,7 @@ def load(path: Path) -> keras.Model:
         )
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its parts raise; for the user it is one thing.
+    except Exception as error:  # Loading may raise anything that the layers raise.
         code = "ambda" in str(error)
         reason = "it holds a Lambda layer, code that is never executed here" if code else _first_line(error)
         raise DataError(f"{path}: cannot be loaded as a Keras model: {reason}; expected layers without code") from error

@@ -1,4 +1,4 @@
-"""What a run was started with, and whether it may go on as it is asked to."""
+"""A run's plan, as in its recipe.json, and the checks before a run goes on."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,27 +12,28 @@ from mnist_digits.training import backend
 from mnist_digits.training.recipes import Recipe
 
 LARGEST_SEED = 2**32 - 1
-"""The largest that NumPy's and Keras's global generators take."""
+"""Largest seed that the global generators of NumPy and Keras accept."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a run's result."""
+    """Everything that decides a run's result."""
 
     recipe: Recipe
     seed: int
     data_folder: str | None
-    """Where the images came from; None for the bundled MNIST."""
+    """Folder of the images; None for the bundled MNIST."""
     data_seed: int
+    """Seed of the split into training and validation images."""
     fingerprint: str
-    """The images' and labels' own, as in `Dataset`."""
+    """Hash of images and labels, as in `Dataset`."""
 
 
 def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: int) -> Run:
-    """A new run folder that holds its plan, ready to be trained.
+    """A new run folder with its plan in it, ready to be trained.
 
     folder: new or empty; None for `runs/<recipe>-<seed>`, numbered when taken. seed: 0 to LARGEST_SEED.
-    Raises UsageError for another seed or when training is not installed, DataError when the folder
+    Raises UsageError for a seed out of range or when training is not installed, DataError when the folder
     cannot be used.
     """
     if not 0 <= seed <= LARGEST_SEED:
@@ -50,7 +51,7 @@ def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: i
 
 
 def read_plan(run: Run) -> Plan:
-    """What a run was started with. Raises DataError when its recipe.json is missing or damaged."""
+    """The plan a run was started with. Raises DataError when its recipe.json is missing or damaged."""
     content = read_json(run.recipe)
     try:
         data = content["data"]
@@ -62,11 +63,10 @@ def read_plan(run: Run) -> Plan:
 
 
 def open_unfinished(folder: Path, name: str, settings: dict[str, str], seed: int | None = None) -> Run:
-    """A run to continue, after checking that it was started as it is asked for now.
+    """A run to resume, after checking that it was started with the recipe, settings and seed that are asked for now.
 
-    name: the recipe's. settings: fields of the recipe, as text; those not named may be anything, and
-    so may the seed when it is None. Raises UsageError for another recipe, setting or seed, DataError
-    when the folder is no run.
+    name: of the recipe. settings: its fields, as text; fields that are missing are not checked, nor is the seed when
+    it is None. Raises UsageError for another recipe, setting or seed, DataError when the folder is no run.
     """
     run = Run.open(folder, "recipe")
     plan = read_plan(run)
@@ -93,9 +93,9 @@ def check_data(run: Run, data: Dataset) -> None:
 
 
 def check_environment(run: Run, environment: dict[str, Any]) -> None:
-    """Raise UsageError when a run begun on one backend or in one precision would go on in another.
+    """Raise UsageError when a run was begun on another backend or in another precision.
 
-    environment: as in environment.json, where the run is to go on.
+    environment: as in environment.json, of the machine on which the run is to go on.
     """
     begun = read_json(run.environment) if run.environment.exists() else environment
     for name in ("backend", "precision"):

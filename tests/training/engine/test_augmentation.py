@@ -9,25 +9,25 @@ from hypothesis import strategies as st
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import find_recipe
-from mnist_digits.training.engine.augmentation import DRAWN, Distortion
+from mnist_digits.training.engine.augmentation import DRAWS, Distortion
 
 EVERYTHING = Distortion(rotation=15, scaling=0.15, shear=0.15, translation=3, elastic=1)
 
 
 def draws(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (count, DRAWN)).astype(np.float32)
+    return np.random.default_rng(seed).uniform(-1, 1, (count, DRAWS)).astype(np.float32)
 
 
 def only(index: int, value: float, count: int) -> np.ndarray:
     """Draws in which one number is not zero."""
-    drawn = np.zeros((count, DRAWN), np.float32)
+    drawn = np.zeros((count, DRAWS), np.float32)
     drawn[:, index] = value
     return drawn
 
 
 def test_nothing_drawn_changes_nothing(small: Dataset):
     images = small.train.images[:50]
-    np.testing.assert_allclose(EVERYTHING(images, np.zeros((50, DRAWN), np.float32)), images, atol=1e-2)
+    np.testing.assert_allclose(EVERYTHING(images, np.zeros((50, DRAWS), np.float32)), images, atol=1e-2)
 
 
 def test_variants_begin_with_the_image_and_all_differ(small: Dataset):
@@ -92,8 +92,8 @@ def test_distorted_digits_keep_their_ink_and_their_range(mnist: Dataset):
 
 def test_every_draw_counts(small: Dataset):
     images = small.train.images[:1]
-    plain = EVERYTHING(images, np.zeros((1, DRAWN), np.float32)).numpy()
-    for index in range(DRAWN):
+    plain = EVERYTHING(images, np.zeros((1, DRAWS), np.float32)).numpy()
+    for index in range(DRAWS):
         changed = np.abs(EVERYTHING(images, only(index, 1, 1)).numpy() - plain).sum()
         # Control points in the corners of the frame move paper only.
         assert changed > 0 or index >= 5

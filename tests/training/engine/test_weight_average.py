@@ -16,21 +16,21 @@ def model() -> keras.Model:
 
 
 def test_the_average_is_the_recurrence_in_numpy(model: keras.Model):
-    average = WeightAverage(model, momentum=0.5)
+    average = WeightAverage(model, decay=0.5)
     expected = model.get_weights()
     random = np.random.default_rng(0)
     for step in range(1, 6):
         model.set_weights([random.normal(size=w.shape) for w in expected])
         average.update()
-        momentum = min(0.5, (1 + step) / (10 + step))
-        expected = [momentum * a + (1 - momentum) * w for a, w in zip(expected, model.get_weights(), strict=True)]
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, model.get_weights(), strict=True)]
     average.apply()
     for found, wanted in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_applied_for_a_while_leaves_the_weights(model: keras.Model):
-    average = WeightAverage(model, momentum=0.9)
+    average = WeightAverage(model, decay=0.9)
     before = model.get_weights()
     model.set_weights([w + 1 for w in before])
     with pytest.raises(RuntimeError, match="inside"), average.applied():
@@ -40,7 +40,7 @@ def test_applied_for_a_while_leaves_the_weights(model: keras.Model):
 
 
 def test_it_follows_the_compiled_training_and_is_what_validation_scores(model: keras.Model, small: Dataset):
-    average = WeightAverage(model, momentum=0.9)
+    average = WeightAverage(model, decay=0.9)
     validation = (small.test.images, small.test.labels)
     history = fit(
         model, small.train.images, small.train.labels, epochs=4, validation=validation, average=average

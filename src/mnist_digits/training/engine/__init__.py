@@ -1,4 +1,4 @@
-"""The compiled training loop. Importing it imports Keras on the backend that is chosen."""
+"""The compiled training loop. Importing the package imports Keras."""
 
 from mnist_digits.training.engine.loop import compile_prediction, compile_rejection, fit, sample_order
 

@@ -1,9 +1,8 @@
-"""Batch norm and relu as one operation: convolutions on a CPU spend as long on these two as on themselves.
+"""Batch norm and relu as one fused operation: on a CPU, the two take as long as the convolutions themselves.
 
-Stock batch norm reads and writes its whole input several times over, forwards and backwards, and
-converts it to float32 on the way. Here each direction is one small program that XLA melts into two
-passes over the input, inside the plain graph that suits the convolutions around it. That concerns
-TensorFlow; JAX melts the stock operations by itself.
+Keras's batch norm reads and writes its whole input several times, forwards and backwards, and converts it to float32.
+Here the forward and the backward pass are each a function that XLA fuses into two passes over the input, within the
+plain graph that is faster for convolutions. On TensorFlow only: JAX fuses the stock operations by itself.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
 
 
 class BatchNormRelu(keras.layers.BatchNormalization):
-    """`BatchNormalization` over the last axis, then relu: the same weights and the same numbers, sooner."""
+    """`BatchNormalization` over the last axis, then relu: same weights and results, in less time."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """From float (n, …, channels) to the same shape and dtype, at least 0."""
+        """Maps float (n, …, channels) to the same shape and dtype, at least 0."""
         if not training or keras.backend.backend() != "tensorflow":
             return keras.ops.relu(super().call(inputs, training=training))
         outputs, mean, variance = self._operation(inputs, self.gamma.value, self.beta.value)
@@ -31,23 +30,23 @@ class BatchNormRelu(keras.layers.BatchNormalization):
 
     @property
     def _operation(self) -> Callable[..., Any]:
-        """Outputs, and the batch's mean and variance, float32 (channels,), through which no gradient flows."""
+        """A function to outputs and the batch's mean and variance, float32 (channels,), which have no gradient."""
 
         @tf.custom_gradient
         def operation(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-            outputs, mean, variance = _melted(_forward, inputs, gamma, beta, self.epsilon)
+            outputs, mean, variance = _fused(_forward, inputs, gamma, beta, self.epsilon)
 
             def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                return _melted(_backward, inputs, gamma, beta, mean, variance, upstream, self.epsilon)
+                return _fused(_backward, inputs, gamma, beta, mean, variance, upstream, self.epsilon)
 
             return (outputs, mean, variance), gradient
 
         return operation
 
 
-def _melted(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's result, computed as one program where a graph is being built."""
-    # Step by step, as the last, smaller batch of an epoch is taken, compiling would take longer than computing.
+def _fused(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function's result, compiled by XLA where a graph is being built."""
+    # The last, smaller batch of an epoch runs eagerly: compiling would take longer than computing.
     compiled = function if tf.executing_eagerly() else tf.function(function, jit_compile=True)
     return compiled(*arguments)
 

@@ -1,6 +1,6 @@
 """The engine's compiled programs on JAX: a whole epoch is one scan over its batches, for GPUs and TPUs.
 
-JAX's programs change nothing: the values of all variables go in, and the new ones come out.
+JAX's functions are pure: they take the values of all variables and return the new ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,24 +11,22 @@ import keras
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from numpy.typing import NDArray
 
-from mnist_digits.training.engine.augmentation import DRAWN
-from mnist_digits.training.engine.step import Step
+from mnist_digits.training.engine.augmentation import DRAWS
+from mnist_digits.training.engine.step import EpochProgram, Step
 
 
 def compile_function(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-    """The function, of arrays of any length, as a program that sees the model's present variables."""
+    """The function of arrays of any length, compiled; each call uses the current values of the model's variables."""
     compiled = jax.jit(_stateless(function, model.variables))
     return lambda *arguments: compiled(_values(model.variables), *arguments)[0]
 
 
 def compile_epoch(
-    step: Step, images: np.ndarray, labels: np.ndarray, batch_size: int, jit_compile: bool
-) -> Callable[[np.ndarray, int, float], np.ndarray]:
-    """A function of order, int32 (n,), random key and strength of distortion that trains for an epoch.
-
-    jit_compile: JAX always does. It returns the epoch's summed loss and number of hits, (2,).
-    """
+    step: Step, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch_size: int, jit_compile: bool
+) -> EpochProgram:
+    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,). jit_compile: ignored, JAX always does."""
     resident = jax.device_put((images, labels))
     full_batches, remainder = divmod(len(labels), batch_size)
     advance = _define_step(step)
@@ -42,7 +40,7 @@ def compile_epoch(
         def take(values: list[jax.Array], batch: tuple[jax.Array, Any]) -> tuple[list[jax.Array], jax.Array]:
             chosen, index = batch
             random = jax.random.fold_in(jax.random.key(key), index)
-            draws = strength * jax.random.uniform(random, (len(chosen), DRAWN), minval=-1.0)
+            draws = strength * jax.random.uniform(random, (len(chosen), DRAWS), minval=-1.0)
             return advance(values, step.prepare(images[chosen], draws), labels[chosen])
 
         full, last = order[: len(order) - remainder], order[len(order) - remainder :]
@@ -53,7 +51,7 @@ def compile_epoch(
         values, last_totals = take(values, (last, full_batches))
         return values, totals.sum(0) + last_totals
 
-    def epoch(order: np.ndarray, key: int, strength: float) -> np.ndarray:
+    def epoch(order: NDArray[np.int32], key: int, strength: float) -> NDArray[np.floating]:
         values, totals = train(_values(step.variables), resident, order, key, strength)
         for variable, value in zip(step.variables, values, strict=True):
             variable.assign(value)
@@ -63,7 +61,7 @@ def compile_epoch(
 
 
 def _define_step(step: Step) -> Callable[..., tuple[list[jax.Array], jax.Array]]:
-    """From values of `step.variables`, inputs and labels to the values after one step, and the batch's totals, (2,)."""
+    """A function from values of `step.variables`, inputs and labels to the new values and the batch's totals, (2,)."""
     evaluate, update = (_stateless(function, step.variables) for function in (step.evaluate, step.update))
     count = len(step.model.trainable_variables)
 
@@ -80,7 +78,7 @@ def _define_step(step: Step) -> Callable[..., tuple[list[jax.Array], jax.Array]]
 
 
 def _stateless(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
-    """The function, with the variables' values before its arguments, and their new values after its result."""
+    """A pure version of a function: it takes the variables' values first, and returns its result and the new values."""
 
     def stateless(values: list[jax.Array], *arguments: Any, **options: Any) -> tuple[Any, list[jax.Array]]:
         with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:

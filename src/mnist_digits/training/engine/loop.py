@@ -1,8 +1,8 @@
-"""The training loop: one compiled program per epoch, Keras's callbacks around it.
+"""The training loop: one compiled program per epoch, with Keras's callbacks around it; and compiled predictions.
 
-`model.fit` crosses from Python into compiled code at every batch; for a small network on MNIST
-that crossing is most of its time. Here the images stay in memory as bytes, and one program
-gathers, scales, and takes the optimiser steps of an epoch. The mathematics is `model.fit`'s.
+`model.fit` calls compiled code from Python at every batch; for a small network on MNIST these calls take most of the
+time. Here the images stay in memory as bytes, and one program gathers and scales them and takes all optimiser steps of
+an epoch. The steps are those of `model.fit`.
 """
 
 import time
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from mnist_digits.training.engine.augmentation import Distortion
 from mnist_digits.training.engine.step import Step, scale
@@ -25,22 +26,25 @@ else:
     from mnist_digits.training.engine.jax import compile_epoch, compile_function
 
 EVALUATION_BATCH = 1000
-"""Images per forward pass where no gradient is needed; only memory depends on it."""
-TINY = 1e-30
-"""Divided by where a float32 sum of probabilities may be 0."""
+"""Images per forward pass without gradients; it affects memory and speed only."""
+MIN_DIVISOR = 1e-30
+"""Replaces a sum of probabilities that is 0 in float32, where it is divided by."""
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""From images, (n, 28, 28), any n, to an array (n, …)."""
 
 
-def sample_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch visits the images: a permutation, int32 (count,), from seed and epoch alone."""
+def sample_order(count: int, seed: int, epoch: int) -> NDArray[np.int32]:
+    """The order of the images in an epoch: a permutation, int32 (count,), that depends on seed and epoch only."""
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
 
 
 def fit(
     model: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
     *,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
     epochs: int = 1,
     batch_size: int = 32,
     seed: int = 0,
@@ -51,21 +55,24 @@ def fit(
     average: WeightAverage | None = None,
     jit_compile: bool = True,
 ) -> keras.callbacks.History:
-    """Train a compiled model in place, like `model.fit`, at a multiple of its speed.
+    """Train a compiled model in place, like `model.fit`, several times as fast.
 
-    model: float (n, 28, 28) in [0, 1] → probabilities (n, 10), compiled with an optimiser and a loss
-        that takes integer labels.
-    images: uint8 (n, 28, 28). labels: uint8 (n,), 0-9. validation: the same two, scored after each epoch.
-    epochs: the epoch to stop after; initial_epoch: how many are done already, when resuming.
-    seed: decides, with the epoch's number, the order of the images. The last batch may be smaller.
-    callbacks: Keras callbacks; they see epochs, not batches. `model.stop_training` is obeyed.
-    distortion: applied to every image in every epoch, differently each time, by seed and epoch.
-    strength: of the distortion, in [0, 1], by epoch, from 0.
-    average: follows the weights; validation then scores the average, and the caller applies it at the end.
-    jit_compile: compile with XLA, which suits dense layers; plain graphs suit convolutions on a CPU. JAX always does.
+    model: maps float (n, 28, 28) in [0, 1] to probabilities (n, classes); compiled with an optimiser and a loss of
+        integer labels.
+    images: uint8 (n, 28, 28). labels: uint8 (n,), below the number of classes. validation: images and labels to
+        evaluate the model on after each epoch.
+    epochs: number of the last epoch. initial_epoch: number of epochs done already, when resuming.
+    batch_size: images per step; the last batch of an epoch may be smaller.
+    seed: decides, with the number of the epoch, the order of the images and their distortion.
+    callbacks: Keras callbacks, called around epochs but not batches; `model.stop_training` is obeyed.
+    distortion: applied to every image, with new random numbers in every epoch.
+    strength: from an epoch, counted from 0, to the factor in [0, 1] of the distortion's random numbers.
+    average: updated after each step, and used in validation; the caller applies it at the end.
+    jit_compile: compile with XLA, which is faster for dense layers; plain graphs are faster for convolutions on a CPU.
+        JAX always uses XLA.
 
-    Returns the History with `loss`, `accuracy`, `seconds` (of training alone) and, with validation,
-    `val_loss` and `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an uncompiled model.
+    Returns the History with `loss`, `accuracy`, `seconds` (of training alone) and, with validation, `val_loss` and
+    `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an uncompiled model.
     """
     _check(model, images, labels)
     step = Step(model, distortion, average)
@@ -95,15 +102,15 @@ def fit(
     return history
 
 
-def compile_prediction(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10); for any n.
+def compile_prediction(model: keras.Model, temperature: float = 1.0) -> Predict:
+    """A function from images, uint8 (n, 28, 28), any n, to probabilities of the ten digits, float32 (n, 10).
 
-    model, temperature: as for `classify`. Compiled once; on JAX, once for each size of batch.
+    model, temperature: as for `classify`. It is compiled once; on JAX, once for each batch size.
     """
     return _in_batches(compile_function(lambda images: classify(model, images, temperature)[0], model), (10,))
 
 
-def compile_rejection(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
+def compile_rejection(model: keras.Model, temperature: float = 1.0) -> Predict:
     """A function from images, uint8 (n, 28, 28), to the probability that each is a digit, float32 (n,).
 
     model, temperature: as for `classify`.
@@ -119,32 +126,32 @@ def can_reject(model: keras.Model) -> bool:
 def classify(model: keras.Model, images: Any, temperature: float) -> tuple[Any, Any]:
     """Probabilities of the ten digits, float32 (n, 10), and that each image is a digit at all, float32 (n,).
 
-    model: takes float (n, 28, 28) or (n, 28, 28, 1) in [0, 1]. What it gives to an eleventh class, no digit, is left
-    out of the first: those are the probabilities of an image that is one. images: uint8 (n, 28, 28). temperature:
-    what all logits are divided by; 1 leaves them as the network was trained.
+    The former are conditional on the image being a digit: they sum to 1 whether or not there is an eleventh class.
+    model: maps float (n, 28, 28) or (n, 28, 28, 1) in [0, 1] to probabilities (n, 10) or (n, 11). images: uint8
+    (n, 28, 28). temperature: divisor of all logits; 1 for those of the model itself.
     """
     classes = model(ops.reshape(scale(images), (-1, *model.input_shape[1:])), training=False)
     if temperature != 1:
-        # Up to a constant, which softmax takes away again, the logarithms of probabilities are the logits.
+        # The logarithms of the probabilities are the logits up to a constant, to which softmax is invariant.
         classes = ops.softmax(ops.log(classes) / temperature)
     digits = classes[:, :DIGIT_CLASSES]
     total = ops.sum(digits, 1)
     if can_reject(model):
-        digits = digits / ops.maximum(total, TINY)[:, None]
+        digits = digits / ops.maximum(total, MIN_DIVISOR)[:, None]
     return digits, total
 
 
-def _in_batches(forward: Callable[[np.ndarray], Any], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
-    """A compiled function applied to images a batch at a time. shape: of its result for one image."""
+def _in_batches(forward: Callable[[NDArray[np.uint8]], Any], shape: tuple[int, ...]) -> Predict:
+    """A function that applies a compiled one to images in batches. shape: of its result for one image."""
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         batches = [ops.convert_to_numpy(forward(batch)) for batch in _batches(images)]
         return np.concatenate(batches) if batches else np.empty((0, *shape), np.float32)
 
     return predict
 
 
-def _check(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
+def _check(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
     if not model.compiled:
         raise ValueError("the model is not compiled; expected one with optimiser and loss: call model.compile first")
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
@@ -156,15 +163,15 @@ def _check(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _draw_key(seed: int, epoch: int) -> int:
-    """What an epoch's random distortions start from, apart from the order of its images."""
+    """Seed of an epoch's random distortions, independent of the order of its images."""
     return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
 
 
-def _compile_evaluation(step: Step) -> Callable[[np.ndarray, np.ndarray], tuple[float, float]]:
-    """A function of images and labels that returns mean loss and accuracy."""
+def _compile_evaluation(step: Step) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], tuple[float, float]]:
+    """A function from images and labels to their mean loss and accuracy."""
     totals = compile_function(lambda x, y: step.evaluate(scale(x), y, training=False)[1], step.model)
 
-    def evaluate(images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    def evaluate(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[float, float]:
         pairs = zip(_batches(images), _batches(labels), strict=True)
         loss, accuracy = sum(ops.convert_to_numpy(totals(*pair)) for pair in pairs) / len(labels)
         return float(loss), float(accuracy)
@@ -172,5 +179,5 @@ def _compile_evaluation(step: Step) -> Callable[[np.ndarray, np.ndarray], tuple[
     return evaluate
 
 
-def _batches(array: np.ndarray) -> list[np.ndarray]:
+def _batches(array: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [array[start : start + EVALUATION_BATCH] for start in range(0, len(array), EVALUATION_BATCH)]

@@ -1,25 +1,33 @@
-"""What one step of training computes, in tensor code that any of Keras's backends compiles."""
+"""One training step, in Keras operations that any of its backends compiles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from mnist_digits.training.engine.augmentation import Distortion
 from mnist_digits.training.engine.weight_average import WeightAverage
 
+EpochProgram = Callable[[NDArray[np.int32], int, float], NDArray[np.floating]]
+"""Trains for an epoch: from the order of the images, (n,), a random key and the strength of the distortion, in [0, 1],
+to the epoch's summed loss and number of correct predictions, (2,)."""
+
 
 def scale(images: Any) -> Any:
-    """0-255 → float32 0-1: the only place where pixels are scaled."""
+    """Pixels 0 to 255 as float32 in [0, 1]: the only place where pixels are scaled."""
     return ops.cast(images, "float32") / 255.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """A compiled model, and what is done around it; the backend's part is the gradient in between."""
+    """What a step computes before and after the gradient, which is left to the backend."""
 
     model: keras.Model
+    """Compiled."""
     distortion: Distortion | None = None
     average: WeightAverage | None = None
 
@@ -29,16 +37,16 @@ class Step:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that a step changes; the model's trainable variables come first."""
+        """All variables that a step changes, the model's trainable ones first."""
         model, average = self.model, self.average.variables if self.average else []
         return [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables, *average]
 
     def prepare(self, images: Any, draws: Any) -> Any:
-        """Images, uint8 (n, 28, 28), as the model takes them: float32 in [0, 1], distorted as drawn."""
+        """The model's inputs, float32 (n, 28, 28) in [0, 1]: images, uint8, distorted by draws, (n, DRAWS)."""
         return scale(self.distortion(images, draws) if self.distortion else images)
 
     def evaluate(self, inputs: Any, labels: Any, training: bool) -> tuple[Any, Any]:
-        """The batch's mean loss, which has a gradient, and float32 (2,): its summed loss, its number of hits."""
+        """A batch's mean loss, to be differentiated, and its totals, float32 (2,): summed loss, correct predictions."""
         probabilities = self.model(inputs, training=training)
         loss = self.model.compute_loss(x=inputs, y=labels, y_pred=probabilities, training=training)
         hits = ops.argmax(probabilities, 1) == ops.cast(labels, "int32")
@@ -46,7 +54,7 @@ class Step:
         return loss, ops.stack([loss * count, ops.sum(ops.cast(hits, "float32"))])
 
     def update(self, gradients: list[Any]) -> None:
-        """Take the optimiser's step, and have the average follow."""
+        """Take the optimiser's step, and update the weight average."""
         self.model.optimizer.apply(gradients, self.model.trainable_variables)
         if self.average:
             self.average.update()

@@ -1,4 +1,4 @@
-"""An exponential average of the weights: steadier than the weights themselves (Polyak and Juditsky 1992)."""
+"""Exponential moving average of a model's weights (Polyak and Juditsky 1992)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,36 +8,36 @@ from keras import ops
 
 
 class WeightAverage:
-    """Follows a model's weights, batch norm's statistics included, at a distance."""
+    """Exponential moving average of all weights, the statistics of batch norm included."""
 
-    def __init__(self, model: keras.Model, momentum: float) -> None:
-        """momentum: how much of the average each step leaves as it is, in [0, 1)."""
-        self._momentum = momentum
+    def __init__(self, model: keras.Model, decay: float) -> None:
+        """decay: weight of the previous average in each update, in [0, 1)."""
+        self._decay = decay
         self._weights = model.weights
         self._averages = [keras.Variable(weight.numpy(), trainable=False, dtype="float32") for weight in model.weights]
         self._steps = keras.Variable(0.0, trainable=False, dtype="float32")
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that must be kept to go on after an interruption."""
+        """The average's state, for a checkpoint."""
         return [*self._averages, self._steps]
 
     def update(self) -> None:
-        """Take in the weights after one step; pure tensor code, for use in a compiled program."""
+        """Update the average after a training step; only tensor operations, for use in a compiled program."""
         self._steps.assign(self._steps + 1)
-        # At first the weights move fast: an average that remembers its random start would be useless.
-        momentum = ops.minimum(self._momentum, (1 + self._steps) / (10 + self._steps))
+        # A lower decay at first, so that the random initial weights are soon forgotten.
+        decay = ops.minimum(self._decay, (1 + self._steps) / (10 + self._steps))
         for average, weight in zip(self._averages, self._weights, strict=True):
-            average.assign(average + (1 - momentum) * (weight - average))
+            average.assign(average + (1 - decay) * (weight - average))
 
     def apply(self) -> None:
-        """Put the average in the place of the model's weights."""
+        """Replace the model's weights by their average."""
         for average, weight in zip(self._averages, self._weights, strict=True):
             weight.assign(average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model has the average for its weights within the context, and its own after it."""
+        """Within the context, the model's weights are replaced by their average."""
         own = [weight.numpy() for weight in self._weights]
         self.apply()
         try:

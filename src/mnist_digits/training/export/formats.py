@@ -1,6 +1,6 @@
-"""A finished run's model in the formats that others use: ONNX, LiteRT, TensorFlow's SavedModel, Keras.
+"""Export of a finished run's model: to ONNX, LiteRT, TensorFlow's SavedModel, or Keras.
 
-All but Keras's own take images as bytes and give calibrated probabilities, and are checked against Keras first.
+All but the Keras file take images as bytes, return calibrated probabilities, and are compared with Keras first.
 """
 
 import importlib.util
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits import __version__
 from mnist_digits.dataset import Dataset
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     import keras
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "-saved_model", "keras": ".keras"}
-"""Each format, and what the name of a file or folder in it ends with."""
+"""Format → end of the name of its file or folder."""
 
 
 def describe_model(plan: Plan, metrics: dict[str, Any]) -> dict[str, str]:
-    """What an ONNX file says of itself. metrics: as in metrics.json."""
+    """Metadata of an ONNX file. metrics: as in metrics.json."""
     description = {
         "recipe": plan.recipe.name,
         "seed": str(plan.seed),
@@ -41,15 +42,15 @@ def describe_model(plan: Plan, metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def temperature_of(metrics: dict[str, Any]) -> float:
-    """What the logits are divided by. metrics: as in metrics.json; early ones have none, and their models used 1."""
+    """Divisor of the logits. metrics: as in metrics.json; runs of early versions have none, which is 1."""
     return float(metrics.get("calibration", {}).get("temperature", 1.0))
 
 
 def new_path(run: Run, format_: str, output: Path | None) -> Path:
-    """Where the model is to go: `output`, or a name like the run's in the current folder.
+    """Where to write the model: `output`, or a file of the run's name in the current folder.
 
-    Raises UsageError for a format that there is none of or that cannot be written here, DataError when the run is
-    not finished or there is something at the path already.
+    Raises UsageError for an unknown format or one that cannot be written here, DataError when the run is not finished
+    or the path exists.
     """
     if format_ not in SUFFIXES:
         raise UsageError(f"--format {format_}: expected one of {', '.join(SUFFIXES)}")
@@ -70,9 +71,9 @@ def new_path(run: Run, format_: str, output: Path | None) -> Path:
 def export_run(run: Run, data: Dataset, format_: str, path: Path) -> None:
     """Write a finished run's model.
 
-    data: as `load_mnist` gives it; its test images are what the model is compared with Keras on. format_: a key of
-    SUFFIXES. path: as `new_path` gives it. Raises DataError, and leaves nothing, when the exported model gives
-    something else than Keras, or cannot be written.
+    data: as `load_mnist` returns it; the exported model is compared with Keras on its test images. format_: a key of
+    SUFFIXES. path: as `new_path` returns it. Raises DataError, and leaves no file, when the outputs of the exported
+    model differ from Keras's, or it cannot be written.
     """
     if format_ == "keras":
         with atomic_write(path) as temporary:
@@ -92,10 +93,10 @@ def export_run(run: Run, data: Dataset, format_: str, path: Path) -> None:
             export_saved_model(model, path, images, temperature_of(metrics))
 
 
-def export_saved_model(model: "keras.Model", path: Path, images: np.ndarray, temperature: float) -> None:
-    """Write a SavedModel, a folder: `serve` takes images, uint8 (n, 28, 28), and gives what the ONNX model gives.
+def export_saved_model(model: "keras.Model", path: Path, images: NDArray[np.uint8], temperature: float) -> None:
+    """Write a SavedModel, a folder: `serve` maps images, uint8 (n, 28, 28), to the outputs of the ONNX model.
 
-    Others, and what is raised: as for `export.export_onnx`.
+    Arguments and errors: as for `onnx.export_onnx`.
     """
     import tensorflow as tf
 
@@ -107,17 +108,17 @@ def export_saved_model(model: "keras.Model", path: Path, images: np.ndarray, tem
         check_parity(model, temperature, path, "SavedModel", lambda batch: _in_order(loaded.serve(batch)), images)
 
 
-def export_litert(model: "keras.Model", path: Path, images: np.ndarray, temperature: float) -> None:
-    """Write a model for LiteRT: its signature `serving_default` takes one image, uint8 (1, 28, 28), and gives the same.
+def export_litert(model: "keras.Model", path: Path, images: NDArray[np.uint8], temperature: float) -> None:
+    """Write a LiteRT model: its signature `serving_default` maps one image, uint8 (1, 28, 28), to the same outputs.
 
-    Others, and what is raised: as for `export.export_onnx`.
+    Arguments and errors: as for `onnx.export_onnx`.
     """
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
     from mnist_digits.training.export.parity import check_parity
 
-    with tempfile.TemporaryDirectory() as folder, backend.without_chatter():
+    with tempfile.TemporaryDirectory() as folder, backend.without_startup_messages():
         _write_saved_model(model, Path(folder), 1, temperature)
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
         serve = Interpreter(model_content=content).get_signature_runner("serving_default")
@@ -127,7 +128,7 @@ def export_litert(model: "keras.Model", path: Path, images: np.ndarray, temperat
 
 
 def _write_saved_model(model: "keras.Model", folder: Path, count: int | None, temperature: float) -> None:
-    """Fill a folder with a SavedModel for so many images at once, any number if None."""
+    """Fill a folder with a SavedModel. count: images per call, None for any number."""
     import keras
     import tensorflow as tf
 
@@ -143,6 +144,6 @@ def _write_saved_model(model: "keras.Model", folder: Path, count: int | None, te
     archive.write_out(str(folder), verbose=False)
 
 
-def _in_order(outputs: dict[str, Any]) -> list[np.ndarray]:
-    """Probabilities, and is_digit where there is one."""
+def _in_order(outputs: dict[str, Any]) -> list[NDArray[np.float32]]:
+    """Probabilities, and is_digit where there is such an output."""
     return [np.asarray(outputs[name]) for name in ("probabilities", "is_digit") if name in outputs]

@@ -1,8 +1,8 @@
-"""Keras → ONNX, calibrated, with a parity check: the exported model gives what Keras gives, or no file is left.
+"""Export from Keras to ONNX, calibrated; no file is left when its outputs differ from Keras's.
 
-The networks here are chains of a few stock layers, each of them one or two ONNX operations, or the mean of several
-such chains: translating them needs neither TensorFlow nor a tracing converter, and takes milliseconds. Keras keeps the
-channels of an image last, ONNX first; in between, images are in ONNX's order.
+The networks are sequences of a few stock layers, each of them one or two ONNX operations, or the mean of several such
+sequences: translating them needs neither TensorFlow nor a tracing converter, and takes milliseconds. Keras keeps the
+channels of an image last, ONNX first; between convolutions, images are in ONNX's order.
 """
 
 from collections.abc import Sequence
@@ -14,33 +14,35 @@ import numpy as np
 import onnx
 import onnxruntime
 from keras import layers
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
-from mnist_digits.training.engine.loop import TINY, can_reject
+from mnist_digits.training.engine.loop import MIN_DIVISOR, can_reject
 from mnist_digits.training.export.parity import check_parity
+from mnist_digits.training.recipes import DIGIT_CLASSES
 
 OPSET = 18
-ACTIVATIONS = {
+ACTIVATIONS: dict[Any, tuple[str, ...]] = {
     keras.activations.linear: (),
     keras.activations.relu: ("Relu",),
     keras.activations.sigmoid: ("Sigmoid",),
     keras.activations.softmax: ("Softmax",),
 }
 PADDINGS = {"valid": "VALID", "same": "SAME_UPPER"}
-"""What Keras has, and what ONNX calls it."""
+"""Keras's padding → ONNX's `auto_pad`."""
 
 
 def export_onnx(
-    model: keras.Model, path: Path, metadata: dict[str, str], images: np.ndarray, temperature: float = 1.0
+    model: keras.Model, path: Path, metadata: dict[str, str], images: NDArray[np.uint8], temperature: float = 1.0
 ) -> None:
     """Write the model as ONNX: input `images` uint8 (n, 28, 28), output `probabilities` float32 (n, 10), any n.
 
-    A model of eleven classes has a second output, `is_digit` float32 (n,). metadata: kept in the file. images: uint8
-    (n, 28, 28), real ones, for the parity check. temperature: what the logits are divided by.
-    Raises DataError, and leaves no file, when a layer is of a kind that is not translated, or what comes out
-    differs from Keras's by more than `parity.TOLERANCE`.
+    A model that can reject has a second output, `is_digit` float32 (n,). metadata: stored in the file. images: uint8
+    (n, 28, 28), digits for the parity check. temperature: divisor of the logits.
+    Raises DataError, and leaves no file, when a layer is of a kind that is not translated, or an output differs from
+    Keras's by more than `parity.TOLERANCE`.
     """
     converted = _convert(model, temperature)
     helper.set_model_props(converted, metadata)
@@ -58,12 +60,12 @@ def _convert(model: keras.Model, temperature: float) -> onnx.ModelProto:
     if isinstance(model, keras.Sequential):
         result = translate_all(model, graph, scaled)
     else:
-        # What `networks.average` makes: an input, the members, their mean.
+        # Made by `networks.average`: an input, the members, their mean.
         result = graph.add("Mean", [translate_all(member, graph, scaled) for member in model.layers[1:-1]])
     result = graph.add("Softmax", [graph.add("Div", [_logits(graph, result)], np.float32(temperature))])
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", DIGIT_CLASSES])]
     if can_reject(model):
-        result = _set_apart(graph, result)
+        result = _split_off_is_digit(graph, result)
         outputs.append(helper.make_tensor_value_info("is_digit", TensorProto.FLOAT, ["n"]))
     graph.add("Identity", [result], name="probabilities")
     content = helper.make_graph(
@@ -77,7 +79,7 @@ def _convert(model: keras.Model, temperature: float) -> onnx.ModelProto:
 
 
 def as_model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    """A model of a graph, in the oldest version of the file format that will do, which most programs read."""
+    """A model of a graph, in the oldest sufficient version of the file format, for most programs to read it."""
     opset = [helper.make_opsetid("", OPSET)]
     return helper.make_model(
         graph, opset_imports=opset, ir_version=helper.find_min_ir_version_for(opset), producer_name="mnist-digits"
@@ -85,7 +87,7 @@ def as_model(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 
 class Graph:
-    """ONNX operations, and the constants that they take."""
+    """An ONNX graph in the making: its operations, and their constants."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -95,47 +97,47 @@ class Graph:
         self,
         operation: str,
         values: Sequence[str],
-        *constants: np.ndarray | np.generic,
+        *constants: NDArray[Any] | np.generic,
         name: str | None = None,
         **attributes: Any,
     ) -> str:
-        """Append an operation on values, by name, and on constants; returns the name of its result."""
+        """Append an operation on named values and constants; returns the name of its result."""
         name = name or f"{operation}_{len(self.nodes)}"
         inputs = [*values, *(self.constant(value, f"{name}_{i}") for i, value in enumerate(constants))]
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name
 
-    def constant(self, value: np.ndarray | np.generic, name: str | None = None) -> str:
-        """Keep a constant; returns its name."""
+    def constant(self, value: NDArray[Any] | np.generic, name: str | None = None) -> str:
+        """Add a constant; returns its name."""
         name = name or f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
 
 def _logits(graph: Graph, probabilities: str) -> str:
-    """What softmax was taken of, to be taken again; of a mean of several, the logarithm, which does as well."""
+    """The input of the final softmax, which is removed; of a mean of several, its logarithm, which is equivalent."""
     if graph.nodes[-1].op_type == "Softmax":
         return str(graph.nodes.pop().input[0])
     return graph.add("Log", [probabilities])
 
 
-def _set_apart(graph: Graph, value: str) -> str:
-    """Of eleven classes, give the first ten's sum as `is_digit`, and return them divided by it."""
-    digits = graph.add("Slice", [value], np.array([0]), np.array([10]), np.array([1]))
+def _split_off_is_digit(graph: Graph, value: str) -> str:
+    """Add an output `is_digit`, the sum of the ten digits' probabilities; returns these divided by it."""
+    digits = graph.add("Slice", [value], np.array([0]), np.array([DIGIT_CLASSES]), np.array([1]))
     total = graph.add("ReduceSum", [digits], np.array([1]))
     graph.add("Squeeze", [total], np.array([1]), name="is_digit")
-    return graph.add("Div", [digits, graph.add("Max", [total], np.float32(TINY))])
+    return graph.add("Div", [digits, graph.add("Max", [total], np.float32(MIN_DIVISOR))])
 
 
 def translate_all(model: keras.Sequential, graph: Graph, value: str) -> str:
-    """Append what the layers compute one after another from a value; returns the name of the last result."""
+    """Append the layers of a model, applied to a value; returns the name of the result."""
     for layer in model.layers:
         value = translate(layer, graph, value)
     return value
 
 
 def translate(layer: keras.Layer, graph: Graph, value: str) -> str:
-    """Append what the layer computes when it is used. Raises DataError for a layer or activation of another kind."""
+    """Append a layer at inference. Raises DataError for a kind of layer or activation that is not translated."""
     weights = [np.asarray(weight, np.float32) for weight in layer.get_weights()]
     match layer:
         case layers.Reshape():

@@ -1,9 +1,9 @@
-"""What the page shows of the inside of networks, taken from finished runs.
+"""Export of the two networks whose activations the page of `digits serve` shows, from finished runs.
 
     python -m mnist_digits.training.export.page_networks runs/dense-plus-0 runs/cnn-0 FOLDER
 
-writes `dense.npz`, the weights of the first run, and `feature_maps.onnx`, the model of the second with the maps after
-each relu as further outputs. Both are calibrated, as the runs' model.onnx is.
+writes `dense.npz`, the weights of the first run, and `feature_maps.onnx`, the model of the second with the feature
+maps after each relu as further outputs. Both are calibrated, like the runs' model.onnx.
 """
 
 import sys
@@ -25,8 +25,8 @@ DENSE, FEATURE_MAPS = "dense.npz", "feature_maps.onnx"
 def export_dense(run: Run, folder: Path) -> Path:
     """Write DENSE: arrays hidden_weights (784, units), hidden_bias, class_weights (units, 10), class_bias, float32.
 
-    The last two are divided by the temperature, so that softmax of the scores is model.onnx's probabilities.
-    Raises DataError when the run is not finished, or its network is another than 784-units-10.
+    The last two are divided by the temperature, so that softmax of the logits gives model.onnx's probabilities.
+    Raises DataError when the run is not finished, or its network is not 784-units-10.
     """
     backend.start_keras()
     from mnist_digits.training import networks
@@ -47,7 +47,7 @@ def export_dense(run: Run, folder: Path) -> Path:
 def export_feature_maps(run: Run, folder: Path) -> Path:
     """Write FEATURE_MAPS: the run's model.onnx with outputs `maps_1`, `maps_2`, …, float32 (n, channels, side, side).
 
-    They are what comes out of each relu on the way. Raises DataError when the run is not finished or has none.
+    They are the outputs of the relus after convolutions. Raises DataError when the run is not finished or has none.
     """
     model = onnx.load(Run.open(run.folder, "onnx").onnx)
     shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
@@ -65,7 +65,7 @@ def export_feature_maps(run: Run, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Export from the two runs named on the command line into the folder named last."""
+    """Export from two runs to a folder, all named on the command line."""
     dense, convolutional, folder = map(Path, sys.argv[1:])
     print(export_dense(Run(dense), folder))
     print(export_feature_maps(Run(convolutional), folder))

@@ -1,16 +1,17 @@
-"""Whether an exported model gives what Keras gives, before its file is kept."""
+"""Comparison of an exported model with Keras, before its file is kept."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError
 from mnist_digits.training.engine.loop import can_reject, compile_prediction, compile_rejection
 
 TOLERANCE = 1e-5
-"""Largest difference allowed between a probability from Keras and from the exported model."""
+"""Largest absolute difference allowed between probabilities of Keras and of the exported model."""
 
 
 def check_parity(
@@ -18,15 +19,15 @@ def check_parity(
     temperature: float,
     path: Path,
     name: str,
-    exported: Callable[[np.ndarray], Sequence[np.ndarray]],
-    images: np.ndarray,
+    exported: Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]],
+    images: NDArray[np.uint8],
     batches: Sequence[int] = (1, 7),
 ) -> None:
-    """Raise DataError unless both give the same, within TOLERANCE, on real and on random images.
+    """Raise DataError when outputs differ by more than TOLERANCE on any of eight digits and eight random images.
 
-    model, temperature: what was exported, as for `engine.classify`. path: where the file was to be. name: of its
-    format. exported: from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10), and after them, where the
-    model has eleven classes, is_digit, float32 (n,). images: real ones. batches: how many at once.
+    model, temperature: what was exported, as for `loop.classify`. path, name: of the file and of its format, for the
+    message. exported: from images, uint8 (n, 28, 28), to probabilities, float32 (n, 10), and is_digit, float32 (n,),
+    where the model can reject. images: uint8 (n, 28, 28), digits. batches: batch sizes to compare.
     """
     wanted = [compile_prediction(model, temperature)]
     if can_reject(model):
@@ -38,7 +39,7 @@ def check_parity(
         for count in batches
         for found, expect in zip(exported(sample[:count]), wanted, strict=True)
     ]
-    # A maximum that is not a number is larger than any.
+    # NaN compares as false, and so counts as a difference.
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise DataError(
