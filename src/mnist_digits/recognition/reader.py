@@ -25,7 +25,7 @@ from mnist_digits.recognition.layout.text_lines import Row, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
 from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
-from mnist_digits.recognition.preprocessing.ink import even, find_ink
+from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
 
@@ -168,7 +168,7 @@ class Reader:
             width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
             reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
             sheet, corner = crop_page(reduced)
-            ink = remove_form_boxes(even(find_ink(sheet)))
+            ink = remove_form_boxes(equalise_ink(find_ink(sheet)))
             pieces = find_components(ink)
             writing = Writing(sheet, ink, pieces, *self._mark(ink, pieces), reduction, corner)
             if reduction == 1 or writing.height >= LEGIBLE:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mnist_digits.recognition.preprocessing.mnist_format import PRESENT
+from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK
 from mnist_digits.recognition.reader import Reading
 from mnist_digits.recognition.results import Page
 
@@ -58,7 +58,7 @@ def _coloured(pixels: np.ndarray) -> np.ndarray:
 def _marks(reading: Reading) -> np.ndarray:
     """The ink, what belongs to digits in one colour and all else in the other, a dot amid each digit."""
     strength = reading.writing.ink[..., None]
-    colours = np.where(reading.own[..., None] > PRESENT, np.array(SURE), np.array(UNSURE))
+    colours = np.where(reading.own[..., None] > MIN_STROKE_INK, np.array(SURE), np.array(UNSURE))
     drawn = np.rint(255 - strength * (255 - colours)).astype(np.uint8)
     for x, y in reading.spots.places:
         cv2.circle(

@@ -8,7 +8,7 @@ import pytest
 from helpers.pictures import paper, photographed, strokes, written
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import find_ink
-from mnist_digits.recognition.preprocessing.ink import even
+from mnist_digits.recognition.preprocessing.ink import equalise_ink
 
 SIDE = 200
 Random = np.random.Generator
@@ -157,7 +157,7 @@ def test_pens_of_any_strength_are_evened(mnist: Dataset):
     strengths = np.float32([1, 0.7, 0.45])
     ink = np.hstack(masks.astype(np.float32) * strengths[:, None, None])
     before = ink.copy()
-    found = even(ink)
+    found = equalise_ink(ink)
     np.testing.assert_array_equal(ink, before)
     np.testing.assert_allclose(found, np.hstack(masks), atol=0.02)
 
@@ -165,7 +165,7 @@ def test_pens_of_any_strength_are_evened(mnist: Dataset):
 def test_evening_keeps_paper_and_what_is_hardly_ink():
     ink = np.zeros((300, 400), np.float32)
     ink[100:120, 100:200] = 0.05
-    found = even(ink)
+    found = equalise_ink(ink)
     np.testing.assert_array_equal(found > 0, ink > 0)
     assert found.max() < 0.35
 
@@ -173,7 +173,7 @@ def test_evening_keeps_paper_and_what_is_hardly_ink():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (40, 20_000), (3, 700)])
 def test_ink_of_any_shape_is_evened(shape: tuple[int, int]):
     ink = np.random.default_rng(0).random(shape, np.float32)
-    found = even(ink)
+    found = equalise_ink(ink)
     assert found.shape == shape
     assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.layout.detector import Detections
-from mnist_digits.recognition.preprocessing.mnist_format import PRESENT
+from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK
 from mnist_digits.recognition.results import Box
 
 GAP = 500
@@ -116,7 +116,7 @@ def find_components(ink: np.ndarray, height: float | None = None) -> Components:
 
     height: of its digits, in pixels; then small gaps, as rough paper leaves in strokes, part nothing.
     """
-    mask = (ink > PRESENT).view(np.uint8)
+    mask = (ink > MIN_STROKE_INK).view(np.uint8)
     side = max(3, int(TEAR * height) // 2 * 2 + 1) if height else 1
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
@@ -155,7 +155,7 @@ def ink_of_digits(
 
 def find_segments(ink: np.ndarray, spots: Detections, height: float) -> Segments:
     """The strokes of a page. ink: of digits, float32 (h, w) in [0, 1]. height: of a digit, in pixels."""
-    mask = (ink > PRESENT).view(np.uint8)
+    mask = (ink > MIN_STROKE_INK).view(np.uint8)
     # Where a ruled line was taken out, a stroke along it may have gone as well: what is above belongs to what is below.
     upright = np.ones((3 + 2 * (max(ink.shape) // GAP), 1), np.uint8)
     _, connected, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, upright))

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mnist_digits.recognition.classifier import open_session
-from mnist_digits.recognition.preprocessing.ink import even
+from mnist_digits.recognition.preprocessing.ink import equalise_ink
 
 DETECTOR_PATH = Path(__file__).parents[1] / "models" / "detector.onnx"
 """The network that comes with the package."""
@@ -109,7 +109,7 @@ class Detector:
         scale = min(TALL / max(height, 1.0), math.sqrt(MOST_PIXELS / ink.size), LARGEST)
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        seen = even(cv2.resize(ink, size, interpolation=how))
+        seen = equalise_ink(cv2.resize(ink, size, interpolation=how))
         seen = np.pad(seen, [(0, -side % STEP) for side in seen.shape])
         (marks,) = self._session.run(["marks"], {"ink": seen[None, None]})
         return DetectorOutput(marks[0, :10], marks[0, 10], CELL / scale)

@@ -1,33 +1,41 @@
-"""The sheet of paper in a photo: where it lies, so that the desk around it is not read."""
+"""The page in a photo: where its sheet of paper lies, so that the desk around it is not read."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from mnist_digits.recognition.preprocessing.ink import DARKEST_SHADOW
+from mnist_digits.recognition.preprocessing.ink import MIN_SHADOW_LIGHT
+from mnist_digits.recognition.preprocessing.mnist_format import square
 from mnist_digits.recognition.results import Box
 
-SKETCH_PX = 256
-"""Longest side of the reduced copy in which the sheet is searched."""
+SKETCH_SIDE_PX = 256
+"""Longest side of the reduced copy in which the page is searched."""
 
-SMALLEST = 0.08
-"""Share of the picture that a sheet covers at least."""
+MIN_PAGE_SHARE = 0.08
+"""Minimum area of a page, as a share of the picture."""
 
-FAINT = 8.0
-"""So much light, of 255, a camera adds to every pixel by its noise: in the dark, differences count less."""
+MAX_PAGE_SHARE = 0.97
+"""A page that covers more of the picture than this is not cropped."""
 
-EDGE = 0.08
-"""Change of the logarithm of light from pixel to pixel of the sketch, from which it is an edge."""
+CAMERA_NOISE = 8.0
+"""Light, 0 to 255, added to every pixel before a logarithm or a ratio: in the dark, differences are noise."""
 
-GAP = 7
-"""Pixels of the sketch for which an edge may be too faint to be seen."""
+MIN_EDGE_SLOPE = 0.08
+"""Change of the logarithm of light per pixel of the sketch, from which on there is an edge."""
 
-SMOOTH = 0.7
-"""Share of a sheet that is without edges at least, once the writing is taken out."""
+MAX_EDGE_GAP_PX = 7
+"""Width of a gap in an edge, in pixels of the sketch, that does not join the regions on both sides."""
 
-OTHER_COLOUR = 0.06
-"""Sum of the differences of two colours, as shares of red, green and blue, that shade alone does not make."""
+MIN_SMOOTH_SHARE = 0.7
+"""Minimum share of a page's area that is without edges, once the writing is removed."""
+
+MAX_SHADE_COLOUR_CHANGE = 0.06
+"""Sum of the differences of two colours, as shares of red, green and blue, up to which shade may have made them."""
+
+WRITING_WINDOW_PX = 9
+"""Side of the closing, in pixels of the sketch, that removes the writing."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +64,17 @@ class PagePlacement:
         return left, top, width, height
 
 
-def crop_page(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of the picture with the sheet, and plain paper around it; and where its corner, (x, y), lies.
+def crop_page(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The part of a picture with the page, plain paper around it; and x, y of its upper left corner.
 
-    pixels: uint8 (h, w) or (h, w, 3), which is returned as it is where it shows nothing but a sheet.
+    pixels: uint8 (h, w) or (h, w, 3), returned as they are when they show no edge of a page.
     """
     sketch = _reduced(pixels)
-    sheet = _sheet(sketch)
-    if sheet is None:
+    page = _page_mask(sketch)
+    if page is None:
         return pixels, (0, 0)
-    # The sheet's edge is no ink either.
-    inside = cv2.erode(sheet, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    # The edge of the page is removed as well, or it would be read as ink.
+    inside = cv2.erode(page, square(7), borderType=cv2.BORDER_CONSTANT, borderValue=1)
     left, top, width, height = cv2.boundingRect(inside)
     if not width:
         return pixels, (0, 0)
@@ -84,66 +92,66 @@ def crop_page(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     return result, (left, top)
 
 
-def _reduced(pixels: np.ndarray) -> np.ndarray:
-    factor = max(1.0, max(pixels.shape[:2]) / SKETCH_PX)
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy of which no side is longer than SKETCH_SIDE_PX."""
+    factor = max(1.0, max(pixels.shape[:2]) / SKETCH_SIDE_PX)
     size = tuple(max(1, round(side / factor)) for side in pixels.shape[1::-1])
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _sheet(sketch: np.ndarray) -> np.ndarray | None:
-    """Where the sheet is, uint8 (h, w) of 0 and 1; None where the picture shows nothing else."""
-    # Without writing, and a little blurred against the grain of wood.
-    plain = cv2.GaussianBlur(cv2.morphologyEx(sketch, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)), (3, 3), 0)
+def _page_mask(sketch: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Where the page is, uint8 (h, w) of 0 and 1; None when the picture shows nothing else, or no page."""
+    # Without writing, and slightly blurred against the grain of wood.
+    plain = cv2.GaussianBlur(cv2.morphologyEx(sketch, cv2.MORPH_CLOSE, square(WRITING_WINDOW_PX)), (3, 3), 0)
     labels, count = _smooth_regions(plain)
     areas = np.bincount(labels.ravel(), minlength=count)[1:]
     large = 1 + np.flatnonzero(areas > 0.01 * labels.size)
-    eligible = areas[large - 1] > SMALLEST * labels.size
+    eligible = areas[large - 1] > MIN_PAGE_SHARE * labels.size
     if not eligible.any():
         return None
-    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + FAINT
+    colours = np.stack([np.atleast_1d(np.median(plain[labels == region], axis=0)) for region in large]) + CAMERA_NOISE
     main = int(np.argmax(colours.mean(axis=1) * eligible))
     kept = _is_paper(colours, colours[main])
     touched = _sides_touched(labels, large)
     free = ~touched[main]
     if free.sum() >= 3:
-        # The sheet lies within the picture: what reaches the sides that it keeps off is no part of it.
+        # The page lies within the picture: regions that touch the sides it does not touch are no part of it.
         kept &= ~(touched & free).any(axis=1)
     mask = np.isin(labels, large[kept]).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    sheet = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(np.concatenate(contours)), 1)
-    # Where hardly any of it is smooth, as on a smeared board, it is no sheet that ends here.
-    whole = mask.sum() > SMOOTH * sheet.sum()
-    sheet = cv2.dilate(sheet, np.ones((GAP - 2, GAP - 2), np.uint8))
-    return sheet if whole and sheet.mean() < 0.97 else None
+    page = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(np.concatenate(contours)), 1)
+    # Where hardly any of it is smooth, as on a smeared board, the hull is not the outline of a page.
+    smooth = mask.sum() > MIN_SMOOTH_SHARE * page.sum()
+    page = cv2.dilate(page, square(MAX_EDGE_GAP_PX - 2))
+    return page if smooth and page.mean() < MAX_PAGE_SHARE else None
 
 
-def _smooth_regions(plain: np.ndarray) -> tuple[np.ndarray, int]:
-    """Parts of the picture without an edge in them: their numbers from 1, int32 (h, w), and one more than the last."""
-    light = np.log(plain.astype(np.float32) + FAINT)
+def _smooth_regions(plain: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+    """Connected parts of a picture without an edge in them: labels from 1, int32 (h, w), and one more than the last."""
+    light = np.log(plain.astype(np.float32) + CAMERA_NOISE)
     slope = cv2.magnitude(cv2.Scharr(light, -1, 1, 0), cv2.Scharr(light, -1, 0, 1)) / 32
-    # Wood may be as light as paper, but not in every colour.
+    # Wood may be as light as paper, but not in every colour channel.
     slope = slope.reshape(*plain.shape[:2], -1).max(axis=2)
-    # A gap in an edge must not join what lies on both sides.
-    smooth = cv2.erode((slope < EDGE).view(np.uint8), np.ones((GAP, GAP), np.uint8))
+    smooth = cv2.erode((slope < MIN_EDGE_SLOPE).view(np.uint8), square(MAX_EDGE_GAP_PX))
     count, labels = cv2.connectedComponents(smooth, connectivity=4)
     return labels, count
 
 
-def _sides_touched(labels: np.ndarray, regions: np.ndarray) -> np.ndarray:
+def _sides_touched(labels: NDArray[np.int32], regions: NDArray[np.int_]) -> NDArray[np.bool_]:
     """Which regions come near the left, right, upper and lower side of the picture: bool (n, 4)."""
     strips = (labels[:, :4], labels[:, -4:], labels[:4], labels[-4:])
     return np.stack([np.isin(regions, strip) for strip in strips], axis=1)
 
 
-def _is_paper(colours: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Which colours, float (n, 1 or 3), are the paper's or the paper's in shade: bool (n,)."""
-    light = colours.mean(axis=1) > DARKEST_SHADOW * paper.mean()
+def _is_paper(colours: NDArray[np.floating], paper: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which colours, float (n, 1 or 3), are the paper's, in light or in shade: bool (n,)."""
+    light: NDArray[np.bool_] = colours.mean(axis=1) > MIN_SHADOW_LIGHT * paper.mean()
     shares = colours / colours.sum(axis=1, keepdims=True)
-    return light & (np.abs(shares - paper / paper.sum()).sum(axis=1) < OTHER_COLOUR)
+    return light & (np.abs(shares - paper / paper.sum()).sum(axis=1) < MAX_SHADE_COLOUR_CHANGE)
 
 
-def _continued(sketch: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """The paper's colour and light carried on beyond its edge: uint8, as the sketch."""
+def _continued(sketch: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The paper's colour and light extrapolated beyond its edge: uint8, as the sketch. inside: the page's mask."""
     weight = inside.astype(np.float32)
     values = sketch.astype(np.float32) * (weight if sketch.ndim == 2 else weight[..., None])
     size = (31, 31)

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_digits.dataset import Split
-from mnist_digits.recognition.preprocessing.ink import even, find_ink
+from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
 from mnist_digits.training.synthesis import digits
 
 SIDE = 288
@@ -101,7 +101,7 @@ def compose_one(images: np.ndarray, labels: np.ndarray, random: Random) -> tuple
     sheet.warp()
     if random.random() < 0.03:
         sheet.turn()
-    found = even(find_ink(photograph(sheet, hand.height, random)))
+    found = equalise_ink(find_ink(photograph(sheet, hand.height, random)))
     sheet.forget_unseen(found)
     cells = cv2.resize(np.minimum(sheet.digits_ink, found), (SIDE // CELL, SIDE // CELL), interpolation=cv2.INTER_AREA)
     return np.rint(255 * found).astype(np.uint8), np.rint(255 * cells).astype(np.uint8), sheet.table()
