@@ -51,9 +51,9 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         exception_handlers={HTTPException: _on_http, DataError: _on_data, RequestValidationError: _on_validation},
     )
     app.router.route_class = openapi.PlainRoute
-    images.add_routes(app.router, reader.classifier, queue, workers, metrics)
+    images.add_routes(app.router, queue, workers, metrics)
     pictures.add_routes(app.router, reader, workers, settings, metrics)
-    inference_protocol.add_routes(app.router, reader.classifier, queue, workers, metrics)
+    inference_protocol.add_routes(app.router, queue, workers, metrics)
     health.add_routes(app.router, workers, metrics)
     static.add_settings(app.router, settings)
     app.include_router(introspection.router(reader, workers))

@@ -135,13 +135,13 @@ def form(*parts: tuple[str, str | None, bytes]) -> bytes:
 @given(st.lists(st.binary(max_size=200).filter(lambda content: b"--edge" not in content), min_size=1, max_size=8))
 def test_files_come_back_as_they_were_sent(contents: list[bytes]):
     body = form(("note", None, b"hello"), *[("file", f"{i}.png", content) for i, content in enumerate(contents)])
-    assert find_uploads(TYPE, body, 8) == [Upload(f"{i}.png", content) for i, content in enumerate(contents)]
+    assert find_uploads(body, TYPE, 8) == [Upload(f"{i}.png", content) for i, content in enumerate(contents)]
 
 
 @settings(max_examples=20)
 @given(st.binary(max_size=300))
 def test_any_other_body_is_a_picture(body: bytes):
-    assert find_uploads("image/png", body, 1) == find_uploads("", body, 1) == [Upload(None, body)]
+    assert find_uploads(body, "image/png", 1) == find_uploads(body, "", 1) == [Upload(None, body)]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_any_other_body_is_a_picture(body: bytes):
 )
 def test_what_is_wrong_with_a_form_is_said(content_type: str, body: bytes, found: str):
     with pytest.raises(HTTPException) as error:
-        find_uploads(content_type, body, 8)
+        find_uploads(body, content_type, 8)
     assert error.value.status_code == 400
     assert found in error.value.detail
 
@@ -169,7 +169,7 @@ def test_a_form_that_is_nearly_all_edges_takes_no_longer(unit: bytes):
     body = form(("file", "a", unit * (4_000_000 // len(unit))))
     start = time.process_time()
     try:
-        find_uploads(TYPE, body, 8)
+        find_uploads(body, TYPE, 8)
     except HTTPException as error:
         assert error.status_code == 400
     assert time.process_time() - start < 3

@@ -101,7 +101,7 @@ def test_feature_maps_are_what_onnx_itself_computes(mnist: Dataset):
     model = onnx.load(FEATURE_MAPS)
     expected = onnx.reference.ReferenceEvaluator(model).run(None, {"images": mnist.test.images[:1]})
     named = dict(zip([output.name for output in model.graph.output], expected, strict=True))
-    probabilities, layers = FeatureMaps().look(mnist.test.images[0])
+    probabilities, layers = FeatureMaps().run(mnist.test.images[0])
     assert np.allclose(probabilities, named["probabilities"][0], atol=1e-5)
     assert [maps.shape for maps in layers] == [(24, 12, 12), (48, 10, 10), (64, 4, 4), (64, 2, 2)]
     for number, maps in enumerate(layers, 1):
@@ -117,7 +117,7 @@ def test_a_drawing_is_read_as_by_predict_and_shown_as_it_was_seen(ask: InProcess
     assert np.array_equal(unpacked(look["image"], 28, 28), prediction.image)
     assert look["dense"] == describe_dense(DenseNetwork.load(SHIPPED), prediction.image)
     assert len(look["dense"]["hidden"]) == len(look["dense"]["votes"]) == 128
-    probabilities, layers = FeatureMaps().look(prediction.image)
+    probabilities, layers = FeatureMaps().run(prediction.image)
     assert np.allclose(look["cnn"]["probabilities"], probabilities, atol=1e-5)
     for shown, maps in zip(look["cnn"]["layers"], layers, strict=True):
         bright = unpacked(shown["maps"], shown["channels"], shown["side"], shown["side"])

@@ -1,25 +1,34 @@
-"""The Open Inference Protocol, version 2, for clients of Triton, KServe and others; with binary tensors."""
+"""The Open Inference Protocol, version 2, with binary tensors: for clients of Triton, KServe and others."""
 
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable
+from enum import Enum
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from mnist_digits import __version__
-from mnist_digits.recognition import Classifier
-from mnist_digits.serving.api.images import SMALL_BYTES, judge_images
-from mnist_digits.serving.api.openapi import ERRORS, JSON, Error, PlainRoute, binary_body, body, json_body
-from mnist_digits.serving.api.tensors import BINARY_HEADER, InferRequest, OutputTensor, read_request, write_response
+from mnist_digits.recognition import Judgement
+from mnist_digits.recognition.results import IMAGE_SIDE_PX
+from mnist_digits.serving.api.images import judge_images
+from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body, json_body
+from mnist_digits.serving.api.tensors import (
+    BINARY_HEADER,
+    INPUT,
+    InferRequest,
+    OutputTensor,
+    encode_response,
+    parse_request,
+)
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.workers import BatchQueue, Workers
 
-MODEL = "digits"
-VERSION = "1"
+MODEL, MODEL_VERSION = "digits", "1"
+TAGS: list[str | Enum] = ["open inference protocol"]
 
 
 class TensorDescription(BaseModel):
-    """A tensor that the model takes or gives; -1 is any size."""
+    """An input or output of the model; -1 in its shape is any size."""
 
     name: str
     datatype: str
@@ -27,7 +36,7 @@ class TensorDescription(BaseModel):
 
 
 class ServerDescription(BaseModel):
-    """What serves."""
+    """The server."""
 
     name: str
     version: str
@@ -35,7 +44,7 @@ class ServerDescription(BaseModel):
 
 
 class ModelDescription(BaseModel):
-    """What the model takes and gives."""
+    """Inputs and outputs of the model."""
 
     name: str
     versions: list[str]
@@ -45,113 +54,98 @@ class ModelDescription(BaseModel):
 
 
 class Live(BaseModel):
-    """That the service runs."""
+    """Whether the service runs."""
 
     live: bool
 
 
 class Ready(BaseModel):
-    """That it answers."""
+    """Whether the service answers."""
 
     ready: bool
 
 
 class ModelReady(BaseModel):
-    """That the model is loaded."""
+    """Whether the model is loaded."""
 
     name: str
     ready: bool
 
 
 class InferResponse(BaseModel):
-    """What the model gave."""
+    """Outputs of the model."""
 
     model_name: str
     model_version: str
-    id: str | None = Field(None, description="The request's, where it had one.")
+    id: str | None = Field(None, description="That of the request, if it had one.")
     outputs: list[OutputTensor]
 
 
-def add_routes(
-    routes: APIRouter, classifier: Classifier, queue: BatchQueue, workers: Workers, metrics: Metrics
-) -> None:
+def add_routes(routes: APIRouter, queue: BatchQueue, workers: Workers, metrics: Metrics) -> None:
     """Add the protocol's routes."""
-    _add_descriptions(routes, classifier.can_reject)
+    shapes = {"probabilities": [-1, 10]} | ({"is_digit": [-1]} if queue.classifier.can_reject else {})
+    _add_descriptions(routes, shapes)
 
-    async def infer(request: Request) -> Response:
-        """Probabilities, and is_digit where the model has it, of images: UINT8 [n, 28, 28].
-
-        Tensors are JSON, or bytes after the JSON, whose length the header Inference-Header-Content-Length then gives.
-        """
-        content, header = await request.body(), request.headers.get(BINARY_HEADER)
-        arguments = content, header, _outputs(classifier.can_reject)
-        wanted = read_request(*arguments) if len(content) <= SMALL_BYTES else await workers.do(read_request, *arguments)
-        metrics.images.inc(len(wanted.images))
-
-        def write(judgement: Any) -> tuple[bytes, int | None]:
-            return write_response(wanted, judgement, {"model_name": MODEL, "model_version": VERSION})
-
-        answer, json_length = await judge_images(wanted.images, classifier, queue, workers, write)
-        if json_length is None:
-            return Response(answer, media_type=JSON)
-        return Response(answer, headers={BINARY_HEADER: str(json_length)}, media_type="application/octet-stream")
-
-    routes.add_api_route(
+    @routes.post(
         f"/v2/models/{MODEL}/infer",
-        infer,
-        methods=["POST"],
-        route_class_override=PlainRoute,
-        response_model=None,
-        tags=["open inference protocol"],
-        openapi_extra=body(json_body(InferRequest), binary_body("application/octet-stream")),
+        tags=TAGS,
+        openapi_extra=body(json_body(InferRequest), binary_body(BYTES)),
         responses={
             200: {
                 "model": InferResponse,
-                "content": binary_body("application/octet-stream"),
-                "description": "JSON, or JSON and bytes where the request asks for binary tensors.",
+                "content": binary_body(BYTES),
+                "description": "JSON; followed by bytes if the request asks for binary tensors.",
             },
             **ERRORS,
         },
     )
+    async def infer(request: Request) -> Response:
+        """Probabilities and, if the model has this output, is_digit of images: UINT8 [n, 28, 28].
+
+        Tensors are JSON, or bytes after the JSON, whose length is then in the header Inference-Header-Content-Length.
+        """
+        header = request.headers.get(BINARY_HEADER)
+        inference = await workers.parse(parse_request, await request.body(), header, list(shapes))
+        metrics.images.inc(len(inference.images))
+
+        def encode(judgement: Judgement) -> tuple[bytes, int | None]:
+            return encode_response(inference, judgement, {"model_name": MODEL, "model_version": MODEL_VERSION})
+
+        content, json_length = await judge_images(inference.images, queue, workers, encode)
+        if json_length is None:
+            return Response(content, media_type=JSON)
+        return Response(content, headers={BINARY_HEADER: str(json_length)}, media_type=BYTES)
 
 
-def _add_descriptions(routes: APIRouter, declines: bool) -> None:
-    """Add what is the same for every request."""
-    images = {"name": "images", "datatype": "UINT8", "shape": [-1, 28, 28]}
-    outputs = [{"name": name, "datatype": "FP32", "shape": shape} for name, shape in _outputs(declines).items()]
-    described = {"name": MODEL, "versions": [VERSION], "platform": "onnxruntime_onnx", "inputs": [images]}
-    answers: dict[str, tuple[dict[str, Any], type[BaseModel]]] = {
-        "/v2": (
-            {"name": "mnist-digits", "version": __version__, "extensions": ["binary_tensor_data"]},
-            ServerDescription,
+def _add_descriptions(routes: APIRouter, output_shapes: dict[str, list[int]]) -> None:
+    """Add the routes whose response never changes."""
+    image = TensorDescription(name=INPUT, datatype="UINT8", shape=[-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX])
+    outputs = [TensorDescription(name=name, datatype="FP32", shape=shape) for name, shape in output_shapes.items()]
+    for path, description in {
+        "/v2": ServerDescription(name="mnist-digits", version=__version__, extensions=["binary_tensor_data"]),
+        "/v2/health/live": Live(live=True),
+        "/v2/health/ready": Ready(ready=True),
+        f"/v2/models/{MODEL}": ModelDescription(
+            name=MODEL, versions=[MODEL_VERSION], platform="onnxruntime_onnx", inputs=[image], outputs=outputs
         ),
-        "/v2/health/live": ({"live": True}, Live),
-        "/v2/health/ready": ({"ready": True}, Ready),
-        f"/v2/models/{MODEL}": ({**described, "outputs": outputs}, ModelDescription),
-        f"/v2/models/{MODEL}/ready": ({"name": MODEL, "ready": True}, ModelReady),
-    }
-    for path, (content, model) in answers.items():
+        f"/v2/models/{MODEL}/ready": ModelReady(name=MODEL, ready=True),
+    }.items():
+        model = type(description)
         routes.add_api_route(
             path,
-            _always(json.dumps(content)),
+            _respond_with(description),
             methods=["GET"],
-            route_class_override=PlainRoute,
             response_model=None,
             name=path.strip("/").replace("/", " "),
-            tags=["open inference protocol"],
+            tags=TAGS,
             responses={200: {"model": model, "description": (model.__doc__ or "").strip()}, 401: {"model": Error}},
         )
 
 
-def _always(content: str) -> Any:
-    """A route's function that gives the same JSON each time."""
+def _respond_with(description: BaseModel) -> Callable[[Request], Awaitable[Response]]:
+    content = json.dumps(description.model_dump())
 
-    async def answer(_: Request) -> Response:
+    async def respond(_: Request) -> Response:
         return Response(content, media_type=JSON)
 
-    return answer
-
-
-def _outputs(declines: bool) -> dict[str, list[int]]:
-    """Name → shape of what the model gives."""
-    return {"probabilities": [-1, 10], **({"is_digit": [-1]} if declines else {})}
+    return respond

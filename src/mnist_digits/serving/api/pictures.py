@@ -1,4 +1,4 @@
-"""`/v1/predict` and `/v1/read`: what the commands of these names do, over HTTP."""
+"""`/v1/predict` and `/v1/read`: the commands of these names over HTTP."""
 
 import json
 import logging
@@ -16,46 +16,42 @@ from starlette.exceptions import HTTPException
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Page, Prediction, Reader
 from mnist_digits.recognition.results import PageReason, PredictionReason
-from mnist_digits.serving.api.openapi import ERRORS, JSON, Error, PlainRoute, binary_body, body
+from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import Workers, in_time
 
 Read = Callable[[bytes], Prediction | Page]
 
-FIELD = "file"
-"""Of a form, the field in which its pictures are."""
+FORM = "multipart/form-data"
 
-MOST_FIELDS = 32
-"""Other fields of a form; none of them is read."""
+FILES_FIELD = "file"
+"""Name of the form field that holds the pictures."""
 
+MAX_OTHER_FIELDS = 32
+"""Maximum number of other fields in a form; they are ignored."""
 
-# What is wrong with a form is told to who sent it.
+# Defects of a form are reported in the response.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
-SMALL_BYTES = 65_536
-"""A body up to so many bytes is taken apart at once: handing it to a thread would take longer."""
-
-FORM = {
+FORM_SCHEMA = {
     "type": "object",
-    "required": [FIELD],
-    "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}},
+    "required": [FILES_FIELD],
+    "properties": {FILES_FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}},
 }
 MIN_CONFIDENCE = {
     "name": "min_confidence",
     "in": "query",
-    "description": "What is less sure is not a digit.",
+    "description": "A picture with a lower confidence is not-a-digit.",
     "schema": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
 }
-BODY = body(
-    {"multipart/form-data": {"schema": FORM}}, binary_body("application/octet-stream", "image/png", "image/jpeg")
-)
+BODY = body({FORM: {"schema": FORM_SCHEMA}}, binary_body(BYTES, "image/png", "image/jpeg"))
 
 
 class PredictionResult(BaseModel):
-    """What one picture shows."""
+    """The digit in one picture."""
 
-    file: str | None = Field(description="The upload's name; null when the picture was the whole body.")
+    file: str | None = Field(description="The upload's file name; null when the picture was the whole body.")
     digit: int | None = Field(ge=0, le=9, description="Null when there is a reason.")
     confidence: float = Field(ge=0, le=1)
     probabilities: list[float] = Field(min_length=10, max_length=10)
@@ -63,7 +59,7 @@ class PredictionResult(BaseModel):
 
 
 class DigitResult(BaseModel):
-    """One digit of a page."""
+    """One digit on a page."""
 
     digit: int = Field(ge=0, le=9)
     confidence: float = Field(ge=0, le=1)
@@ -71,35 +67,35 @@ class DigitResult(BaseModel):
 
 
 class LineResult(BaseModel):
-    """One row of a page."""
+    """The numbers in one text line."""
 
     text: str
     digits: list[DigitResult]
 
 
 class PageResult(BaseModel):
-    """What one page says in digits."""
+    """The numbers on one page."""
 
-    file: str | None = Field(description="The upload's name; null when the picture was the whole body.")
+    file: str | None = Field(description="The upload's file name; null when the picture was the whole body.")
     lines: list[LineResult]
     reason: PageReason | None
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One picture as it was sent."""
+    """One picture of a request."""
 
     name: str | None
-    """What its sender calls it; None when the picture is the whole body."""
+    """Its file name; None when the picture is the whole body."""
     content: bytes
 
 
 def add_routes(routes: APIRouter, reader: Reader, workers: Workers, settings: Settings, metrics: Metrics) -> None:
     """Add both routes."""
 
-    async def answer(request: Request, read: Read, unreadable: Prediction | Page) -> Response:
+    async def respond(request: Request, read: Read, unreadable: Prediction | Page) -> Response:
         content_type = request.headers.get("content-type", "")
-        uploads = await _uploads(content_type, await request.body(), settings.most_files, workers)
+        uploads = await workers.parse(find_uploads, await request.body(), content_type, settings.most_files)
 
         async def read_all() -> list[dict[str, Any]]:
             return [await workers.do(_read_one, read, unreadable, upload, len(uploads)) for upload in uploads]
@@ -107,51 +103,39 @@ def add_routes(routes: APIRouter, reader: Reader, workers: Workers, settings: Se
         results = await in_time(read_all(), settings.answer_seconds)
         for result in results:
             metrics.pictures.labels(request.url.path, result["reason"] or "none").inc()
-        # As the command prints them: one picture is an object, several are a list of them.
         return Response(json.dumps(results if len(results) > 1 else results[0]), media_type=JSON)
 
+    @routes.post("/v1/predict", **_description(PredictionResult | list[PredictionResult], MIN_CONFIDENCE))
     async def predict(request: Request) -> Response:
         """The digit in each picture, or the reason why there is none, as `digits predict --json` prints it."""
         read = partial(reader.classifier.classify, min_confidence=_min_confidence(request))
-        return await answer(request, read, Prediction.unreadable())
+        return await respond(request, read, Prediction.unreadable())
 
+    @routes.post("/v1/read", **_description(PageResult | list[PageResult]))
     async def read(request: Request) -> Response:
-        """The numbers on each page, row by row, as `digits read --json` prints them."""
-        return await answer(request, reader.read, Page.unreadable())
-
-    for path, endpoint, model, parameters in (
-        ("/v1/predict", predict, PredictionResult | list[PredictionResult], [MIN_CONFIDENCE]),
-        ("/v1/read", read, PageResult | list[PageResult], []),
-    ):
-        routes.add_api_route(
-            path,
-            endpoint,
-            methods=["POST"],
-            route_class_override=PlainRoute,
-            response_model=None,
-            tags=["pictures"],
-            openapi_extra={**BODY, "parameters": parameters},
-            responses={
-                200: {"model": model, "description": "An object; a list of them for several files."},
-                **ERRORS,
-                422: {"model": Error, "description": "Not a picture, or a damaged or too large one."},
-            },
-        )
+        """The numbers on each page, line by line, as `digits read --json` prints them."""
+        return await respond(request, reader.read, Page.unreadable())
 
 
-async def _uploads(content_type: str, body: bytes, most_files: int, workers: Workers) -> list[Upload]:
-    """The pictures in a body; a form is taken apart in a thread, for that may take a while."""
-    if len(body) < SMALL_BYTES:
-        return find_uploads(content_type, body, most_files)
-    return await workers.do(find_uploads, content_type, body, most_files)
+def _description(result: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """What the description of a route says. result: type of the response; parameters: in OpenAPI's form."""
+    return {
+        "tags": ["pictures"],
+        "openapi_extra": {**BODY, "parameters": list(parameters)},
+        "responses": {
+            200: {"model": result, "description": "An object for one picture, a list of them for several."},
+            **ERRORS,
+            422: {"model": Error, "description": "The picture is damaged, too large, or none at all."},
+        },
+    }
 
 
 def _read_one(read: Read, unreadable: Prediction | Page, upload: Upload, count: int) -> dict[str, Any]:
-    """What there is to say of one of so many pictures. Raises DataError when it is the only one and unreadable."""
+    """The result for one of `count` pictures. Raises DataError when it is the only one and cannot be read."""
     try:
         result = read(upload.content)
     except DataError:
-        # One that cannot be read does not keep the others from being read.
+        # An unreadable picture must not prevent the others from being read.
         if count == 1:
             raise
         result = unreadable
@@ -169,21 +153,21 @@ def _min_confidence(request: Request) -> float:
     return value
 
 
-def find_uploads(content_type: str, body: bytes, most_files: int) -> list[Upload]:
-    """The pictures in a form, in their order; of any other body the one that it is.
+def find_uploads(body: bytes, content_type: str, most_files: int) -> list[Upload]:
+    """The pictures in a form, in their order; any other body is one picture.
 
     Raises HTTPException 400 when the form is damaged, holds no file in the field `file`, or more than `most_files`.
     """
     kind, options = multipart.parse_options_header(content_type)
-    if kind != b"multipart/form-data":
+    if kind != FORM.encode():
         return [Upload(None, body)]
     files = [
         Upload((file.file_name or b"").decode(errors="replace"), _content(file))
         for file in _parse(options.get(b"boundary"), body, most_files)
-        if file.field_name == FIELD.encode()
+        if file.field_name == FILES_FIELD.encode()
     ]
     if not files:
-        raise HTTPException(400, f"a form without files in the field {FIELD}, expected one to {most_files}")
+        raise HTTPException(400, f"a form without files in the field {FILES_FIELD}, expected one to {most_files}")
     return files
 
 
@@ -199,19 +183,19 @@ def _parse(boundary: bytes | None, body: bytes, most_files: int) -> list[multipa
     def on_field(_: multipart.Field) -> None:
         nonlocal fields
         fields += 1
-        if fields > MOST_FIELDS:
-            raise FormParserError(f"more than {MOST_FIELDS} other fields")
+        if fields > MAX_OTHER_FIELDS:
+            raise FormParserError(f"more than {MAX_OTHER_FIELDS} other fields")
 
     try:
         if not boundary:
             raise FormParserError("no boundary in its content-type")
-        # Nothing is written to disk: the body is in memory already.
+        # No temporary files: the body is in memory anyway.
         config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
-        parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary, config=config)
+        parser = FormParser(FORM, on_field, on_file, boundary=boundary, config=config)
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise HTTPException(400, f"a damaged form ({error}), expected multipart/form-data; send it again") from None
+        raise HTTPException(400, f"a damaged form ({error}), expected {FORM}; send it again") from None
     return files
 
 

@@ -1,7 +1,6 @@
-"""What goes on inside networks while they read a drawing: `/v1/inside`, for the page.
+"""`/v1/inside`, for the page: what happens inside two small networks while they read a drawing.
 
-Two networks are small enough to be looked into: one with a dense hidden layer, one of four convolutions. The
-digit itself is read by the classifier that all else is read with, and comes along in the same answer.
+One has a dense hidden layer, the other four convolutions. The digit itself is read by the service's own classifier.
 """
 
 import json
@@ -11,19 +10,22 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
 
-from mnist_digits.recognition import Normalised, Reader, find_ink, normalise, read_picture
+from mnist_digits.recognition import Normalised, Prediction, Reader, find_ink, normalise, read_picture
 from mnist_digits.recognition.results import as_base64, rounded
-from mnist_digits.serving.api.openapi import JSON
+from mnist_digits.serving.api.openapi import BYTES, JSON
 from mnist_digits.serving.page.dense_network import SHIPPED, DenseNetwork
 from mnist_digits.serving.workers import Workers
 
 FEATURE_MAPS = Path(__file__).parent / "models" / "feature_maps.onnx"
-"""The network whose feature maps the page shows; the card beside it says how it was made."""
+"""The convolutional network that the page shows; its card, README.md, says how it was trained."""
+
+ACTIVATION_DECIMALS = 4
 
 
 class FeatureMaps:
-    """A convolutional network that gives what each layer finds. Any number of threads may share one."""
+    """A convolutional network with its feature maps as outputs. Threads may share it."""
 
     def __init__(self, path: Path = FEATURE_MAPS) -> None:
         """Load a model whose outputs are `maps_1`, `maps_2`, … and `probabilities`."""
@@ -32,84 +34,82 @@ class FeatureMaps:
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._outputs = sorted(output.name for output in self._session.get_outputs())
 
-    def look(self, image: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Probabilities, float32 (10,), and each layer's maps, float32 (channels, side, side), at least 0.
+    def run(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Probabilities, float32 (10,), and each layer's feature maps, float32 (channels, side, side), at least 0.
 
         image: uint8 (28, 28).
         """
         *maps, probabilities = self._session.run(self._outputs, {"images": image[None]})
         return probabilities[0], [layer[0] for layer in maps]
 
-
-class Inside:
-    """Both networks, loaded, and what they have to say of a digit."""
-
-    def __init__(self) -> None:
-        """Load the shipped ones."""
-        self.dense = DenseNetwork.load(SHIPPED)
-        self.feature_maps = FeatureMaps()
-
-    def describe(self, blob: Normalised) -> dict[str, Any]:
-        """The image that the networks see, and under `dense` and `cnn` what goes on in each, as plain values."""
-        probabilities, layers = self.feature_maps.look(blob.image)
-        cnn = {"probabilities": rounded(probabilities), "layers": [_describe_maps(maps) for maps in layers]}
-        return {"image": as_base64(blob.image), "dense": describe_dense(self.dense, blob.image), "cnn": cnn}
+    def describe(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """What `run` gives, as plain values. `layers`: of each `channels`, `side` and `maps`, uint8 in base64."""
+        probabilities, layers = self.run(image)
+        return {"probabilities": rounded(probabilities), "layers": [_describe_layer(maps) for maps in layers]}
 
 
-def describe_dense(network: DenseNetwork, image: np.ndarray) -> dict[str, Any]:
-    """Its digit, probabilities, how awake each hidden unit is, and what that adds to the digit's score.
+def describe_dense(network: DenseNetwork, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """The network's activations for an image, uint8 (28, 28), as plain values.
 
-    image: uint8 (28, 28). `bias` and the sum of `votes` are the digit's score, before softmax.
+    `digit`: the likeliest. `probabilities`: of the ten digits. `hidden`: activation of each hidden unit. `votes`: each
+    unit's contribution to the digit's score before softmax, which is their sum plus `bias`.
     """
     hidden, probabilities = network.hidden(image[None])[0], network.probabilities(image[None])[0]
     digit = int(probabilities.argmax())
     return {
         "digit": digit,
         "probabilities": rounded(probabilities),
-        "hidden": rounded(hidden, 4),
-        "votes": rounded(hidden * network.class_weights[:, digit], 4),
-        "bias": round(float(network.class_bias[digit]), 4),
+        "hidden": rounded(hidden, ACTIVATION_DECIMALS),
+        "votes": rounded(hidden * network.class_weights[:, digit], ACTIVATION_DECIMALS),
+        "bias": round(float(network.class_bias[digit]), ACTIVATION_DECIMALS),
     }
 
 
-def router(reader: Reader, workers: Workers) -> APIRouter:
-    """Routes below `/v1/inside`, which are the page's own. Pictures are request bodies, as for `/v1/predict`.
+def describe_drawing(drawing: Normalised, prediction: Prediction, network: DenseNetwork) -> dict[str, Any]:
+    """A drawing's `prediction`, the network input `image`, uint8 in base64, and as `dense` what `describe_dense` gives.
 
-    `POST /v1/inside`: a picture of one digit → `prediction`, as `digits predict --json` has it, and what
-    `Inside.describe` gives. `POST /v1/inside/page`: a picture of a page → what `digits read --json` has, where each
-    digit also has `probabilities` and the `image` that the network saw. `GET /v1/inside/units`: what each hidden unit
-    looks for, the bytes of `DenseNetwork.weight_images`. Raise DataError for what is no picture.
+    prediction: that of `digits predict --json`.
     """
-    routes, inside = APIRouter(prefix="/v1/inside", include_in_schema=False), Inside()
-    units = inside.dense.weight_images().tobytes()
+    dense = describe_dense(network, drawing.image)
+    return {"prediction": prediction.to_json(), "image": as_base64(drawing.image), "dense": dense}
 
-    def look(content: bytes) -> str:
-        blob = normalise(find_ink(read_picture(content)))
-        prediction = reader.classifier.classify_normalised([blob])[0]
-        return json.dumps({"prediction": prediction.to_json(), **inside.describe(blob)})
 
-    def read(content: bytes) -> str:
+def router(reader: Reader, workers: Workers) -> APIRouter:
+    """Routes below `/v1/inside`, for the page only. Pictures are request bodies; DataError when one cannot be read.
+
+    `POST ""`: a picture of one digit → `describe_drawing`, and as `cnn` what `FeatureMaps.describe` gives.
+    `POST /page`: a picture of a page → as `digits read --json`, where each digit also has its `probabilities` and the
+    network input `image`. `GET /units`: the bytes of `DenseNetwork.weight_images`.
+    """
+    routes = APIRouter(prefix="/v1/inside", include_in_schema=False)
+    network, feature_maps = DenseNetwork.load(SHIPPED), FeatureMaps()
+    weight_images = network.weight_images().tobytes()
+
+    def inspect_drawing(content: bytes) -> str:
+        drawing = normalise(find_ink(read_picture(content)))
+        (prediction,) = reader.classifier.classify_normalised([drawing])
+        cnn = feature_maps.describe(drawing.image)
+        return json.dumps({**describe_drawing(drawing, prediction, network), "cnn": cnn})
+
+    def inspect_page(content: bytes) -> str:
         return json.dumps(reader.read(content).to_json(details=True))
 
     @routes.post("")
-    async def look_inside(request: Request) -> Response:
-        """What the networks make of a drawn digit."""
-        return Response(await workers.do(look, await request.body()), media_type=JSON)
+    async def drawing(request: Request) -> Response:
+        return Response(await workers.do(inspect_drawing, await request.body()), media_type=JSON)
 
     @routes.post("/page")
-    async def look_at_page(request: Request) -> Response:
-        """The digits of a page, with what the network made of each."""
-        return Response(await workers.do(read, await request.body()), media_type=JSON)
+    async def page(request: Request) -> Response:
+        return Response(await workers.do(inspect_page, await request.body()), media_type=JSON)
 
     @routes.get("/units")
-    async def units_of_dense() -> Response:
-        """What each hidden unit looks for: int8 (units, 28, 28)."""
-        return Response(units, media_type="application/octet-stream")
+    async def units() -> Response:
+        return Response(weight_images, media_type=BYTES)
 
     return routes
 
 
-def _describe_maps(maps: np.ndarray) -> dict[str, Any]:
-    """One layer's maps, float32 (channels, side, side): `channels`, `side`, and as `maps` their bytes, 255 the most."""
-    bright = np.rint(255 * maps / max(float(maps.max()), 1e-6)).astype(np.uint8)
-    return {"channels": maps.shape[0], "side": maps.shape[1], "maps": as_base64(bright)}
+def _describe_layer(maps: NDArray[np.float32]) -> dict[str, Any]:
+    """A layer's feature maps, float32 (channels, side, side), scaled so that the largest value is 255."""
+    scaled = np.rint(255 * maps / max(float(maps.max()), 1e-6)).astype(np.uint8)
+    return {"channels": maps.shape[0], "side": maps.shape[1], "maps": as_base64(scaled)}
