@@ -1,13 +1,13 @@
-"""What the shipped model declines, and what its confidence is worth: errors against the share of pictures accepted.
+"""Rejection and confidence of the shipped model: pictures rejected by kind, and errors against coverage.
 
-    python benchmarks/confidence.py             # writes results/confidence.json and the picture, prints the table
-    python benchmarks/confidence.py --table     # measures nothing: draws and prints what was measured
-    python benchmarks/confidence.py --tiny --output FILE    # a few pictures of each kind, for the tests
+    python -m benchmarks.confidence             # writes results/confidence.json and the picture, prints the table
+    python -m benchmarks.confidence --table     # measures nothing: draws and prints what was measured
+    python -m benchmarks.confidence --tiny --output FILE    # a few pictures of each kind, for the tests
 
-Three sets: MNIST's test images; the same digits drawn anew, with pictures of what is no digit drawn beside them, as
-`training/pictures.py` draws both (the recipe `reader` learned from such drawings, made from other images); and crops
-of photographs that come with scikit-image and scikit-learn, which nothing was trained or tuned on. That a crop of coins
-or of a clock shows no digit is taken for granted.
+Three sets: MNIST's test images; drawings synthesised from the same digits, and of non-digits, as
+`training/synthesis/digits.py` draws both (the recipe `reader` learned from such drawings, made from other images); and
+crops of photographs that come with scikit-image and scikit-learn, which nothing was trained or tuned on. All crops,
+also those of coins or of a clock, are assumed to show no digit.
 """
 
 import argparse
@@ -17,37 +17,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks import harness
+from benchmarks.harness import Benchmark, Setting, as_percent
 from mnist_digits.dataset import Split, load_mnist
-from mnist_digits.files import atomic_write, read_json, write_json
 from mnist_digits.recognition import Classifier, Prediction
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised
-from mnist_digits.training import backend
 from mnist_digits.training.synthesis.digits import draw_digits, draw_others
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "confidence.json"
-PICTURE = ROOT / "docs" / "pictures" / "risk-coverage.png"
+RESULTS = harness.RESULTS / "confidence.json"
 SEED = 1
-"""Of the drawings and crops; the shipped model learned from those of seed 0, and its threshold is from seed 1 of the
-validation images."""
-POINTS = 200
-"""Of a curve, as the file keeps it."""
-SMALLEST_CROP = 48
-"""Pixels along a side."""
+"""Of the drawings and crops. The shipped model learned from drawings of seed 0; its threshold is from drawings of
+seed 1, but of the validation images."""
+CURVE_POINTS = 200
+"""Maximum number of points of a curve in the results file."""
+MIN_CROP_SIDE_PX = 48
 
 PHOTOGRAPHS = (
     *("astronaut", "brick", "camera", "cat", "clock", "coffee", "coins", "grass", "gravel"),
     *("hubble_deep_field", "moon", "retina", "rocket"),
 )
-"""Those that scikit-image's wheel holds."""
+"""The photographs in scikit-image's wheel; its others are downloaded."""
 
 
-def photographs() -> dict[str, np.ndarray]:
+def load_photographs() -> dict[str, NDArray[np.uint8]]:
     """Name → pixels, uint8 (h, w) or (h, w, 3)."""
     import skimage.data
     from sklearn.datasets import load_sample_images
@@ -62,28 +60,28 @@ def photographs() -> dict[str, np.ndarray]:
     }
 
 
-def crops(photograph: np.ndarray, count: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Square parts of a photograph, from SMALLEST_CROP pixels to its shorter side, each size as likely."""
+def crop_randomly(photograph: NDArray[np.uint8], count: int, random: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Square crops of a photograph, their sides uniform from MIN_CROP_SIDE_PX to the photograph's shorter side."""
     height, width = photograph.shape[:2]
-    found = []
+    crops = []
     for _ in range(count):
-        side = int(random.integers(SMALLEST_CROP, min(height, width) + 1))
+        side = int(random.integers(MIN_CROP_SIDE_PX, min(height, width) + 1))
         top, left = (int(random.integers(0, size - side + 1)) for size in (height, width))
-        found.append(photograph[top : top + side, left : left + side])
-    return found
+        crops.append(photograph[top : top + side, left : left + side])
+    return crops
 
 
-def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Share of errors among the accepted, when the surest so many are, for every number of them.
+def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """The risk-coverage curve: share of errors among the k most confident predictions, for every k.
 
-    confidence: floats (n,). right: bool (n,). Geifman and El-Yaniv 2017 (arXiv:1705.08500); `area` is the mean over
-    all numbers, and `least_area` what it would be if every error were less sure than everything that is right.
+    confidence, right: (n,). Geifman and El-Yaniv 2017 (arXiv:1705.08500). `area` is the mean risk over all k,
+    `least_area` the mean if every error had a lower confidence than every right prediction.
     """
     order = np.argsort(-confidence, kind="stable")
     accepted = np.arange(1, len(order) + 1)
     risk = np.cumsum(~right[order]) / accepted
     least = np.cumsum(np.sort(~right)) / accepted
-    kept = np.unique(np.linspace(0, len(order) - 1, POINTS).round().astype(int))
+    kept = np.unique(np.linspace(0, len(order) - 1, CURVE_POINTS).round().astype(int))
     return {
         "area": float(risk.mean()),
         "least_area": float(least.mean()),
@@ -92,10 +90,10 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     }
 
 
-def judge(predictions: Sequence[Prediction], labels: np.ndarray) -> dict[str, Any]:
-    """The curve of some pictures, and where on it the model's own threshold stands.
+def summarise(predictions: Sequence[Prediction], labels: NDArray[np.integer]) -> dict[str, Any]:
+    """The risk-coverage curve of predictions, and coverage and risk at the model's own threshold.
 
-    labels: int (n,), -1 for what is no digit: there, accepting is an error whatever was read.
+    labels: int (n,), -1 for a non-digit, of which every accepted prediction is an error.
     """
     confidence = np.array([one.confidence for one in predictions])
     right = np.array([one.probabilities.argmax() for one in predictions]) == labels
@@ -108,37 +106,37 @@ def judge(predictions: Sequence[Prediction], labels: np.ndarray) -> dict[str, An
     }
 
 
-def read(classifier: Classifier, images: np.ndarray) -> list[Prediction]:
-    """What the model says of pictures that recognition has already seen: uint8 (n, 28, 28)."""
+def classify_images(classifier: Classifier, images: NDArray[np.uint8]) -> list[Prediction]:
+    """Predictions for network inputs, uint8 (n, 28, 28), which are not preprocessed again."""
     whole_image = (0, 0, *images.shape[1:])
     return classifier.classify_normalised([Normalised(one, whole_image, int(one.any())) for one in images])
 
 
-def share_declined(predictions: Sequence[Prediction]) -> float:
-    """Of pictures."""
+def share_rejected(predictions: Sequence[Prediction]) -> float:
+    """Share of the pictures of which no digit was accepted, 0 to 1."""
     return float(np.mean([one.digit is None for one in predictions]))
 
 
 def measure_drawings(classifier: Classifier, test: Split, each: int) -> dict[str, Any]:
-    """Digits drawn anew, and of every kind of what is no digit so many: the curve, and what is declined by kind."""
+    """Curve and rejected shares for synthesised digits and for `each` drawings of every kind of non-digit."""
     others = draw_others(test.images, test.labels, each, SEED)
-    drawn = read(classifier, draw_digits(test.images, test.labels, SEED))
-    declined = {kind: read(classifier, images) for kind, images in others.items()}
-    no_digits = [one for predictions in declined.values() for one in predictions]
-    labels = np.concatenate([test.labels.astype(int), np.full(len(no_digits), -1)])
+    digits = classify_images(classifier, draw_digits(test.images, test.labels, SEED))
+    by_kind = {kind: classify_images(classifier, images) for kind, images in others.items()}
+    non_digits = [one for predictions in by_kind.values() for one in predictions]
+    labels = np.concatenate([test.labels.astype(int), np.full(len(non_digits), -1)])
     return {
-        "curve": judge([*drawn, *no_digits], labels),
-        "digits": share_declined(drawn),
-        "declined": {kind: share_declined(predictions) for kind, predictions in declined.items()},
+        "curve": summarise([*digits, *non_digits], labels),
+        "digits": share_rejected(digits),
+        "declined": {kind: share_rejected(predictions) for kind, predictions in by_kind.items()},
     }
 
 
 def measure_photographs(classifier: Classifier, each: int) -> dict[str, float]:
-    """Photograph → share of its crops that are declined."""
+    """Photograph → share of its crops that are rejected."""
     random = np.random.default_rng(SEED)
     return {
-        name: share_declined(classifier.classify_many(crops(pixels, each, random)))
-        for name, pixels in photographs().items()
+        name: share_rejected(classifier.classify_many(crop_randomly(pixels, each, random)))
+        for name, pixels in load_photographs().items()
     }
 
 
@@ -148,18 +146,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     test = Split(test.images[: options.images], test.labels[: options.images])
     classifier = Classifier()
     mnist = classifier.classify_many(test.images)
-    print("MNIST is read", file=sys.stderr)
+    print("MNIST is classified", file=sys.stderr)
     drawings = measure_drawings(classifier, test, options.each)
-    print("drawings are read", file=sys.stderr)
+    print("drawings are classified", file=sys.stderr)
     by_photograph = measure_photographs(classifier, options.crops)
-    backend.start_keras()
     return {
-        "command": "python benchmarks/confidence.py",
-        "environment": backend.describe_environment(),
+        "environment": harness.describe_environment(),
         "model": classifier.metadata,
-        "curves": {"mnist": judge(mnist, test.labels.astype(int)), "drawn": drawings["curve"]},
+        "curves": {"mnist": summarise(mnist, test.labels.astype(int)), "drawn": drawings["curve"]},
         "pictures_of_each_kind": options.each,
-        "digits_declined": {"mnist": share_declined(mnist), "drawn": drawings["digits"]},
+        "digits_declined": {"mnist": share_rejected(mnist), "drawn": drawings["digits"]},
         "declined": {**drawings["declined"], "photograph": float(np.mean(list(by_photograph.values())))},
         "crops_of_each_photograph": options.crops,
         "photographs_declined": by_photograph,
@@ -167,36 +163,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def as_table(result: dict[str, Any]) -> str:
-    """The result as a Markdown table: digits, kinds of what is none, and how many of each are declined."""
-    kept, others = result["digits_declined"], result["declined"]
-    drawn, cropped = result["pictures_of_each_kind"], result["crops_of_each_photograph"]
-    crops = cropped * len(result["photographs_declined"])
-    lines = ["| declined, by kind | pictures | declined |", "|---|---:|---:|"]
-    lines.append(
-        f"| *digits: MNIST's test images* | {result['curves']['mnist']['pictures']:,} | {_percent(kept['mnist'])} |"
-    )
-    lines.append(
-        f"| *digits: the same, drawn anew* | {result['curves']['mnist']['pictures']:,} | {_percent(kept['drawn'])} |"
-    )
-    for kind, share in others.items():
-        lines.append(f"| {kind} | {crops if kind == 'photograph' else drawn:,} | {_percent(share)} |")
-    return "\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    """The result as a Markdown table: for digits and each kind of non-digit, how many are rejected."""
+    digits, drawn = result["curves"]["mnist"]["pictures"], result["pictures_of_each_kind"]
+    crops = result["crops_of_each_photograph"] * len(result["photographs_declined"])
+    rows = [
+        ("*digits: MNIST's test images*", digits, result["digits_declined"]["mnist"]),
+        ("*digits: the same, drawn anew*", digits, result["digits_declined"]["drawn"]),
+        *((kind, crops if kind == "photograph" else drawn, share) for kind, share in result["declined"].items()),
+    ]
+    cells = ((kind, f"{pictures:,}", as_percent(share)) for kind, pictures, share in rows)
+    return harness.as_markdown(["declined, by kind", "pictures", "declined"], cells)
 
 
 def draw(result: dict[str, Any]) -> "Figure":
-    """Errors among the accepted against the share accepted: MNIST's images, and drawings of digits and others."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    """Both risk-coverage curves: MNIST's images, and drawings of digits and non-digits."""
+    from mnist_digits.evaluation.figures import BLUE, ORANGE
 
-    from mnist_digits.evaluation.figures import BLUE, ORANGE, STYLE, WIDTH
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        axes = figure.subplots()
+    with harness.new_figure(3.4) as (figure, axes):
         _draw_curve(axes, "drawn anew, with others", result["curves"]["drawn"], ORANGE)
         _draw_curve(axes, "MNIST's test images", result["curves"]["mnist"], BLUE)
         _scale_axes(axes)
@@ -204,7 +187,7 @@ def draw(result: dict[str, Any]) -> "Figure":
 
 
 def _draw_curve(axes: "Axes", name: str, curve: dict[str, Any], color: str) -> None:
-    """One curve, and on it the model's own threshold, with the curve's name and figures to its left."""
+    """A curve with a dot at the model's own threshold, named to the left of it."""
     share, errors = curve["accepted"], curve["errors_among_accepted"]
     axes.plot(curve["coverage"], curve["risk"], color=color)
     axes.plot(share, errors, "o", color=color, markersize=8)
@@ -213,7 +196,7 @@ def _draw_curve(axes: "Axes", name: str, curve: dict[str, Any], color: str) -> N
 
 
 def _scale_axes(axes: "Axes") -> None:
-    """Shares to the right; errors upwards, from one in ten thousand, where ten times as many is always one step."""
+    """Coverage to the right, risk upwards from 1e-4 on a logarithmic scale."""
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
     axes.set(xlim=(0, 1.02), ylim=(1e-4, 1), yscale="log", xlabel="accepted, the surest first")
@@ -225,23 +208,16 @@ def _scale_axes(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, write, draw, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="measure nothing, draw and print what was measured")
-    parser.add_argument("--tiny", action="store_true", help="60 digits, 3 pictures of each kind")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file to write")
-    options = parser.parse_args(arguments)
-    if options.tiny and options.output == RESULTS:
-        parser.error("--tiny measures nothing worth keeping: name another --output")
-    options.images, options.each, options.crops = (60, 3, 2) if options.tiny else (None, 500, 50)
-    result = read_json(options.output) if options.table else run(options)
-    if not options.table:
-        write_json(options.output, result)
-    with atomic_write(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as temporary:
-        draw(result).savefig(temporary)
-    print(as_table(result))
-
+BENCHMARK = Benchmark(
+    RESULTS,
+    __doc__,
+    run,
+    as_table,
+    settings={"images": Setting(None, 60), "each": Setting(500, 3), "crops": Setting(50, 2)},
+    draw=draw,
+    picture="risk-coverage.png",
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,15 @@
-"""Spoilt images and other people's digits: how well the shipped model and what others train still read them.
+"""Robustness of the shipped model and of others: corrupted images, and digits from another dataset.
 
-    python benchmarks/robustness.py             # writes results/robustness.json and the picture, prints the tables
-    python benchmarks/robustness.py --table     # measures nothing: draws and prints what was measured
-    python benchmarks/robustness.py --tiny --data FOLDER --output FILE    # a few images, for the tests
+    python -m benchmarks.robustness             # writes results/robustness.json and the picture, prints the tables
+    python -m benchmarks.robustness --table     # measures nothing: draws and prints what was measured
+    python -m benchmarks.robustness --tiny --data FOLDER --output FILE    # a few images, for the tests
 
-Every fifth of MNIST's test images is spoilt by Albumentations, in each way weakly and strongly. What makes no sense at
-28×28 pixels is done to the image enlarged four times, which is then made small again. The networks are those of one
-seed; they are trained once, in half an hour at most, and kept in runs/robustness. None of them has learned from what
-spoils the images here, but all of this project's recipes except `dense` learn from images that are turned, sheared,
-scaled, moved and bent. The second set is the test set of UCI's optical digits as scikit-learn brings it: 8×8 pixels of
-17 shades, from 13 people.
+Every fifth of MNIST's test images is corrupted by Albumentations, each way weakly and strongly. Corruptions that make
+no sense at 28×28 pixels are applied to the image enlarged four times, which is then shrunk again. The networks are
+those of one seed; they are trained once, in half an hour at most, and kept in runs/robustness. None of them has learned
+from these corruptions, but all of this project's recipes except `dense` learn from images that are rotated, sheared,
+scaled, translated and elastically deformed. The second set is the test set of UCI's optical digits, which comes with
+scikit-learn: 8×8 pixels of 17 grey levels, from 13 writers.
 """
 
 import argparse
@@ -23,48 +23,48 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from contenders import PEERS, fit_keras_example
+from benchmarks import harness
+from benchmarks.harness import Benchmark, Setting
+from benchmarks.peers.contenders import PEERS, export_keras_example
 from mnist_digits.dataset import Dataset, load_mnist
-from mnist_digits.files import atomic_write, read_json, write_json
 from mnist_digits.recognition import Classifier, Prediction
 from mnist_digits.runs import Run
-from mnist_digits.training import RECIPES, Recipe, backend, resume, train
+from mnist_digits.training import RECIPES, resume, train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "robustness.json"
-PICTURE = ROOT / "docs" / "pictures" / "robustness.png"
-KEPT = ROOT / "runs" / "robustness"
-"""Where the networks lie, once they are trained."""
-EVERY = 5
-"""One in so many test images is spoilt: MNIST's later ones are easier than its first."""
-ENLARGED = 8
-"""How many times larger the optical digits are made, along each side."""
+RESULTS = harness.RESULTS / "robustness.json"
+TRAINED = harness.ROOT / "runs" / "robustness"
+"""Where the trained networks are kept between runs."""
+IMAGE_STEP = 5
+"""Every so many-th test image is corrupted; not the first ones, as MNIST's later test images are easier."""
+OPTICAL_ENLARGEMENT = 8
+"""Factor by which the optical digits are enlarged along each side."""
 
 SHIPPED, DIRECT = "shipped", "shipped, 28×28"
-"""The shipped model as `digits predict` uses it, and shown the 28×28 pixels as they are."""
+"""The shipped model with preprocessing, as in `digits predict`, and without: with the 28×28 pixels as network input."""
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A way to spoil an image."""
+    """A way to corrupt an image, in two strengths."""
 
     transform: str
-    """Albumentations' name for it."""
+    """Name of the Albumentations class."""
     options: Callable[[float], dict[str, Any]]
-    """What it is called with, by strength."""
+    """Arguments of the class, for a strength."""
     weak: float
     strong: float
     enlarge: int = 1
-    """How many times larger the image is made for it, along each side."""
+    """Factor by which the image is enlarged for it, along each side."""
 
 
 def _both(name: str) -> Callable[[float], dict[str, Any]]:
-    """The option of that name, a range, with both ends at the strength."""
+    """One argument, a range, whose ends both are the strength."""
     return lambda strength: {name: (strength, strength)}
 
 
@@ -124,112 +124,93 @@ CORRUPTIONS = {
     "bent": Corruption("ElasticTransform", lambda alpha: {"alpha": alpha, "sigma": 8}, 80, 160, enlarge=4),
     "perspective": Corruption("Perspective", _both("scale"), 0.05, 0.15, enlarge=4),
 }
-"""By the name in the table. Where the strength is both ends of a range, what lies between is drawn for each image."""
+"""By the name in the table. Where a range is from -strength to strength, a value is drawn for each image."""
 
 
-def spoil(images: np.ndarray, corruption: Corruption, strength: float) -> np.ndarray:
-    """The images, uint8 (n, 28, 28), spoilt one by one; the same every time."""
-    # Otherwise it asks the network for a newer version of itself.
+def corrupt(images: NDArray[np.uint8], corruption: Corruption, strength: float) -> NDArray[np.uint8]:
+    """The images, uint8 (n, 28, 28), corrupted one by one; deterministic."""
+    # Otherwise it looks for a newer version of itself on the internet.
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
     transform = getattr(albumentations, corruption.transform)(p=1, **corruption.options(strength))
-    pipeline, side, spoilt = albumentations.Compose([transform], seed=0), 28 * corruption.enlarge, []
+    pipeline, side, corrupted = albumentations.Compose([transform], seed=0), 28 * corruption.enlarge, []
     for image in images:
         large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
         # Some transforms take nothing but colour.
         coloured = pipeline(image=cv2.cvtColor(large, cv2.COLOR_GRAY2RGB))["image"]
         grey = cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY)
-        spoilt.append(cv2.resize(grey, (28, 28), interpolation=cv2.INTER_AREA))
-    return np.stack(spoilt)
+        corrupted.append(cv2.resize(grey, (28, 28), interpolation=cv2.INTER_AREA))
+    return np.stack(corrupted)
 
 
-def train_networks(data: Dataset, folder: Path, recipes: Mapping[str, Recipe], epochs: int) -> dict[str, Path]:
-    """Title → where the network lies as ONNX: the recipes', and Keras's example after so many epochs."""
+def train_networks(data: Dataset, folder: Path, options: argparse.Namespace) -> dict[str, Path]:
+    """Title → path of the network as ONNX, of some recipes and of Keras's example; trains those that are missing."""
     paths = {}
-    for name, recipe in recipes.items():
-        run = Run(folder / name)
+    for name in options.recipes:
+        recipe, run = RECIPES[name].with_settings(options.recipe_settings), Run(folder / name)
         if not run.finished:
             run = resume(run, data) if run.recipe.exists() else train(recipe, data, run.folder)
         paths[f"`{name}`"] = run.onnx
-    paths[PEERS["keras"].title] = folder / "keras.onnx"
-    if not (folder / "keras.onnx").exists():
-        train_keras(data, folder / "keras.onnx", epochs)
-    return paths
+    keras_path = folder / "keras.onnx"
+    if not keras_path.exists():
+        export_keras_example(data, keras_path, options.keras_epochs)
+    return {**paths, PEERS["keras"].title: keras_path}
 
 
-def train_keras(data: Dataset, path: Path, epochs: int) -> None:
-    """Train Keras's example and write it as ONNX."""
-    backend.start_keras()
-    import keras
-    from keras import layers
-
-    from mnist_digits.training.export.onnx import export_onnx
-
-    model = fit_keras_example(data, epochs, lambda predict: None)
-    # Like this project's networks, it then takes images without a channel.
-    flat = keras.Sequential([layers.Input((28, 28)), layers.Reshape((28, 28, 1)), *model.layers])
-    export_onnx(flat, path, {"recipe": "keras.io mnist_convnet", "seed": "0"}, data.test.images)
-
-
-def count(predictions: Sequence[Prediction], labels: np.ndarray) -> dict[str, float]:
-    """Shares of pictures that were read right, misread and declined."""
+def count(predictions: Sequence[Prediction], labels: NDArray[np.integer]) -> dict[str, float]:
+    """Shares of the pictures that were read right, misread and rejected. labels: int (n,)."""
     digits = np.array([-1 if one.digit is None else one.digit for one in predictions])
-    declined = digits < 0
-    misread = ~declined & (digits != labels)
+    rejected = digits < 0
+    misread = ~rejected & (digits != labels)
     return {
         "right": float((digits == labels).mean()),
         "misread": float(misread.mean()),
-        "declined": float(declined.mean()),
+        "declined": float(rejected.mean()),
     }
 
 
-def score(models: Mapping[str, Classifier], images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """How each model reads images, uint8 (n, 28, 28): `direct`, shares read right, and the shipped `as_pictures`."""
+def score(models: Mapping[str, Classifier], images: NDArray[np.uint8], labels: NDArray[np.integer]) -> dict[str, Any]:
+    """Shares of images, uint8 (n, 28, 28), read right.
+
+    `direct`: by each model without preprocessing; `as_pictures`: by the shipped model with it, as `count` returns them.
+    """
     right = {title: float((model.probabilities(images).argmax(1) == labels).mean()) for title, model in models.items()}
     return {"direct": right, "as_pictures": count(models[DIRECT].classify_many(images), labels)}
 
 
-def score_optical(models: Mapping[str, Classifier], limit: int) -> dict[str, dict[str, float]]:
-    """How each model reads the optical digits, as pictures."""
+def score_optical(models: Mapping[str, Classifier], limit: int | None) -> dict[str, dict[str, float]]:
+    """How each model reads the first `limit` optical digits, with preprocessing."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     small = np.rint(digits.images[:limit] * (255 / 16)).astype(np.uint8)
-    # Smoothly: each pixel counts the ink in a square of a scan, whose edge is not one of the writing.
-    pictures = [cv2.resize(one, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC) for one in small]
+    # Smoothly: each pixel counts the ink in a square of a scan, so its edges are none of the writing.
+    factor = OPTICAL_ENLARGEMENT
+    pictures = [cv2.resize(one, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) for one in small]
     titles = {title.replace(DIRECT, SHIPPED): model for title, model in models.items()}
     return {title: count(model.classify_many(pictures), digits.target[:limit]) for title, model in titles.items()}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Train what is not trained yet, and measure everything."""
+    """Train the networks that are missing, and measure everything."""
     data = load_mnist(options.data)
     with tempfile.TemporaryDirectory() as folder:
-        recipes = {name: RECIPES[name] for name in ("cnn", "dense")}
-        if options.tiny:
-            recipes = {"dense": RECIPES["dense"].with_settings({"epochs": "1"})}
-        epochs = 1 if options.tiny else PEERS["keras"].epochs
-        paths = train_networks(data, Path(folder) if options.tiny else KEPT, recipes, epochs)
+        paths = train_networks(data, Path(folder) if options.tiny else TRAINED, options)
         models = {DIRECT: Classifier()} | {title: Classifier(path) for title, path in paths.items()}
-    backend.start_keras()
-    images, labels = data.test.images[::EVERY], data.test.labels[::EVERY]
-    images, labels = images[: options.images], labels[: options.images]
-    rows = {"none": {"weak": score(models, images, labels)}}
+    images, labels = (part[::IMAGE_STEP][: options.images] for part in (data.test.images, data.test.labels))
+    rows: dict[str, Any] = {"none": {"weak": score(models, images, labels)}}
     for name, corruption in CORRUPTIONS.items():
         strengths = {"weak": corruption.weak, "strong": corruption.strong}
         rows[name] = {
             "transform": corruption.transform,
             "options": {word: corruption.options(strength) for word, strength in strengths.items()},
             "enlarged": corruption.enlarge,
-            **{word: score(models, spoil(images, corruption, s), labels) for word, s in strengths.items()},
+            **{word: score(models, corrupt(images, corruption, s), labels) for word, s in strengths.items()},
         }
         print(name, rows[name]["strong"], file=sys.stderr)
-    environment = backend.describe_environment()
-    environment["versions"] |= backend.installed_versions(("albumentations", "opencv-python-headless"))
     return {
-        "command": "python benchmarks/robustness.py",
-        "environment": environment,
+        "environment": harness.describe_environment("albumentations", "opencv-python-headless"),
         "model": models[DIRECT].metadata,
         "images": len(images),
         "corruptions": rows,
@@ -238,20 +219,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def as_table(result: dict[str, Any]) -> str:
-    """The result as two Markdown tables: spoilt images, weakly and strongly, and the optical digits."""
+    """The result as two Markdown tables: corrupted images, weakly / strongly, and the optical digits."""
     rows = result["corruptions"]
     titles = rows["none"]["weak"]["direct"]
-    lines = [f"| {result['images']:,} of MNIST's test images | shipped | misread | {' | '.join(titles)} |"]
-    lines.append("|---|" + "---:|" * (len(titles) + 2))
+    corrupted = []
     for name, row in rows.items():
         found = [row[strength] for strength in ("weak", "strong") if strength in row]
-        cells = [[one["as_pictures"][key] for one in found] for key in ("right", "misread")]
-        cells += [[one["direct"][title] for one in found] for title in titles]
-        lines.append(f"| {name} | {' | '.join(map(_percents, cells))} |")
-    lines += ["", "| 1,797 optical digits, 8×8 | read right | misread | declined |", "|---|---:|---:|---:|"]
-    for title, shares in result["optical_digits"].items():
-        lines.append(f"| {title} | {' | '.join(_percents([share]) for share in shares.values())} |")
-    return "\n".join(lines)
+        shares = [[one["as_pictures"][key] for one in found] for key in ("right", "misread")]
+        shares += [[one["direct"][title] for one in found] for title in titles]
+        corrupted.append([name, *map(_percents, shares)])
+    optical = (
+        [title, *(_percents([one]) for one in counts.values())] for title, counts in result["optical_digits"].items()
+    )
+    images = f"{result['images']:,} of MNIST's test images"
+    return "\n\n".join(
+        (
+            harness.as_markdown([images, "shipped", "misread", *titles], corrupted),
+            harness.as_markdown(["1,797 optical digits, 8×8", "read right", "misread", "declined"], optical),
+        )
+    )
 
 
 def _percents(shares: Sequence[float]) -> str:
@@ -259,27 +245,20 @@ def _percents(shares: Sequence[float]) -> str:
 
 
 def draw(result: dict[str, Any]) -> "Figure":
-    """How many of the strongly spoilt images are read right, a row for each way to spoil them."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    from mnist_digits.evaluation.figures import STYLE, WIDTH
-
+    """Shares of the strongly corrupted images that are read right, a row for each corruption."""
     rows = {name: row["strong"] for name, row in result["corruptions"].items() if "strong" in row}
     names = sorted(rows, key=lambda name: rows[name]["as_pictures"]["right"])
     curves = {SHIPPED: [rows[name]["as_pictures"]["right"] for name in names]}
     curves |= {title: [rows[name]["direct"][title] for name in names] for title in rows[names[0]]["direct"]}
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.27 * len(names) + 1.1), layout="constrained")
-        axes = figure.subplots()
+    with harness.new_figure(0.27 * len(names) + 1.1) as (figure, axes):
         _draw_dots(axes, curves)
         axes.set_yticks(range(len(names)), names)
-        axes.set_title("Strongly spoilt: how many are read right")
+        axes.set_title("Strongly corrupted: how many are read right")
     return figure
 
 
 def _draw_dots(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
-    """A dot for each curve in each row, this project's shipped model in blue."""
+    """A dot for each model in each row, the shipped model in blue."""
     from matplotlib.ticker import PercentFormatter
 
     from mnist_digits.evaluation.figures import BLUE, ORANGE, QUIET
@@ -301,24 +280,22 @@ def _draw_dots(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
     axes.figure.legend(loc="outside lower center", ncols=len(curves), columnspacing=1.2, handletextpad=0.2)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, write, draw, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="measure nothing, draw and print what was measured")
-    parser.add_argument("--tiny", action="store_true", help="20 images, and networks of one epoch")
-    parser.add_argument("--data", type=Path, help="a folder with four IDX files instead of MNIST")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file to write")
-    options = parser.parse_args(arguments)
-    if options.tiny and (options.data is None or options.output == RESULTS):
-        parser.error("--tiny measures nothing worth keeping: name a small set with --data and another --output")
-    options.images = 20 if options.tiny else None
-    result = read_json(options.output) if options.table else run(options)
-    if not options.table:
-        write_json(options.output, result)
-    with atomic_write(PICTURE if options.output == RESULTS else options.output.with_suffix(".png")) as temporary:
-        draw(result).savefig(temporary)
-    print(as_table(result))
-
+BENCHMARK = Benchmark(
+    RESULTS,
+    __doc__,
+    run,
+    as_table,
+    settings={
+        "images": Setting(None, 20),
+        "recipes": Setting(("cnn", "dense"), ("dense",)),
+        "recipe_settings": Setting({}, {"epochs": "1", "jit_compile": "false"}),
+        "keras_epochs": Setting(PEERS["keras"].epochs, 1),
+    },
+    needs_small_set=True,
+    draw=draw,
+    picture="robustness.png",
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,9 +1,9 @@
-"""How many requests `digits serve` answers, how soon, and what a minute of good and bad ones does to it.
+"""Throughput and latency of `digits serve`, and its answers and memory under a minute of valid and invalid requests.
 
-    python benchmarks/serving.py                        # writes results/serving.json, prints the tables; ~3 minutes
-    python benchmarks/serving.py --tiny --output FILE   # seconds, for the tests
+    python -m benchmarks.serving                        # writes results/serving.json, prints the tables; ~3 minutes
+    python -m benchmarks.serving --tiny --output FILE   # seconds, for the tests
 
-The requests come from wrk (apt-get install wrk) on the same machine: it takes its share of the cores.
+The requests come from wrk (apt-get install wrk), which shares the machine's cores with the service.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,17 +24,19 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import harness
+from benchmarks.harness import Benchmark, Setting
 from mnist_digits.dataset import load_mnist
-from mnist_digits.files import write_json
 from mnist_digits.recognition import Reader
 
-RESULTS = Path(__file__).parent.parent / "results" / "serving.json"
-CONNECTIONS = (1, 8, 64)
+RESULTS = harness.RESULTS / "serving.json"
 WORKERS = 2
 WARM_SECONDS = 10
-"""After so long a service has taken the memory that it will need."""
+"""Seconds of requests after which the service's memory should no longer grow."""
+OCTETS = "application/octet-stream"
 
 SCRIPT = """
 local file = io.open("{body}", "rb")
@@ -43,7 +44,7 @@ wrk.method, wrk.body = "{method}", file:read("*a")
 file:close()
 wrk.headers["Content-Type"] = "application/octet-stream"
 """
-"""Sends one body again and again."""
+"""wrk script that sends one body again and again."""
 
 MIXED = """
 local kinds = {kinds}
@@ -66,8 +67,8 @@ function response(status, headers, body)
   else declined = declined + 1 end
 end
 """
-"""Sends them mixed, and compares each answer with what it should be. A thread has one connection: the answer that comes
-is that to the last request."""
+"""wrk script that sends kinds of requests in random order, and compares each response with the expected one. A thread
+has one connection, so a response belongs to the thread's last request."""
 
 TOTALS = """
 function done(summary, latency, requests)
@@ -85,8 +86,8 @@ end
 """
 
 
-def digit_png(image: np.ndarray) -> bytes:
-    """A digit, uint8 (28, 28), as a drawing of 280×280, dark on light."""
+def digit_png(image: NDArray[np.uint8]) -> bytes:
+    """A digit, uint8 (28, 28), as a PNG of 280×280 pixels, dark on light."""
     large = Image.fromarray(255 - image).resize((280, 280), Image.Resampling.BICUBIC)
     file = io.BytesIO()
     large.save(file, "PNG")
@@ -94,23 +95,16 @@ def digit_png(image: np.ndarray) -> bytes:
 
 
 @contextmanager
-def service(workers: int) -> Iterator[tuple[psutil.Process, str, float]]:
-    """`digits serve` on a free port: its process, its address, and the seconds until it answered /readyz."""
+def run_ready_service(workers: int) -> Iterator[tuple[psutil.Process, str, float]]:
+    """`digits serve`: its process, its address, and the seconds from the command until it answered /readyz."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", "--workers", str(workers)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().split()[0]
-            urllib.request.urlopen(f"{address}/readyz", timeout=60).close()
-            yield psutil.Process(process.pid), address, time.perf_counter() - start
-        finally:
-            process.terminate()
-            process.wait(60)
+    with harness.run_service("--workers", str(workers)) as (pid, address):
+        urllib.request.urlopen(f"{address}/readyz", timeout=60).close()
+        yield psutil.Process(pid), address, time.perf_counter() - start
 
 
 def run_wrk(address: str, script: str, threads: int, connections: int, seconds: float) -> dict[str, Any]:
-    """What wrk counted."""
+    """Run a wrk script; returns the numbers that TOTALS prints."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script + TOTALS.format())
         file.flush()
@@ -121,7 +115,7 @@ def run_wrk(address: str, script: str, threads: int, connections: int, seconds: 
 
 
 def measure_rate(address: str, path: str, body: Path, connections: int, seconds: float) -> dict[str, Any]:
-    """Requests a second and their latencies, of one request again and again, after a second to warm up."""
+    """Throughput and latencies of one request sent again and again, after a second to warm up."""
     script = SCRIPT.format(body=body, method="GET" if path == "/healthz" else "POST")
     run_wrk(address + path, script, 1, connections, 1)
     result = run_wrk(address + path, script, 1, connections, seconds)
@@ -134,24 +128,20 @@ def measure_rate(address: str, path: str, body: Path, connections: int, seconds:
 
 
 def write_kinds(folder: Path) -> list[dict[str, Any]]:
-    """Files with ten good requests of each kind and some bad ones; what the answer to each must be and hold."""
+    """Write the bodies of valid and invalid requests; returns for each its path, type, expected status and content."""
     images, reader = load_mnist().test.images, Reader()
     kinds: list[dict[str, Any]] = []
 
-    def add(path: str, content: bytes, status: int, found: str, kind: str = "application/octet-stream") -> None:
+    def add(path: str, content: bytes, status: int, found: str, kind: str = OCTETS) -> None:
         file = folder / f"{len(kinds)}.bin"
         file.write_bytes(content)
         kinds.append({"path": path, "body": str(file), "status": status, "found": found, "type": kind})
 
     for image in images[:10]:
-        add(
-            "/v1/classify",
-            image.tobytes(),
-            200,
-            f'"digit": {json.dumps(reader.classifier.judge(image[None]).digits[0])}',
-        )
-        digit = json.dumps(reader.classifier.classify(digit_png(image)).digit)
-        add("/v1/predict", digit_png(image), 200, f'"digit": {digit}')
+        digit = reader.classifier.judge(image[None]).digits[0]
+        add("/v1/classify", image.tobytes(), 200, f'"digit": {json.dumps(digit)}')
+        digit = reader.classifier.classify(digit_png(image)).digit
+        add("/v1/predict", digit_png(image), 200, f'"digit": {json.dumps(digit)}')
     add("/v1/classify", bytes(783), 400, "783 bytes")
     add("/v1/classify", b'{"images": [[[0, 1, 300]]]}', 400, "images.0", "application/json")
     add("/v1/predict", b"no picture", 422, "not a picture")
@@ -162,13 +152,13 @@ def write_kinds(folder: Path) -> list[dict[str, Any]]:
 
 
 def as_lua(kinds: list[dict[str, Any]]) -> str:
-    """A table of Lua."""
+    """The kinds of requests as a Lua table."""
     rows = (", ".join(f"{name} = {json.dumps(value)}" for name, value in kind.items()) for kind in kinds)
     return "{" + ", ".join(f"{{{row}}}" for row in rows) + "}"
 
 
 def measure_mixed(process: psutil.Process, address: str, folder: Path, connections: int, seconds: float) -> dict:
-    """Counts of answers, and the memory of all processes of the service while they are given."""
+    """Counts of responses by kind, and the memory of the service's processes, in megabytes, sampled once a second."""
     memory: list[float] = []
     ended = threading.Event()
 
@@ -188,59 +178,23 @@ def measure_mixed(process: psutil.Process, address: str, folder: Path, connectio
     return {"connections": connections, **counted, "memory_mb": memory}
 
 
-def as_table(result: dict[str, Any]) -> str:
-    """The result as Markdown tables."""
-    lines = [
-        f"| {result['workers']} workers, {result['cores']} cores | connections | requests per s | p50 | p95 | p99 |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in result["rates"]:
-        times = " | ".join(f"{row[name]:.1f} ms" for name in ("p50_ms", "p95_ms", "p99_ms"))
-        lines.append(f"| {row['name']} | {row['connections']} | {row['requests_per_second']:,.0f} | {times} |")
-    mixed = result["mixed"]
-    warm, end = (f"{mixed[name]:.0f} MB" for name in ("memory_warm_mb", "memory_end_mb"))
-    lines += [
-        "",
-        f"| {mixed['seconds']:.0f} s of good and bad requests, {mixed['connections']} connections | |",
-        "|---|---:|",
-        f"| right answers | {mixed['right']:,} |",
-        f"| bad requests, refused with the right status | {mixed['declined']:,} |",
-        f"| sent away with 503 | {mixed['busy']:,} |",
-        f"| anything else | {mixed['wrong'] + mixed['socket_errors']:,} |",
-        f"| memory of all processes after {WARM_SECONDS} s, at the end | {warm}, {end} |",
-        f"| from the command to the first answer, 1 worker | {result['start_seconds']:.1f} s |",
-    ]
-    return "\n".join(lines)
-
-
-def measure(seconds: float, mixed_seconds: float, connections: tuple[int, ...], starts: int) -> dict[str, Any]:
-    """All of it."""
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything."""
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is not installed: apt-get install wrk")
     waited = []
-    for _ in range(starts):
-        with service(1) as (_, _, start_seconds):
+    for _ in range(options.starts):
+        with run_ready_service(1) as (_, _, start_seconds):
             waited.append(start_seconds)
-    with tempfile.TemporaryDirectory() as name, service(WORKERS) as (process, address, _):
+    with tempfile.TemporaryDirectory() as name, run_ready_service(WORKERS) as (process, address, _):
         folder = Path(name)
-        image = load_mnist().test.images[0]
-        bodies = {"image": image.tobytes(), "picture": digit_png(image), "nothing": b""}
-        for body, content in bodies.items():
-            (folder / body).write_bytes(content)
-        asked = {
-            "`/healthz`: HTTP alone": ("/healthz", "nothing"),
-            "`/v1/classify`, one image": ("/v1/classify", "image"),
-            "`/v1/predict`, PNG of 280×280": ("/v1/predict", "picture"),
-        }
-        rates = [
-            {"name": title, **measure_rate(address, path, folder / body, count, seconds)}
-            for title, (path, body) in asked.items()
-            for count in connections
-        ]
-        mixed = measure_mixed(process, address, folder, max(connections), mixed_seconds)
+        rates = measure_rates(address, folder, options)
+        connections = max(options.connections)
+        mixed = measure_mixed(process, address, folder, connections, options.mixed_seconds)
     memory = mixed["memory_mb"]
     warm = min(WARM_SECONDS, len(memory) // 2)
     mixed |= {"memory_warm_mb": memory[warm], "memory_end_mb": statistics.median(memory[-3:])}
     return {
-        "command": "python benchmarks/serving.py",
         "cores": os.cpu_count(),
         "workers": WORKERS,
         "start_seconds": statistics.median(waited),
@@ -249,21 +203,61 @@ def measure(seconds: float, mixed_seconds: float, connections: tuple[int, ...], 
     }
 
 
-def main() -> None:
-    """Parse, measure, write, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="a second of each, with few connections")
-    parser.add_argument("--seconds", type=float, default=10, help="of each rate (default: 10)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file to write")
-    options = parser.parse_args()
-    if options.tiny and options.output == RESULTS:
-        parser.error("--tiny measures nothing worth keeping: name another --output")
-    if not shutil.which("wrk"):
-        parser.error("wrk is not installed: apt-get install wrk")
-    result = measure(1, 3, (2,), 1) if options.tiny else measure(options.seconds, 60, CONNECTIONS, 5)
-    write_json(options.output, result)
-    print(as_table(result))
+def measure_rates(address: str, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """`measure_rate` of HTTP alone, an image and a picture, each with every number of connections."""
+    image = load_mnist().test.images[0]
+    requests = {
+        "`/healthz`: HTTP alone": ("/healthz", b""),
+        "`/v1/classify`, one image": ("/v1/classify", image.tobytes()),
+        "`/v1/predict`, PNG of 280×280": ("/v1/predict", digit_png(image)),
+    }
+    rates = []
+    for title, (path, content) in requests.items():
+        body = folder / "body"
+        body.write_bytes(content)
+        for count in options.connections:
+            rates.append({"name": title, **measure_rate(address, path, body, count, options.seconds)})
+    return rates
 
+
+def as_table(result: dict[str, Any]) -> str:
+    """The result as Markdown tables."""
+    rates = []
+    for row in result["rates"]:
+        latencies = [f"{row[name]:.1f} ms" for name in ("p50_ms", "p95_ms", "p99_ms")]
+        rates.append([row["name"], str(row["connections"]), f"{row['requests_per_second']:,.0f}", *latencies])
+    mixed = result["mixed"]
+    warm, end = (f"{mixed[name]:.0f} MB" for name in ("memory_warm_mb", "memory_end_mb"))
+    under_load = {
+        "right answers": f"{mixed['right']:,}",
+        "bad requests, refused with the right status": f"{mixed['declined']:,}",
+        "sent away with 503": f"{mixed['busy']:,}",
+        "anything else": f"{mixed['wrong'] + mixed['socket_errors']:,}",
+        f"memory of all processes after {WARM_SECONDS} s, at the end": f"{warm}, {end}",
+        "from the command to the first answer, 1 worker": f"{result['start_seconds']:.1f} s",
+    }
+    machine = f"{result['workers']} workers, {result['cores']} cores"
+    load = f"{mixed['seconds']:.0f} s of good and bad requests, {mixed['connections']} connections"
+    tables = [
+        harness.as_markdown([machine, "connections", "requests per s", "p50", "p95", "p99"], rates),
+        harness.as_markdown([load, ""], under_load.items()),
+    ]
+    return "\n\n".join(tables)
+
+
+BENCHMARK = Benchmark(
+    RESULTS,
+    __doc__,
+    run,
+    as_table,
+    settings={
+        "seconds": Setting(10.0, 1.0, "seconds of each throughput"),
+        "mixed_seconds": Setting(60, 3),
+        "connections": Setting((1, 8, 64), (2,)),
+        "starts": Setting(5, 1),
+    },
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

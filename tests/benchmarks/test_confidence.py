@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import confidence
+from benchmarks import confidence
 from mnist_digits.recognition import Prediction
 from mnist_digits.training.synthesis.digits import OTHERS
 
@@ -47,19 +47,13 @@ def test_no_order_is_better_than_errors_last():
 def test_accepting_what_is_no_digit_is_an_error():
     one = replace(Prediction.unreadable(), digit=0, confidence=0.9)
     declined = replace(one, digit=None, confidence=0.1)
-    judged = confidence.judge([one, one, declined, declined], np.array([0, -1, -1, 0]))
+    judged = confidence.summarise([one, one, declined, declined], np.array([0, -1, -1, 0]))
     assert (judged["accepted"], judged["errors_among_accepted"]) == (0.5, 0.5)
     assert judged["risk"][-1] == 0.5
 
 
 def test_crops_lie_within_the_photograph():
     pixels = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90)
-    for crop in confidence.crops(pixels, 50, np.random.default_rng(0)):
-        assert confidence.SMALLEST_CROP <= crop.shape[0] == crop.shape[1] <= 60
+    for crop in confidence.crop_randomly(pixels, 50, np.random.default_rng(0)):
+        assert confidence.MIN_CROP_SIDE_PX <= crop.shape[0] == crop.shape[1] <= 60
         assert np.isin(crop, pixels).all()
-
-
-def test_tiny_mode_never_overwrites_the_results():
-    with pytest.raises(SystemExit) as stopped:
-        confidence.main(["--tiny"])
-    assert stopped.value.code == 2

@@ -1,17 +1,18 @@
 import json
 import time
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import contenders
-import peers
+from benchmarks import peers
+from benchmarks.harness import Stopwatch
+from benchmarks.peers import contenders
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.training import RECIPES, backend
 from mnist_digits.training.engine.session import TrainingSession
-from stopwatch import Stopwatch
 
 # Parameters that Keras, PyTorch and scikit-learn report for these networks, counted by hand.
 PARAMETERS = {
@@ -26,7 +27,7 @@ ROW = {"own": False, "parameters": 34826, "seconds_before_training": 4.0}
 def test_a_peer_learns(name: str, small_folder: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip(contenders.PEERS[name].package)
     monkeypatch.setenv("STARTED", repr(time.time() - 100))
-    row = peers.race(name, small_folder, tiny=True)
+    row = peers.race(name, Namespace(data=small_folder, tiny=True))
     assert row["parameters"] == PARAMETERS[name]
     assert row["epochs_measured"] == 1
     assert len(row["seconds_after_epoch"]) == len(row["test_accuracy_after_epoch"]) == 1
@@ -99,8 +100,8 @@ def test_the_table_marks_what_was_extrapolated():
     )
 
 
-def test_tiny_mode_never_overwrites_the_results(capsys: pytest.CaptureFixture):
+def test_tiny_mode_needs_a_small_set(tmp_path: Path, capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit) as stopped:
-        peers.main(["--tiny"])
+        peers.main(["--tiny", "--output", str(tmp_path / "peers.json")])
     assert stopped.value.code == 2
     assert "name a small set" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import robustness
+from benchmarks import robustness
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Prediction
 
@@ -40,25 +40,18 @@ def test_a_stronger_corruption_changes_more(name: str, small: Dataset):
     corruption, images = robustness.CORRUPTIONS[name], small.test.images[:20]
     # Enlarging and making small again changes them, too.
     none = replace(corruption, transform="NoOp", options=lambda strength: {})
-    before = robustness.spoil(images, none, 0).astype(int)
-    weak, strong = (robustness.spoil(images, corruption, s) for s in (corruption.weak, corruption.strong))
+    before = robustness.corrupt(images, none, 0).astype(int)
+    weak, strong = (robustness.corrupt(images, corruption, s) for s in (corruption.weak, corruption.strong))
     assert weak.dtype == np.uint8
     assert weak.shape == images.shape
     assert 0.5 < np.abs(weak - before).mean() < np.abs(strong - before).mean()
-    np.testing.assert_array_equal(weak, robustness.spoil(images, corruption, corruption.weak))
+    np.testing.assert_array_equal(weak, robustness.corrupt(images, corruption, corruption.weak))
 
 
 def prediction(digit: int | None) -> Prediction:
     return replace(Prediction.unreadable(), digit=digit)
 
 
-def test_what_is_declined_is_neither_right_nor_misread():
+def test_what_is_rejected_is_neither_right_nor_misread():
     counted = robustness.count([prediction(3), prediction(3), prediction(None), prediction(8)], np.array([3, 5, 1, 8]))
     assert counted == {"right": 0.5, "misread": 0.25, "declined": 0.25}
-
-
-def test_tiny_mode_never_overwrites_the_results(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stopped:
-        robustness.main(["--tiny"])
-    assert stopped.value.code == 2
-    assert "name a small set" in capsys.readouterr().err

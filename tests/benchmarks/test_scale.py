@@ -1,18 +1,14 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-import scale
+from benchmarks import scale
 
 
-def test_tiny_mode_measures_everything_but_the_cluster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_tiny_mode_measures_everything_but_the_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "scale.json"
-    monkeypatch.setattr(sys, "argv", ["scale.py", "--tiny", "--output", str(output)])
-    scale.main()
+    scale.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
     for rows in result["workers"].values():
         assert list(rows) == ["loop", "1", "2"]
@@ -22,17 +18,17 @@ def test_tiny_mode_measures_everything_but_the_cluster(
     assert [row["pictures"] for row in result["memory"]] == [8, 24]
     milliseconds = result["stage_milliseconds"]
     assert 0 < milliseconds["decode a digit"] < milliseconds["predict a digit"]
-    assert capsys.readouterr().out.strip() == f"{scale.as_table(result)}\n\n{scale.as_reckoning(result)}"
+    assert capsys.readouterr().out.strip() == f"{scale.as_table(result)}\n\n{scale.as_estimate(result)}"
 
 
-def test_a_reckoning_follows_from_the_figures():
+def test_an_estimate_follows_from_the_figures():
     side = {"1": {"bytes_a_row": 100}}
     result = {
         "workers": {"digits": side, "pages": side},
         "bytes": {"a digit's picture": 2000, "a page's picture": 1e6},
         "stage_milliseconds": {"decode a digit": 1, "predict a digit": 3.6, "decode a page": 9, "read a page": 36},
     }
-    lines = scale.as_reckoning(result).splitlines()
+    lines = scale.as_estimate(result).splitlines()
     assert lines[2:] == [
         "| core-hours | 1,000 | 10,000 |",
         "| on 1,000 cores | 1.0 h | 10.0 h |",
@@ -41,9 +37,3 @@ def test_a_reckoning_follows_from_the_figures():
         "| to be fetched by 1,000 cores | 4.4 Gbit/s | 222.2 Gbit/s |",
         "| table in all | 100 GB | 100 GB |",
     ]
-
-
-def test_tiny_mode_keeps_the_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "argv", ["scale.py", "--tiny"])
-    with pytest.raises(SystemExit):
-        scale.main()

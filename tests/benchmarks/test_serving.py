@@ -1,20 +1,18 @@
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-import serving
+from benchmarks import serving
 
 needs_wrk = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk sends the requests")
 
 
 @needs_wrk
-def test_tiny_mode_asks_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_tiny_mode_asks_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "serving.json"
-    monkeypatch.setattr(sys, "argv", ["serving.py", "--tiny", "--output", str(output)])
-    serving.main()
+    serving.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
     assert [row["path"] for row in result["rates"]] == ["/healthz", "/v1/classify", "/v1/predict"]
     for row in result["rates"]:
@@ -26,9 +24,3 @@ def test_tiny_mode_asks_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (mixed["wrong"], mixed["socket_errors"]) == (0, 0)
     assert mixed["memory_end_mb"] > 50
     assert capsys.readouterr().out.strip() == serving.as_table(result)
-
-
-def test_tiny_mode_keeps_the_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "argv", ["serving.py", "--tiny"])
-    with pytest.raises(SystemExit):
-        serving.main()

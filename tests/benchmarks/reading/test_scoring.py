@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import Score, align, count_changes, interval, only_digits, score_page
+from benchmarks.reading.scoring import Score, align, count_edits, interval, only_digits, score_page
 
 TEXTS = st.text("0123", max_size=6)
 LINES = st.lists(st.text("012", min_size=1, max_size=4), max_size=4)
@@ -73,10 +73,10 @@ def test_equally_cheap_pairings_keep_exact_rows():
 
 @given(TEXTS, TEXTS)
 def test_changes_are_levenshteins(true: str, read: str):
-    mistaken, missed, invented = count_changes(true, read)
+    mistaken, missed, invented = count_edits(true, read)
     assert mistaken + missed + invented == distance(true, read)
     assert missed - invented == len(true) - len(read)
-    assert count_changes(read, true) == (mistaken, invented, missed)
+    assert count_edits(read, true) == (mistaken, invented, missed)
 
 
 @given(LINES, LINES)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from clutter import Mark, draw_line, scatter
-from handwriting import Hand, write_digit
-from levels import Level, log_uniform
+from benchmarks.reading.pages.clutter import Mark, draw_line, scatter
+from benchmarks.reading.pages.handwriting import Hand, write_digit
+from benchmarks.reading.pages.levels import Level, log_uniform
 
 Random = np.random.Generator
 ROW_FORMS = ("phone", "date", "number", "short", "apart")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handwriting import Hand, thin, write_digit
+from benchmarks.reading.pages.handwriting import Hand, thin, write_digit
 from mnist_digits.dataset import Dataset
 
 HAND = Hand(height=60, stroke=0.1, slant=0.0, uneven=0.0)

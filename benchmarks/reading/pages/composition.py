@@ -1,6 +1,6 @@
 """Pictures of pages full of handwritten digits, drawn from MNIST's, with what stands on them.
 
-    python benchmarks/pages.py FOLDER           # a few of each level, drawn from training digits, to look at
+    python -m benchmarks.reading.pages.composition FOLDER    # some of each level, to look at
 
 Nothing is stored: the same digits, level and seed give the same page. The levels are what people send: scans; photos
 of notes, forms and boards taken with some care; and photos taken with none.
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from clutter import Mark
-from levels import LEVELS, Level
-from photography import choose_camera, choose_materials, photograph
-from sheets import Placed, Sheet, write_sheet
+from benchmarks.reading.pages.clutter import Mark
+from benchmarks.reading.pages.levels import LEVELS, Level
+from benchmarks.reading.pages.photography import choose_camera, choose_materials, photograph
+from benchmarks.reading.pages.sheets import Placed, Sheet, write_sheet
 
 Random = np.random.Generator
 Box = tuple[int, int, int, int]

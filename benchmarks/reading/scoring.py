@@ -1,7 +1,7 @@
-"""How well a page was read: its lines beside those that stand on it.
+"""Scores of a reading: the read lines compared with the written ones.
 
-Spaces do not count. Lines are paired in their order on the page so that the fewest digits have to be changed, missed
-lines and invented ones counted whole.
+Spaces do not count. Lines are aligned in their order on the page, with the fewest edits in all; a missed or an invented
+line counts with all its digits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,56 +10,59 @@ from dataclasses import dataclass
 import numpy as np
 
 Pair = tuple[int | None, int | None]
-"""The numbers of a true line and of the line that was read for it; None for a line that was missed or invented."""
+"""Indices of a written line and of the line read for it; None in place of a line that was missed or invented."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What there was to read, and the fewest changes that make of it what was read."""
+    """The edit distance between a page and a reading of it, by kind of edit."""
 
     digits: int
-    """That stand on the page."""
+    """Written digits."""
     mistaken: int
-    """Digits read as others."""
+    """Substitutions: digits read as others."""
     missed: int
+    """Deletions."""
     invented: int
+    """Insertions."""
     rows: int
+    """Written lines."""
     exact: int
-    """Rows that were read without an error."""
+    """Lines read without an error."""
 
     @property
     def accuracy(self) -> float:
-        """1 less the changes to a digit; below 0 where more was invented than stands there. NaN without digits."""
+        """1 - edits / digits; negative where there are more edits than digits, NaN without digits."""
         return 1 - (self.mistaken + self.missed + self.invented) / self.digits if self.digits else float("nan")
 
     @classmethod
     def total(cls, scores: Iterable["Score"]) -> "Score":
-        """Of several pages together."""
+        """Sum over pages."""
         counts = [(s.digits, s.mistaken, s.missed, s.invented, s.rows, s.exact) for s in scores]
         return cls(*(sum(column) for column in zip(*counts, strict=True))) if counts else cls(0, 0, 0, 0, 0, 0)
 
 
 def score_page(true: Sequence[str], read: Sequence[str]) -> Score:
-    """A page's score. true: what stands on it, a text a line. read: what was read, likewise."""
+    """A page's score. true, read: the texts of the written and of the read lines, from top to bottom."""
     true, read = only_digits(true), only_digits(read)
-    changes = np.zeros(3, int)
+    edits = np.zeros(3, int)
     exact = 0
     for there, seen in align(true, read):
         wanted, found = "" if there is None else true[there], "" if seen is None else read[seen]
-        changes += count_changes(wanted, found)
+        edits += count_edits(wanted, found)
         exact += wanted == found
-    mistaken, missed, invented = changes.tolist()
+    mistaken, missed, invented = edits.tolist()
     return Score(sum(map(len, true)), mistaken, missed, invented, len(true), exact)
 
 
 def only_digits(lines: Iterable[str]) -> list[str]:
-    """The lines without all that is no digit, and without those of which nothing is left."""
+    """The digits of each line; lines without digits are left out."""
     kept = ("".join(letter for letter in line if letter in "0123456789") for line in lines)
     return [line for line in kept if line]
 
 
 def align(true: Sequence[str], read: Sequence[str]) -> list[Pair]:
-    """Every line in one pair, in the order of both pages, with the fewest changes; among those the most exact rows."""
+    """Pairs that contain every line once, in the order of both pages: the fewest edits, then the most exact lines."""
     costs: dict[tuple[int, int], tuple[int, int]] = {(0, 0): (0, 0)}
     steps: dict[tuple[int, int], tuple[int, int]] = {}
     for i in range(len(true) + 1):
@@ -70,10 +73,10 @@ def align(true: Sequence[str], read: Sequence[str]) -> list[Pair]:
             if j:
                 ways[0, 1] = (len(read[j - 1]), 0)
             if i and j:
-                ways[1, 1] = (sum(count_changes(true[i - 1], read[j - 1])), -(true[i - 1] == read[j - 1]))
+                ways[1, 1] = (sum(count_edits(true[i - 1], read[j - 1])), -(true[i - 1] == read[j - 1]))
             if ways:
                 totals = {step: _add(costs[i - step[0], j - step[1]], cost) for step, cost in ways.items()}
-                # Last, so that equals are paired rather than both missed and invented.
+                # Among equals the last: a pair rather than a missed and an invented line.
                 steps[i, j] = min(reversed(totals), key=totals.__getitem__)
                 costs[i, j] = totals[steps[i, j]]
     return _walk_back(steps, len(true), len(read))
@@ -84,7 +87,7 @@ def _add(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
 
 
 def _walk_back(steps: dict[tuple[int, int], tuple[int, int]], i: int, j: int) -> list[Pair]:
-    """The pairs along the cheapest way from the first lines to the last."""
+    """The pairs along the cheapest path, from the first lines to the last."""
     pairs: list[Pair] = []
     while i or j:
         down, right = steps[i, j]
@@ -93,13 +96,13 @@ def _walk_back(steps: dict[tuple[int, int], tuple[int, int]], i: int, j: int) ->
     return pairs[::-1]
 
 
-def count_changes(true: str, read: str) -> tuple[int, int, int]:
-    """Digits mistaken, missed and invented: the fewest in all (Levenshtein's), and among those the most mistaken."""
+def count_edits(true: str, read: str) -> tuple[int, int, int]:
+    """Substitutions, deletions and insertions: the fewest in all (Levenshtein), then the most substitutions."""
     row = [(j, 0, j) for j in range(len(read) + 1)]
     for i, wanted in enumerate(true, 1):
         before, row = row, [(i, i, 0)]
         for j, found in enumerate(read, 1):
-            # Each is (changes, missed, invented); what is left of the changes is mistaken.
+            # Each is (edits, missed, invented); the remaining edits are substitutions.
             same = before[j - 1]
             row.append(
                 min(
@@ -108,14 +111,14 @@ def count_changes(true: str, read: str) -> tuple[int, int, int]:
                     (row[j - 1][0] + 1, row[j - 1][1], row[j - 1][2] + 1),
                 )
             )
-    changes, missed, invented = row[-1]
-    return changes - missed - invented, missed, invented
+    edits, missed, invented = row[-1]
+    return edits - missed - invented, missed, invented
 
 
 def interval(scores: Sequence[Score], draws: int = 1000) -> tuple[float, float]:
-    """Between which accuracies 95 of 100 draws of as many pages lie, drawn from these with putting back."""
-    changes = np.array([score.mistaken + score.missed + score.invented for score in scores])
+    """95 % bootstrap interval of the accuracy: percentiles over draws of as many pages with replacement."""
+    edits = np.array([score.mistaken + score.missed + score.invented for score in scores])
     digits = np.array([score.digits for score in scores])
     drawn = np.random.default_rng(0).integers(0, len(scores), (draws, len(scores)))
-    low, high = np.percentile(1 - changes[drawn].sum(1) / digits[drawn].sum(1), [2.5, 97.5])
+    low, high = np.percentile(1 - edits[drawn].sum(1) / digits[drawn].sum(1), [2.5, 97.5])
     return float(low), float(high)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import page_readers
-import reading
+from benchmarks import reading
+from benchmarks.reading import readers
+from benchmarks.reading.pages.composition import make_page
+from benchmarks.reading.readers import PAGE_READERS, Fragment, PageReader, Picture, ReadLine, group_into_lines
 from mnist_digits.dataset import load_mnist
-from page_readers import PAGE_READERS, Fragment, Given, PageReader, ReadLine, into_rows
-from pages import make_page
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,13 @@ def measured(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_tiny_mode_measures_every_level(measured: Path, small_model: Path):
     result = json.loads(measured.read_text())
-    assert (result["command"], result["pages"]) == ("python benchmarks/reading.py --pages 1 --dev --tiny", 1)
+    assert (result["command"], result["pages"]) == ("python -m benchmarks.reading --dev --tiny", 1)
     assert set(result["rows"]) == {"reader", "tutorial"}
     tutorial = result["rows"]["tutorial"]
     assert tutorial["model_bytes"] == small_model.stat().st_size
     for level, row in tutorial["levels"].items():
         train = load_mnist().train
-        pages = [make_page(train.images, train.labels, level, reading.DEV_SEEDS)]
+        pages = [make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED)]
         lines = [line.text.replace(" ", "") for page in pages for line in page.lines]
         assert (row["digits"], row["rows"]) == (sum(map(len, lines)), len(lines))
         assert row["median_milliseconds"] > 0
@@ -58,9 +58,9 @@ def test_one_reader_can_be_measured_anew(
     output.write_text(measured.read_text())
     perfect = {page.pixels.tobytes(): page for page in _dev_pages()}
 
-    def read(given: Given) -> list[ReadLine]:
-        np.testing.assert_array_equal(np.asarray(Image.open(given.path)), given.pixels)
-        return [ReadLine(line.text, line.boxes) for line in perfect[given.pixels.tobytes()].lines]
+    def read(picture: Picture) -> list[ReadLine]:
+        np.testing.assert_array_equal(np.asarray(Image.open(picture.path)), picture.pixels)
+        return [ReadLine(line.text, line.boxes) for line in perfect[picture.pixels.tobytes()].lines]
 
     monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Perfect", lambda network: read, lambda network: 7))
     arguments = ["--tiny", "--dev", "--network", str(small_model), "--output", str(output)]
@@ -74,7 +74,7 @@ def test_one_reader_can_be_measured_anew(
 
 def _dev_pages() -> list:
     train = load_mnist().train
-    return [make_page(train.images, train.labels, level, reading.DEV_SEEDS) for level in reading.LEVELS]
+    return [make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED) for level in reading.LEVELS]
 
 
 def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
@@ -98,7 +98,7 @@ def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_who_fails_has_read_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    def read(given: Given) -> list[ReadLine]:
+    def read(picture: Picture) -> list[ReadLine]:
         raise ZeroDivisionError("at all")
 
     monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Broken", lambda network: read, lambda network: 7))
@@ -128,7 +128,7 @@ def test_the_tutorial_reads_a_tidy_page(small_model: Path):
     image[0, 4:24, 13:16] = 255
     pages = (make_page(image, np.array([1], np.uint8), "clean", seed) for seed in itertools.count())
     page = next(page for page in pages if page.lines[0].boxes[0][3] > 50)
-    lines = page_readers.open_tutorial(small_model)(Given(page.pixels, Path("unused")))
+    lines = readers.open_tutorial(small_model)(Picture(page.pixels, Path("unused")))
     assert [line.text for line in lines] == [line.text.replace(" ", "") for line in page.lines]
     for true, read in zip(page.lines, lines, strict=True):
         np.testing.assert_allclose(read.boxes, true.boxes, atol=4)
@@ -138,9 +138,9 @@ def test_rows_follow_their_slope():
     # Two rows that fall by more than the space between them, given in no order.
     boxes = [(x, 20 + x // 5 + row * 40, 18, 20) for row in range(2) for x in range(0, 400, 40)]
     order = np.random.default_rng(0).permutation(len(boxes))
-    rows = into_rows([Fragment.around(boxes[n]) for n in order])
+    rows = group_into_lines([Fragment.around(boxes[n]) for n in order])
     assert [[order[n] for n in row] for row in rows] == [list(range(10)), list(range(10, 20))]
-    assert into_rows([]) == []
+    assert group_into_lines([]) == []
 
 
 def test_a_turned_box_has_ends_of_its_own():
@@ -157,14 +157,13 @@ def test_a_reader_of_any_text_reads_plain_digits(name: str, tmp_path: Path):
     page = make_page(load_mnist().train.images, load_mnist().train.labels, "clean", 4)
     path = tmp_path / "page.png"
     Image.fromarray(page.pixels).save(path)
-    lines = reader.open(path)(Given(page.pixels, path))
+    lines = reader.open(path)(Picture(page.pixels, path))
     assert reading.score_page([line.text for line in page.lines], [line.text for line in lines]).accuracy > 0.2
     assert reader.model_bytes(path) > 1e6
 
 
-@pytest.mark.parametrize("mode", ["--tiny", "--dev"])
-def test_what_is_not_worth_keeping_never_overwrites_the_results(mode: str, capsys: pytest.CaptureFixture):
+def test_pages_for_development_never_overwrite_the_results(capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit) as stopped:
-        reading.main([mode])
+        reading.main(["--dev"])
     assert stopped.value.code == 2
     assert "name another --output" in capsys.readouterr().err

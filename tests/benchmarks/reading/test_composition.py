@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from levels import LEVELS
+from benchmarks.reading.pages.composition import WrittenPage, make_page, turn
+from benchmarks.reading.pages.levels import LEVELS
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, find_ink, normalise
-from pages import WrittenPage, make_page, turn
 
 
 def bars_and_rings() -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from handwriting import Hand, crop
-from levels import Level
+from benchmarks.reading.pages.handwriting import Hand, crop
+from benchmarks.reading.pages.levels import Level
 
 Random = np.random.Generator
 

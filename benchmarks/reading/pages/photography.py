@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from handwriting import Hand
-from levels import Level, Range, log_uniform
+from benchmarks.reading.pages.handwriting import Hand
+from benchmarks.reading.pages.levels import Level, Range, log_uniform
 
 Random = np.random.Generator
 Colour = tuple[float, float, float]

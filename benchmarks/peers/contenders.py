@@ -1,19 +1,21 @@
-"""Who takes part in the race of peers.py: this project's recipes, and what others commonly train on MNIST.
+"""The networks and classifiers that are compared: this project's recipes, and what others commonly train on MNIST.
 
-Each of the others is written after its published description, with the recipe that stands there.
+Each of the others follows its published description and training recipe.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.harness import OnEpoch, Predict
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training import RECIPES, Recipe, backend
-from stopwatch import OnEpoch
 
 if TYPE_CHECKING:
     import keras
@@ -21,42 +23,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Peer:
-    """A network or other classifier, and how those who publish it train it."""
+    """A network or other classifier, and its published way of training."""
 
     title: str
-    """What the table and the picture call it."""
+    """Its name in the table and the picture."""
     train: Callable[[Dataset, int, OnEpoch], int]
-    """Trains for some epochs and returns how many numbers the result consists of."""
+    """Trains for a number of epochs; returns the number of trained parameters."""
     epochs: int
-    """Those of its recipe."""
+    """Epochs of its published recipe."""
     package: str = "keras"
-    """The module to import before the clock starts."""
+    """Module that is imported before the clock starts."""
     measured: int | None = None
-    """How many of them are measured, when it would take too long to measure all."""
+    """Epochs that are measured where all would take too long; None for all."""
     own: bool = False
     """Whether it is one of this project's recipes."""
 
 
 def all_training_images(data: Dataset) -> Split:
-    """What training and validation were split from."""
+    """The training and validation splits together."""
     parts = (data.train, data.validation)
     return Split(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
-def scale(images: np.ndarray) -> np.ndarray:
+def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 0-255 → float32 0-1, of the same shape."""
     return images.astype(np.float32) / 255
 
 
-def flatten(images: np.ndarray) -> np.ndarray:
+def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 (n, 28, 28) → float32 (n, 784) in [0, 1]."""
     return scale(images).reshape(-1, 784)
 
 
-def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
-    """One of this project's recipes; what is looked up is the network it would keep after this epoch."""
+def observe_epochs(on_epoch: OnEpoch, predict: Predict) -> "list[keras.callbacks.Callback]":
+    """Keras callbacks that call `on_epoch` with `predict` after every epoch."""
     import keras
 
+    return [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))]
+
+
+def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
+    """Train one of this project's recipes; `on_epoch` gets the averaged weights where the recipe averages them."""
     from mnist_digits.training import networks
     from mnist_digits.training.engine import loop
     from mnist_digits.training.engine.session import TrainingSession
@@ -64,21 +71,20 @@ def train_recipe(recipe: Recipe, data: Dataset, epochs: int, on_epoch: OnEpoch) 
     recipe = replace(recipe, epochs=epochs)
     session = TrainingSession.start(recipe, 0, len(data.train), backend.available_precision(recipe.precision))
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with session.average.applied() if session.average else nullcontext():
             return loop.compile_prediction(networks.for_use(session.model))(images)
 
-    observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
-    session.fit(data, callbacks=[observer])
+    session.fit(data, callbacks=observe_epochs(on_epoch, predict))
     return session.model.count_params()
 
 
 def train_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
-    """What `fit_keras_example` trains."""
+    """Train `fit_keras_example`."""
     return fit_keras_example(data, epochs, on_epoch).count_params()
 
 
-def fit_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> "keras.Sequential":
+def fit_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch = lambda predict: None) -> "keras.Sequential":
     """The small convolutional network of Keras's documentation (keras.io/examples/vision/mnist_convnet)."""
     import keras
     from keras import layers
@@ -92,26 +98,40 @@ def fit_keras_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> "keras.S
         model.add(layer)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return model.predict(scale(images)[..., None], batch_size=1000, verbose=0)
 
     train = all_training_images(data)
-    observer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(predict))
     images, options = scale(train.images)[..., None], {"batch_size": 128, "validation_split": 0.1, "verbose": 0}
-    model.fit(images, train.labels, epochs=epochs, callbacks=[observer], **options)
+    model.fit(images, train.labels, epochs=epochs, callbacks=observe_epochs(on_epoch, predict), **options)
     return model
 
 
-def train_pytorch_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
-    """The network of PyTorch's examples (github.com/pytorch/examples, mnist).
+def export_keras_example(data: Dataset, path: Path, epochs: int) -> None:
+    """Train `fit_keras_example` for a number of epochs, and write it as this project's `model.onnx`."""
+    backend.start_keras()
+    import keras
+    from keras import layers
 
-    Its images are normalised beforehand, once, where the example has torchvision do it anew for every image.
+    from mnist_digits.training.export.onnx import export_onnx
+
+    model = fit_keras_example(data, epochs)
+    # The model file takes images without a channel.
+    flat = keras.Sequential([layers.Input((28, 28)), layers.Reshape((28, 28, 1)), *model.layers])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_onnx(flat, path, {"recipe": "keras.io mnist_convnet", "seed": "0"}, data.train.images[:100])
+
+
+def train_pytorch_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
+    """Train the network of PyTorch's examples (github.com/pytorch/examples, mnist).
+
+    Its images are normalised once beforehand, where the example has torchvision do it for every image of every epoch.
     """
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
-    def as_tensor(images: np.ndarray) -> torch.Tensor:
+    def as_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
         return torch.from_numpy((scale(images)[:, None] - 0.1307) / 0.3081)
 
     torch.manual_seed(0)
@@ -123,7 +143,7 @@ def train_pytorch_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
     train = all_training_images(data)
     examples = TensorDataset(as_tensor(train.images), torch.from_numpy(train.labels.astype(np.int64)))
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         model.eval()
         with torch.no_grad():
             return torch.cat([model(batch).softmax(1) for batch in as_tensor(images).split(1000)]).numpy()
@@ -140,31 +160,39 @@ def train_pytorch_example(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
 
 
 def train_mlp(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
-    """scikit-learn's MLPClassifier as it comes: 100 hidden units, Adam, batches of 200.
+    """Train scikit-learn's MLPClassifier with its defaults: 100 hidden units, Adam, batches of 200.
 
-    Left alone, its `fit` stops after about 60 epochs, when the loss no longer falls.
+    Its own `fit` would stop after about 60 epochs, when the loss no longer falls.
     """
     from sklearn.neural_network import MLPClassifier
 
-    # A generator, not a number, which would bring the images in the same order in every epoch.
+    # With a number as seed, every epoch would have the images in the same order.
     model = MLPClassifier(random_state=np.random.RandomState(0))
-    train = all_training_images(data)
+    fit_mlp(model, all_training_images(data), epochs, on_epoch)
+    return _count_values([*model.coefs_, *model.intercepts_])
+
+
+def fit_mlp(model: Any, train: Split, epochs: int, on_epoch: OnEpoch) -> None:
+    """Fit an MLPClassifier epoch by epoch."""
     images = flatten(train.images)
     for _ in range(epochs):
         model.partial_fit(images, train.labels, classes=range(10))
         on_epoch(lambda images: model.predict_proba(flatten(images)))
-    return sum(array.size for array in (*model.coefs_, *model.intercepts_))
 
 
 def train_svm(data: Dataset, epochs: int, on_epoch: OnEpoch) -> int:
-    """scikit-learn's support vector machine, RBF kernel, on 10,000 images; it has no epochs, and counts as one."""
+    """Train scikit-learn's support vector machine, RBF kernel, on 10,000 images; its training counts as one epoch."""
     from sklearn.svm import SVC
 
     model = SVC(C=10)
     train = all_training_images(data)
     model.fit(flatten(train.images[:10_000]), train.labels[:10_000])
     on_epoch(lambda images: np.eye(10)[model.predict(flatten(images))])
-    return model.support_vectors_.size + model.dual_coef_.size + model.intercept_.size
+    return _count_values([model.support_vectors_, model.dual_coef_, model.intercept_])
+
+
+def _count_values(arrays: Sequence[NDArray[np.floating]]) -> int:
+    return sum(array.size for array in arrays)
 
 
 PEERS = {

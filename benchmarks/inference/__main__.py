@@ -1,0 +1,5 @@
+"""`python -m benchmarks.inference`."""
+
+from benchmarks.inference import main
+
+main()

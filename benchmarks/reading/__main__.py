@@ -1,0 +1,5 @@
+"""`python -m benchmarks.reading`."""
+
+from benchmarks.reading import main
+
+main()

@@ -1,0 +1,1 @@
+"""A generator of pages of handwritten digits, independent of what the package itself trains with."""
