@@ -4,7 +4,7 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,13 +13,11 @@ from mnist_digits.cli.options import Model, onnx_of
 from mnist_digits.cli.output import results
 from mnist_digits.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    pass
-
-SHORTEST_TOKEN = 16
-"""Characters; a shorter one could be guessed."""
+MIN_TOKEN_LENGTH = 16
+"""Minimum number of characters of a token; a shorter one could be guessed."""
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names of this machine in the header Host."""
 
 
 @app.command(
@@ -27,35 +25,37 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
     "digits serve --host 0.0.0.0 --token-file token.txt"
 )
 def serve(
-    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes any that is free.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")] = 1,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any that is free.")
+    ] = 8000,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of worker processes.")] = 1,
     model: Model = None,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Answer only those who know the token in this file.")
+        Path | None, typer.Option(metavar="FILE", help="Answer only requests with the bearer token in this file.")
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Answer anybody, on any host: something else stands guard.")
+        bool, typer.Option("--no-token", help="Need no token on any host; for use behind a proxy that authenticates.")
     ] = False,
     playground: Annotated[
-        bool, typer.Option("--playground", help="Let networks be trained on the page; needs the extra train.")
+        bool, typer.Option("--playground", help="Let networks be trained from the page; needs the extra train.")
     ] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the page to draw on, and read digits over HTTP.
 
-    The API is described at /docs. Only this machine is answered, unless --host names another address; then
-    --token-file is needed. Ctrl-C or SIGTERM end it when what has been begun is done.
+    The API is described at /docs. Only this machine can reach it, unless --host names another address; then
+    --token-file is needed. Ctrl-C and SIGTERM end it after the requests in progress.
     """
     loopback = _is_loopback(host)
     token = _read_token(token_file, no_token, host, loopback)
     if playground and workers > 1:
-        raise UsageError("--playground with --workers: what is trained is known to one process only; leave one out")
-    # Requests are what is done at the same time here.
+        raise UsageError("--playground with --workers: only one process knows the trained network; leave one out")
+    # Requests run in parallel: OpenBLAS's own threads would only compete with them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mnist_digits.serving import Settings, server
 
-    # A page from elsewhere that calls itself by this machine's address is found out by the name it uses.
+    # DNS rebinding: a page of another site whose name points to this machine still sends that name as Host.
     names = LOOPBACK_NAMES | {host.lower()} if loopback and not token else None
     threads = max(1, (os.cpu_count() or 1) // workers)
     settings = Settings(token, names, playground, threads)
@@ -72,7 +72,7 @@ def serve(
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can reach the host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -80,23 +80,23 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read_token(file: Path | None, no_token: bool, host: str, loopback: bool) -> str | None:
-    """The token, if one is asked for. Raises UsageError where one is needed, DataError where the file has none."""
+    """The token; None without one. Raises UsageError when the host needs one, DataError when the file has none."""
     if file and no_token:
         raise UsageError("--token-file with --no-token: leave one of them out")
     if not file:
         if loopback or no_token:
             return None
         raise UsageError(
-            f"--host {host}: others can reach it, expected --token-file FILE, or --no-token where something else "
-            "stands guard"
+            f"--host {host}: others can reach it, expected --token-file FILE, or --no-token behind a proxy that "
+            "authenticates"
         )
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: {getattr(error, 'strerror', None) or error}; expected a file with a token") from None
-    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
         raise DataError(
-            f"{file}: {len(token)} characters, expected a token of {SHORTEST_TOKEN} or more letters and digits; "
+            f"{file}: {len(token)} characters, expected a token of {MIN_TOKEN_LENGTH} or more letters and digits; "
             "make one with: openssl rand -hex 32"
         )
     return token

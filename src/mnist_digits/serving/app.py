@@ -1,8 +1,7 @@
 """The application: all routes, around one reader."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -47,8 +46,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # All errors have the same JSON, whatever raises them.
-        exception_handlers={HTTPException: _on_http, DataError: _on_data, RequestValidationError: _on_validation},
+        exception_handlers=dict.fromkeys((HTTPException, DataError, RequestValidationError), _on_error),
     )
     app.router.route_class = openapi.PlainRoute
     images.add_routes(app.router, queue, workers, metrics)
@@ -70,16 +68,11 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _on_error(_: Request, error: Exception) -> Response:
+    """Any error as the same kind of JSON; 422 for a picture or a value that is not accepted."""
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        error = HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    elif not isinstance(error, HTTPException):
+        error = HTTPException(422, str(error))
     return as_response(error)
-
-
-async def _on_data(_: Request, error: Exception) -> Response:
-    return as_response(HTTPException(422, str(error)))
-
-
-async def _on_validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first: Mapping[str, Any] = error.errors()[0]
-    return as_response(HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))

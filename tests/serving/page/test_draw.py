@@ -115,7 +115,7 @@ def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: s
     assert float(found[2]) >= -sum(against) - 0.3
     # Units that vote are awake, and frames are as bright as units are awake.
     bright = page.locator("#units > div").evaluate_all(
-        "items => items.map(item => Number(item.style.getPropertyValue('--awake')))"
+        "items => items.map(item => Number(item.style.getPropertyValue('--activation')))"
     )
     awake = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
     hidden = next(units for units in awake[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006))

@@ -39,7 +39,7 @@ def lying(note: bytes) -> bytes:
 
 def drop(page: Page, content: bytes, kind: str = "drop") -> None:
     page.evaluate(DROP, [base64.b64encode(content).decode(), kind])
-    expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 rows", timeout=60_000)
+    expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 lines", timeout=60_000)
 
 
 def test_a_dropped_page_is_read_and_each_box_shows_what_was_seen(look: Open, note: bytes):
@@ -79,7 +79,7 @@ def test_boxes_are_walked_through_with_the_keyboard(look: Open, note: bytes):
 def test_a_photo_taken_sideways_has_its_boxes_where_the_digits_are_seen(look: Open, lying: bytes):
     page = look("photo")
     page.set_input_files("#file", {"name": "lying.jpg", "mimeType": "image/jpeg", "buffer": lying})
-    expect(page.locator("#photo-says")).to_contain_text("digits in 5 rows", timeout=60_000)
+    expect(page.locator("#photo-says")).to_contain_text("digits in 5 lines", timeout=60_000)
     size = page.evaluate("[document.getElementById('picture').width, document.getElementById('picture').height]")
     assert size[0] > size[1]
     # Where a box is, the picture that is shown has ink darker than its paper.

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The page: its files, and the routes that only it uses."""

@@ -1,4 +1,4 @@
-// The first view: a pad, and what the network reads on it, stroke by stroke.
+// The view Draw: a pad, and what the network reads on it after every stroke.
 
 import { showInside, showUnits } from "./inside.js";
 import { Pad } from "./pad.js";
@@ -7,7 +7,7 @@ import { askAbout } from "./server.js";
 
 const find = (id) => document.getElementById(id);
 const NUMBER = "several-digits";
-/** How long a drawing rests before its answer is spoken: no one wants to hear every guess on the way. */
+/** Time without a change after which screen readers announce the result, so that they skip intermediate ones. */
 const SPOKEN_AFTER_MS = 600;
 
 let pad, showBars, trouble;
@@ -16,7 +16,7 @@ let asking = false;
 let wanted = false;
 let quiet;
 
-/** report: called with an error, or with null when all is well again. */
+/** report: called with an error, or null to remove it. */
 export function startDrawing(report) {
   trouble = report;
   showBars = bars(find("bars"));
@@ -36,7 +36,7 @@ export function startDrawing(report) {
   show({ prediction: { digit: null, probabilities: null, reason: "blank" } });
 }
 
-/** There is a trained network to draw for, or a newer one, or none any more. */
+/** Offer the trained network, or a newer version of it; there: whether there is one. */
 export function offerYours(there) {
   find("networks").hidden = !there;
   if (!there && yours()) document.querySelector("[name=network][value=shipped]").checked = true;
@@ -45,7 +45,7 @@ export function offerYours(there) {
   changed(performance.now());
 }
 
-/** Draw for the trained network from now on. */
+/** Choose the trained network. */
 export function chooseYours() {
   document.querySelector("[name=network][value=yours]").checked = true;
   offerYours(true);
@@ -62,7 +62,7 @@ function changed(time) {
   if (!asking) askOn();
 }
 
-/** Ask about what is drawn until that has been asked about: one question at a time, and always the newest. */
+/** Send the drawing until its newest state has been sent, one request at a time. */
 async function askOn() {
   asking = true;
   while (wanted) {
@@ -90,7 +90,7 @@ function show(look) {
     "not-a-digit": "That is not a digit to me",
     "several-digits": yours() ? "Several digits: yours reads one at a time" : "More than one digit",
   }[reason] ?? `${percent(confidence)} sure`, digit === null);
-  // Of several digits at once the networks make nothing that is worth showing.
+  // The networks' outputs for several digits at once mean nothing.
   const nothing = blank || reason === NUMBER;
   showBars(nothing ? null : probabilities, digit);
   if (look.image) paintInk(find("seen"), unpack(look.image), 28);

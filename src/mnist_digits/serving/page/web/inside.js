@@ -1,20 +1,20 @@
-// Why a digit is read as it is: what the hidden units look for, how awake they are, whom they vote for.
+// Look inside: the hidden units' weights, their activations, and their votes for each digit.
 
 import { canvases, onTheme, paintInk, paintWeights, percent, unpack } from "./paint.js";
 import { ask } from "./server.js";
 
 const find = (id) => document.getElementById(id);
-/** So many units are shown on each side. */
-const LOUDEST = 5;
-/** So many of a layer's maps are shown. */
-const MAPS = 8;
+/** Number of units shown that vote for the digit, and that vote against it. */
+const SHOWN_VOTES = 5;
+/** Maximum number of a layer's feature maps shown. */
+const MAX_SHOWN_MAPS = 8;
 
 let weights = null;
 let shown = null;
 
 onTheme(() => { paintUnits(); showInside(shown); });
 
-/** Load and paint what the units of the shipped or of the trained network look for. */
+/** Load and paint the weights of the hidden units of the shipped network or the trained one. */
 export async function showUnits(trained) {
   const answer = await ask(trained ? "v1/playground/units" : "v1/inside/units");
   weights = new Int8Array(await answer.arrayBuffer());
@@ -30,25 +30,25 @@ function paintUnits() {
   if (weights) canvases(find("units"), count()).forEach((canvas, number) => paintWeights(canvas, unit(number)));
 }
 
-/** Show what goes on inside, as `/v1/inside` answers; null: nothing does. */
+/** Show a response of `/v1/inside`; null: nothing. */
 export function showInside(look) {
   shown = look;
   const dense = look?.dense;
   const agreed = dense && dense.digit === look.prediction.digit;
   find("inside-title").textContent = agreed ? `Why a ${dense.digit}? Look inside`
-    : dense ? `Look inside: two small networks, which cannot decline` : "Why? Look inside";
+    : dense ? `Look inside: two small networks, which cannot reject` : "Why? Look inside";
   for (const name of document.querySelectorAll(".for-digit")) name.textContent = dense ? dense.digit : "it";
   find("votes-title").textContent = dense ? `Who votes for the ${dense.digit}` : "Who votes for it";
   const most = Math.max(...(dense?.hidden ?? [0]), 1e-6);
   [...find("units").children].forEach((item, number) => {
-    item.style.setProperty("--awake", dense ? (dense.hidden[number] / most).toFixed(2) : 0);
+    item.style.setProperty("--activation", dense ? (dense.hidden[number] / most).toFixed(2) : 0);
   });
   find("maps-card").classList.toggle("idle", !look?.cnn);
   if (look?.cnn) showMaps(look.cnn);
   if (!dense || !weights || dense.hidden.length !== count()) {
     for (const id of ["for", "against"]) find(id).replaceChildren();
-    find("tally").textContent = "Draw something, and the units that speak up appear here.";
-    find("awake").textContent = "";
+    find("tally").textContent = "Draw something, and the units with the largest votes appear here.";
+    find("active").textContent = "";
     return;
   }
   const order = dense.votes.map((_, number) => number).sort((a, b) => dense.votes[b] - dense.votes[a]);
@@ -59,7 +59,7 @@ export function showInside(look) {
 }
 
 function showVotes(id, numbers, votes, ink) {
-  const loudest = numbers.slice(0, LOUDEST);
+  const loudest = numbers.slice(0, SHOWN_VOTES);
   canvases(find(id), loudest.length).forEach((canvas, i) => {
     paintWeights(canvas, unit(loudest[i]), ink);
     const vote = canvas.nextSibling ?? canvas.parentNode.appendChild(document.createElement("span"));
@@ -71,8 +71,8 @@ function showVotes(id, numbers, votes, ink) {
 
 function tally({ digit, hidden, votes, bias, probabilities }) {
   const total = (sign) => votes.reduce((sum, vote) => sum + Math.max(0, sign * vote), 0);
-  const awake = hidden.filter((value) => value > 0).length;
-  find("awake").textContent = `${awake} of ${hidden.length} are awake.`;
+  const active = hidden.filter((value) => value > 0).length;
+  find("active").textContent = `${active} of ${hidden.length} are active.`;
   find("tally").textContent = `All together: ${total(1).toFixed(1)} for, ${total(-1).toFixed(1)} against, `
     + `${bias < 0 ? "−" : "+"}${Math.abs(bias).toFixed(1)} to begin with. `
     + `Compared with the other nine, that makes a ${digit} ${percent(probabilities[digit])} likely to this network.`;
@@ -81,7 +81,7 @@ function tally({ digit, hidden, votes, bias, probabilities }) {
 function showMaps({ layers, probabilities }) {
   const holder = find("maps");
   layers.forEach(({ channels, side, maps }, number) => {
-    const count = Math.min(MAPS, channels);
+    const count = Math.min(MAX_SHOWN_MAPS, channels);
     const layer = holder.children[number] ?? addLayer(holder, count, channels, side);
     const values = unpack(maps);
     canvases(layer.lastChild, count).forEach((canvas, i) => {

@@ -1,13 +1,13 @@
-// A pad for mouse, pen, finger and keyboard. It keeps strokes, not pixels, so that one can be taken back.
+// A drawing pad for mouse, pen, finger and keyboard. It stores strokes, not pixels, so that they can be undone.
 
 import { encodeGrey } from "./png.js";
 
-/** Width of the pad in its own units; a stroke's points and width are in them, whatever the screen. */
+/** Size of the pad in units of its own, in which points and stroke widths are given, whatever the screen. */
 const WIDTH = 560;
 const HEIGHT = 420;
-/** Width of the picture that is sent: enough for every stroke, few enough pixels to be read in milliseconds. */
-const SENT = 400;
-/** How far an arrow key moves the pen. */
+/** Width of the picture that is sent: enough pixels for every stroke, few enough to be read in milliseconds. */
+const SENT_WIDTH_PX = 400;
+/** Distance by which an arrow key moves the pen, in the pad's units. */
 const STEP = 14;
 
 export class Pad {
@@ -17,13 +17,13 @@ export class Pad {
   #changed;
   width = 20;
 
-  /** changed: called after every change with the time of the event that made it, as in `event.timeStamp`. */
+  /** changed: called after every change with the `timeStamp` of the event that caused it. */
   constructor(canvas, changed) {
     this.canvas = canvas;
     this.#changed = changed;
     this.sent = document.createElement("canvas");
-    this.sent.width = SENT;
-    this.sent.height = SENT * HEIGHT / WIDTH;
+    this.sent.width = SENT_WIDTH_PX;
+    this.sent.height = SENT_WIDTH_PX * HEIGHT / WIDTH;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#go(event));
     for (const kind of ["pointerup", "pointercancel"]) {
@@ -56,17 +56,17 @@ export class Pad {
     this.undo();
   }
 
-  /** What is drawn, as a PNG: black on white, SENT pixels wide. */
+  /** The drawing as a PNG: black on white, SENT_WIDTH_PX wide. */
   picture() {
     const context = this.sent.getContext("2d", { willReadFrequently: true });
     context.resetTransform();
     context.fillStyle = "#fff";
     context.fillRect(0, 0, this.sent.width, this.sent.height);
-    this.#paint(context, SENT / WIDTH, "#000");
+    this.#paint(context, SENT_WIDTH_PX / WIDTH, "#000");
     return encodeGrey(context.getImageData(0, 0, this.sent.width, this.sent.height));
   }
 
-  /** A box in pixels of the picture that was sent, as shares of the pad. */
+  /** A box, given in pixels of the sent picture, as shares of the pad's width and height. */
   place([x, y, width, height]) {
     const [across, down] = [this.sent.width, this.sent.height];
     return { left: x / across, top: y / down, width: width / across, height: height / down };
@@ -102,7 +102,7 @@ export class Pad {
       context.lineWidth = width;
       context.beginPath();
       context.moveTo(...points[0]);
-      // Through the middles of neighbouring points, which bends where a hand bends.
+      // A smooth curve through the midpoints of neighbouring points.
       for (let i = 1; i < points.length - 1; i += 1) {
         const [x, y] = points[i];
         context.quadraticCurveTo(x, y, (x + points[i + 1][0]) / 2, (y + points[i + 1][1]) / 2);

@@ -1,4 +1,4 @@
-// The page: three views, one of which is shown, and what is shared by them.
+// The page: three views, of which one is shown, and what they share.
 
 import { chooseYours, offerYours, startDrawing } from "./draw.js";
 import { showUnits } from "./inside.js";
@@ -9,7 +9,7 @@ import { startTraining } from "./train.js";
 const find = (id) => document.getElementById(id);
 const views = ["draw", "photo"];
 
-/** Say what went wrong, at the top; null: nothing any more. */
+/** Show an error at the top of the page; null: remove it. */
 function report(error) {
   find("trouble").hidden = !error;
   if (error) find("trouble").textContent = error.message;
@@ -28,7 +28,7 @@ function turnTo(view) {
 function readHash() {
   const view = location.hash.slice(1);
   if (views.includes(view)) turnTo(view);
-  // Any other name is a place within a view.
+  // Any other fragment is an element within a view.
   else if (!location.hash) turnTo("draw");
 }
 

@@ -1,6 +1,6 @@
-// Arrays of numbers as small pictures.
+// Paints arrays of numbers as small images.
 
-/** The bytes that are written in base64. */
+/** The bytes of a text in base64. */
 export const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -9,35 +9,35 @@ const colour = (red, green, blue) => ((255 << 24) | (blue << 16) | (green << 8) 
 const greys = Uint32Array.from({ length: 256 }, (_, value) => colour(value, value, value));
 let palette = null;
 
-/** The colours of weights from -127 to 127. */
+/** The colours of the weights -127 to 127. */
 function weightColours() {
   const [ground, minus, plus] = dark.matches
     ? [[13, 17, 22], [242, 162, 92], [108, 184, 240]]
     : [[255, 255, 255], [200, 90, 0], [0, 103, 163]];
   return Uint32Array.from({ length: 255 }, (_, i) => {
-    // A little more than there is, for most weights are far smaller than the largest.
+    // Enhanced, because most weights are far smaller than the largest.
     const share = (Math.abs(i - 127) / 127) ** 0.75;
     return colour(...(i < 127 ? minus : plus).map((full, c) => ground[c] + share * (full - ground[c])));
   });
 }
 dark.addEventListener("change", () => { palette = null; });
 
-/** Ink, 0 to 255, light on dark, as MNIST has it. values: side × side of them. */
+/** Paints an image, light ink on dark paper as in MNIST. values: side × side, 0 to 255. */
 export function paintInk(canvas, values, side) {
   paint(canvas, side, (i) => greys[values[i]]);
 }
 
-/** Weights, -127 to 127: blue above 0, orange below, paper at 0. `ink`, 0 to 255, lets them stand out where it is. */
+/** Paints weights, -127 to 127: blue above 0, orange below, paper at 0; stronger where `ink`, 0 to 255, is. */
 export function paintWeights(canvas, weights, ink = null) {
   palette ??= weightColours();
   const colours = palette;
   paint(canvas, 28, (i) => colours[127 + Math.round(Math.max(-127, Math.min(127, weights[i] * (ink ? 0.35 + 1.3 * Math.min(1, ink[i] / 128) : 1))))]);
 }
 
-/** Calls `change` when weights must be painted anew, because it has become light or dark. */
+/** Calls `change` when the colour scheme changes and weights must be painted anew. */
 export const onTheme = (change) => dark.addEventListener("change", change);
 
-/** The canvases in `holder`, each in a frame of its own, `count` of them. */
+/** `count` canvases in `holder`, each in an element of its own; adds or removes as many as needed. */
 export function canvases(holder, count) {
   while (holder.children.length > count) holder.lastChild.remove();
   while (holder.children.length < count) {
@@ -48,7 +48,7 @@ export function canvases(holder, count) {
   return [...holder.querySelectorAll("canvas")];
 }
 
-/** Ten bars in a list, and a function that shows probabilities with them; `best` is the digit that stands out. */
+/** Adds ten bars to a list; returns a function that shows probabilities and highlights the digit `best`. */
 export function bars(list) {
   const rows = Array.from({ length: 10 }, (_, digit) => {
     const row = document.createElement("li");
@@ -70,7 +70,7 @@ export function bars(list) {
   };
 }
 
-/** 0.998 → "99.8 %": never 100 for what is less. */
+/** 0.998 → "99.8 %"; rounded down, so that only 1 gives 100 %. */
 export function percent(share) {
   const value = Math.floor(share * 1000) / 10;
   return `${value >= 10 && value < 99 || value === 0 || share === 1 ? Math.round(value) : value.toFixed(1)} %`;

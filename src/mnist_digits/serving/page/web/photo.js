@@ -1,21 +1,22 @@
-// The second view: a picture is dropped, pasted, chosen or taken, and what is read stands over it in boxes.
+// The view Photo: reads a picture that is dropped, pasted, chosen or taken, and shows its digits in boxes over it.
 
 import { bars, paintInk, percent, unpack } from "./paint.js";
 import { askAbout } from "./server.js";
 
 const find = (id) => document.getElementById(id);
-/** From here on a reading is no longer marked as uncertain. */
-const CERTAIN = 0.9;
-/** A digit's crop shows so much around it, as a share of its longer side. */
-const AROUND = 0.25;
-const LONGEST_SHOWN = 2000;
+/** A digit with a lower confidence is marked as uncertain. */
+const UNCERTAIN_CONFIDENCE = 0.9;
+/** Margin around a digit's crop, as a share of its longer side. */
+const CROP_MARGIN = 0.25;
+/** Maximum width and height at which the picture is shown. */
+const MAX_SHOWN_PX = 2000;
 
 let trouble, showBars;
 let bitmap = null;
 let newest = 0;
 let address = null;
 
-/** report: called with an error, or null. come: called when a picture arrives while another view is shown. */
+/** report: called with an error, or null to remove it. come: called when a picture is dropped or pasted. */
 export function startPhoto(report, come) {
   trouble = report;
   showBars = bars(find("detail-bars"));
@@ -55,7 +56,7 @@ async function read(file) {
   try {
     const [page, picture] = await Promise.all([
       askAbout("v1/inside/page", file),
-      // Turned as the camera was held, as the boxes are. Not every browser can show what the service can read.
+      // Turned as its EXIF orientation says, as the boxes are. Not every browser can show what the service can read.
       createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null),
     ]);
     if (mine !== newest) return;
@@ -69,11 +70,11 @@ async function read(file) {
 }
 
 function show(page, name) {
-  const digits = page.lines.flatMap((line, row) => line.digits.map((digit) => ({ ...digit, row: row + 1 })));
-  const doubtful = digits.filter((digit) => digit.confidence < CERTAIN).length;
+  const digits = page.lines.flatMap((line, number) => line.digits.map((digit) => ({ ...digit, line: number + 1 })));
+  const doubtful = digits.filter((digit) => digit.confidence < UNCERTAIN_CONFIDENCE).length;
   const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   find("photo-says").textContent = digits.length
-    ? `${many(digits.length, "digit")} in ${many(page.lines.length, "row")}, ${doubtful || "none"} of them uncertain.`
+    ? `${many(digits.length, "digit")} in ${many(page.lines.length, "line")}, ${doubtful || "none"} of them uncertain.`
     : "No digits found in this picture.";
   find("text").textContent = page.lines.map((line) => line.text).join("\n");
   find("detail").hidden = true;
@@ -90,7 +91,7 @@ function showPicture() {
     find("photo-says").textContent += " This browser cannot show this kind of picture.";
     return;
   }
-  const scale = Math.min(1, LONGEST_SHOWN / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, MAX_SHOWN_PX / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -100,13 +101,13 @@ function showBoxes(digits) {
   find("boxes").replaceChildren(...(bitmap ? digits : []).map((digit, number) => {
     const box = document.createElement("button");
     const name = document.createElement("span");
-    const unsure = digit.confidence < CERTAIN;
+    const unsure = digit.confidence < UNCERTAIN_CONFIDENCE;
     box.type = "button";
     box.classList.toggle("unsure", unsure);
     box.tabIndex = number ? -1 : 0;
     box.setAttribute("aria-pressed", "false");
     const doubt = unsure ? ", uncertain" : "";
-    box.setAttribute("aria-label", `${digit.digit}, ${percent(digit.confidence)} sure${doubt}, row ${digit.row}`);
+    box.setAttribute("aria-label", `${digit.digit}, ${percent(digit.confidence)} sure${doubt}, line ${digit.line}`);
     name.textContent = unsure ? `${digit.digit}?` : digit.digit;
     box.append(name);
     const [x, y, width, height] = digit.box;
@@ -120,7 +121,7 @@ function showBoxes(digits) {
   }));
 }
 
-/** The arrow keys, Home and End go from box to box, which together are one stop of the tabulator. */
+/** The arrow keys, Home and End move from box to box; the Tab key reaches only one of them (roving tabindex). */
 function move(event) {
   const boxes = [...find("boxes").children];
   const at = boxes.indexOf(document.activeElement);
@@ -140,11 +141,11 @@ function choose(box, digit) {
     other.setAttribute("aria-pressed", String(other === box));
     other.tabIndex = other === box ? 0 : -1;
   }
-  find("detail-title").textContent = digit.confidence < CERTAIN
+  find("detail-title").textContent = digit.confidence < UNCERTAIN_CONFIDENCE
     ? `A ${digit.digit}? Only ${percent(digit.confidence)} sure`
     : `A ${digit.digit}, ${percent(digit.confidence)} sure`;
   const [x, y, width, height] = digit.box;
-  const margin = AROUND * Math.max(width, height);
+  const margin = CROP_MARGIN * Math.max(width, height);
   const crop = find("crop");
   crop.width = Math.max(1, Math.round(width + 2 * margin));
   crop.height = Math.max(1, Math.round(height + 2 * margin));
@@ -154,7 +155,7 @@ function choose(box, digit) {
   find("detail").hidden = false;
 }
 
-/** Let the reading be saved as `digits read --json` prints it. */
+/** Set the link that saves the result as `digits read --json` prints it. */
 function offer(page, name) {
   const lines = page.lines.map(({ text, digits }) => (
     { text, digits: digits.map(({ digit, confidence, box }) => ({ digit, confidence, box })) }
@@ -171,7 +172,7 @@ async function copy() {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without HTTPS there is no clipboard; what is selected can still be copied by hand or by the old command.
+    // Without HTTPS there is no Clipboard API; selected text can still be copied by hand or by execCommand.
     getSelection().selectAllChildren(find("text"));
     document.execCommand("copy");
   }

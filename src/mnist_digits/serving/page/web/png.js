@@ -1,4 +1,4 @@
-// Grey pixels as a PNG, at once: the canvas's own encoder waits until the browser is idle, for up to a second.
+// Encodes grey pixels as a PNG without delay: the canvas's own encoder waits up to a second for an idle browser.
 
 const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
 const REMAINDERS = Uint32Array.from({ length: 256 }, (_, value) => {

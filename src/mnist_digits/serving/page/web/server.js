@@ -1,8 +1,8 @@
-// Asking the service that this page came from, with its token when it demands one.
+// Requests to the service that this page came from, with the token if it needs one.
 
-const KEPT = "mnist-digits-token";
+const TOKEN_KEY = "mnist-digits-token";
 
-/** What the service answers with, when it is no success. `status`: of HTTP; 0 when it cannot be reached. */
+/** An error response of the service. `status`: its HTTP status; 0 when the service cannot be reached. */
 export class ServiceError extends Error {
   constructor(status, message) {
     super(message);
@@ -10,10 +10,10 @@ export class ServiceError extends Error {
   }
 }
 
-/** The answer to a request; asks for the token, as often as it is wrong. Throws ServiceError. */
+/** The response to a request; asks the user for the token until it is right. Throws ServiceError. */
 export async function ask(path, options = {}) {
   for (;;) {
-    const token = sessionStorage.getItem(KEPT);
+    const token = sessionStorage.getItem(TOKEN_KEY);
     const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
     let answer;
     try {
@@ -28,17 +28,17 @@ export async function ask(path, options = {}) {
   }
 }
 
-/** The JSON that comes back for a picture. */
+/** The JSON with which the service responds to a picture. */
 export async function askAbout(path, picture) {
   const headers = { "Content-Type": picture.type || "application/octet-stream" };
   return (await ask(path, { method: "POST", body: picture, headers })).json();
 }
 
-/** Calls `tell` with the data of every server-sent event, and goes on after every break, until `signal` is aborted. */
+/** Calls `tell` with the data of every server-sent event; connects again when interrupted, until `signal` aborts. */
 export async function follow(path, tell, signal) {
   while (!signal.aborted) {
     try {
-      // EventSource could not send the token.
+      // EventSource cannot send the token.
       const answer = await ask(path, { signal });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
@@ -67,24 +67,24 @@ async function explain(answer) {
   }
 }
 
-/** Resolves when there is a token to try, asking for it where there is none. */
+/** Resolves when a token is stored; asks the user for it if there is none. */
 export async function expectToken() {
-  if (!sessionStorage.getItem(KEPT)) await askForToken(null);
+  if (!sessionStorage.getItem(TOKEN_KEY)) await askForToken(null);
 }
 
 let asking = null;
 
-/** Resolves when another token than the one that was tried is kept. */
+/** Resolves when another token than `tried` is stored; asks the user for it. */
 function askForToken(tried) {
-  if (sessionStorage.getItem(KEPT) !== tried) return Promise.resolve();
+  if (sessionStorage.getItem(TOKEN_KEY) !== tried) return Promise.resolve();
   asking ??= new Promise((resolve) => {
     const dialog = document.getElementById("ask");
     const field = document.getElementById("token");
     field.value = "";
-    // Whoever closes it with Escape is asked again: nothing here works without.
+    // Closed with Escape it opens again: nothing here works without a token.
     dialog.onclose = () => {
       if (!field.value) return dialog.showModal();
-      sessionStorage.setItem(KEPT, field.value);
+      sessionStorage.setItem(TOKEN_KEY, field.value);
       asking = null;
       resolve();
     };

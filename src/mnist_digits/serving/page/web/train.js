@@ -1,12 +1,12 @@
-// The third view, where the service allows it: a network learns while one watches.
+// The view Train, where the service has a playground: shows a network's training live.
 
 import { canvases, onTheme, paintWeights, percent } from "./paint.js";
 import { ask, follow } from "./server.js";
 
 const find = (id) => document.getElementById(id);
-/** More units are too small to be seen in one go. */
-const MOST_SHOWN = 128;
-const NUMBERS = ["hidden_units", "learning_rate", "batch_size", "epochs", "dropout", "distortion"];
+/** Maximum number of hidden units that are shown. */
+const MAX_SHOWN_UNITS = 128;
+const HYPERPARAMETERS = ["hidden_units", "learning_rate", "batch_size", "epochs", "dropout", "distortion"];
 
 let trouble, offer;
 let state = null;
@@ -14,7 +14,7 @@ let weights = null;
 let painting = false;
 let unpainted = false;
 
-/** report: called with an error, or null. offerYours, chooseYours: as in draw.js. */
+/** report: called with an error, or null to remove it. offerYours, chooseYours: as in draw.js. */
 export function startTraining(report, offerYours, chooseYours) {
   [trouble, offer] = [report, offerYours];
   for (const id of ["dropout", "distortion"]) {
@@ -24,7 +24,7 @@ export function startTraining(report, offerYours, chooseYours) {
   }
   find("settings").addEventListener("submit", (event) => {
     event.preventDefault();
-    const settings = Object.fromEntries(NUMBERS.map((name) => [name, Number(find(name).value)]));
+    const settings = Object.fromEntries(HYPERPARAMETERS.map((name) => [name, Number(find(name).value)]));
     command("POST", JSON.stringify(settings));
   });
   find("stop").addEventListener("click", () => command("DELETE"));
@@ -80,7 +80,7 @@ function say({ stage, history, settings }) {
   }
 }
 
-/** Load the newest weights and paint them; what comes while that is under way is painted after it. */
+/** Load and paint the newest weights, once more if newer ones arrive meanwhile. */
 async function refresh() {
   unpainted = true;
   if (painting) return;
@@ -92,7 +92,7 @@ async function refresh() {
       try {
         weights = new Int8Array(await (await ask("v1/playground/units")).arrayBuffer());
       } catch (error) {
-        // A new training may have begun in between, which has none yet.
+        // A new training that has no weights yet may have begun.
         if (error.status !== 404) trouble(error);
       }
     }
@@ -102,16 +102,16 @@ async function refresh() {
 }
 
 function paint() {
-  const count = weights ? Math.min(MOST_SHOWN, weights.length / 784) : 0;
+  const count = weights ? Math.min(MAX_SHOWN_UNITS, weights.length / 784) : 0;
   canvases(find("learning"), count).forEach((canvas, number) => {
     paintWeights(canvas, weights.subarray(784 * number, 784 * (number + 1)));
   });
 }
 
-/** A chart's frame within its picture of 300 × 180. */
+/** Edges of a chart's plot area within its viewBox of 300 × 180. */
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 292, 10, 156];
 
-/** Two lines over the epochs, training and validation, with what the second has come to. */
+/** Two lines over the epochs, training and validation, with a dot at the newest value of validation. */
 function drawChart(chart, history, epochs, names, write, most = Infinity) {
   const values = history.flatMap((row) => names.map((name) => row[name]));
   const [low, high] = values.length ? range(Math.min(...values), Math.max(...values), most) : [0, 1];
@@ -134,7 +134,7 @@ function drawChart(chart, history, epochs, names, write, most = Infinity) {
   chart.replaceChildren(...parts);
 }
 
-/** A little more than from the lowest to the highest, but no more than there can be. */
+/** Limits of a chart's axis: a little more than from `low` to `high`, within 0 and `most`. */
 function range(low, high, most) {
   const room = Math.max(0.08 * (high - low), 0.002);
   return [Math.max(0, low - room), Math.min(most, high + room)];
