@@ -42,7 +42,7 @@ constraints: .venv/pip ## pin the newest versions that work together
 		--quiet --no-header --no-annotate --output-file constraints.txt
 
 notebook: .venv/dev ## run the notebook and store its outputs
-	@$(BIN)/python tests/test_notebook.py
+	@$(BIN)/python tests/docs/test_notebook.py
 
 clean: ## remove what the other targets installed and built; runs/ stays
 	rm -rf .venv dist docs/_build

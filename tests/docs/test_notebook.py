@@ -1,6 +1,6 @@
 """The guided tour: runs whole, without a word on stderr, and is stored as it runs.
 
-`python tests/test_notebook.py` executes it and stores it with its outputs.
+`python tests/docs/test_notebook.py` executes it and stores it with its outputs.
 """
 
 import os
@@ -19,9 +19,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from traitlets import default
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
-REMEDY = "store it anew: python tests/test_notebook.py"
+REMEDY = "store it anew: python tests/docs/test_notebook.py"
 
 MOST_BYTES = 2_500_000
 SECONDS_PER_CELL = 300

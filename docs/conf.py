@@ -1,0 +1,56 @@
+"""How Sphinx builds this folder: `make docs`."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generated
+
+import mnist_digits
+
+project = "MNIST Digits"
+author = "the MNIST Digits contributors"
+version = release = mnist_digits.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "digits/README.md", "pages/README.md"]
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+python_use_unqualified_type_names = True
+python_display_short_literal_types = True
+# Docstrings are plain text whose backticks mark code.
+default_role = "code"
+# Types of other packages, which this site does not document.
+nitpick_ignore_regex = [(r"py:.*", r"(?!mnist_digits).*"), (r"py:.*", r"mnist_digits\.(.*\.)?_?[A-Z]\w*")]
+
+html_theme = "furo"
+html_title = "MNIST Digits"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+
+
+def plain_text(app, what, name, obj, options, lines):
+    """Take a docstring as plain text: code in backticks, paragraphs, lists; nothing else is markup."""
+    in_list = False
+    for index, line in enumerate(lines):
+        in_list = line.lstrip().startswith("- ") or (in_list and line.startswith(" "))
+        # A description that is continued with an indent is no definition list.
+        words = line if in_list or not index or not lines[index - 1] else line.lstrip()
+        parts = re.split(r"(`[^`]*`)", words)
+        lines[index] = "".join(
+            part if part.startswith("`") else re.sub(r"[*|\\]|_(?!\w)", r"\\\g<0>", part) for part in parts
+        )
+
+
+def setup(app):
+    """Fill in what is generated from the code, and take docstrings as they are written."""
+    app.connect("source-read", generated.fill)
+    app.connect("autodoc-process-docstring", plain_text)
