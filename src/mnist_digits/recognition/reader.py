@@ -1,5 +1,6 @@
-"""Pages → lines of digits, each with its box and confidence: photos, scans and drawings of any number of rows."""
+"""Pages → lines of digits, each with its box and confidence: photos, scans and drawings of any number of text lines."""
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -7,21 +8,22 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.recognition.classifier import Classifier
 from mnist_digits.recognition.layout.components import (
-    WHOLE,
+    MIN_COMPONENT_MASK,
     Components,
     Segments,
+    add_overlooked,
     find_components,
     find_segments,
     ink_of_digits,
     typical_heights,
-    with_overlooked,
 )
 from mnist_digits.recognition.layout.decoding import decode_lines
 from mnist_digits.recognition.layout.detector import Detections, Detector, DetectorOutput
-from mnist_digits.recognition.layout.text_lines import Row, find_text_lines
+from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
 from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
@@ -29,84 +31,86 @@ from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
 
-SIZES = (1_000_000, 3_000_000)
-"""Larger pictures are reduced to so many pixels before they are read: to the first, or, where that leaves the writing
-too small, to the second."""
+logger = logging.getLogger(__name__)
 
-LEGIBLE = 24
-"""Height of digits, in pixels, that is large enough to read them."""
+READING_PIXELS = (1_000_000, 3_000_000)
+"""Larger pictures are reduced to the first; to the second, where the digits are too small in the first."""
 
-ANOTHER_HEIGHT = 1.4
-"""Ratio of two heights from which on they are not the same."""
+LEGIBLE_DIGIT_HEIGHT_PX = 24
+"""Digits of this height and more are large enough to be read."""
 
-CLEAR = 0.5
-"""Mean heat of the spots of a page that is seen at the right size."""
+SAME_HEIGHT_RATIO = 1.4
+"""Two digit heights with a smaller ratio are taken for the same."""
 
-VAGUE = 0.4
-"""Mean heat of the spots of a page that need not be writing at all."""
+CLEAR_MEAN_SCORE = 0.5
+"""Mean score of detections above which a page surely was detected at the right scale."""
 
-UPRIGHT, FEW = 0.6, 0.3
-"""Mean heat of the spots of a page that surely is not on its head, and how many there are to each piece of ink, as high
-or wide as half a digit, when it is not on its side."""
+MIN_TURNED_MEAN_SCORE = 0.4
+"""Minimum mean score of a page's detections for it to be turned: a texture has less."""
 
-TWO_DIGITS = 0.7
-"""How much two clear digits say; by so much more must speak for another side."""
+UPRIGHT_MEAN_SCORE = 0.6
+"""Mean score above which a page surely is not upside down."""
 
-ENLARGED = (1.6, 2.5)
-"""How many times as high as its connected ink the digits of an unclear page are tried."""
+UPRIGHT_DETECTIONS = 0.3
+"""Detections per component at least half as high or wide as a digit, above which a page surely is not on its side."""
 
-CLEARLY = 1.1
-"""How many times as much must speak for another size or side."""
+MIN_TURN_SCORE = 0.7
+"""Total score that another orientation must have beyond MIN_GAIN: about that of two clear digits."""
 
-NO_LESS = 0.85
-"""How much must still speak for a height that was measured; the fragments of a page always look like more digits."""
+ENLARGED_HEIGHTS = (1.6, 2.5)
+"""For a page that is not clear: further digit heights to try, as multiples of its components' typical height."""
+
+MIN_GAIN = 1.1
+"""Ratio of total scores above which another digit height or orientation is preferred."""
+
+MIN_GAIN_OF_MEASURED = 0.85
+"""The same for a digit height measured on detected components; the fragments of a page always look like more digits."""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What was found in a picture before its rows are looked for; all in pixels of the sheet."""
+    """What is found on a page before its text lines; all in pixels of the page crop."""
 
-    sheet: np.ndarray
-    """uint8 (h, w) or (h, w, 3): the part of the picture that is read, reduced and turned."""
-    ink: np.ndarray
-    """float32 (h, w) in [0, 1], 1 = full stroke: all that was found."""
-    pieces: Components
-    """Of that, what is connected."""
-    marks: DetectorOutput
-    """Where on it digits stand."""
-    height: float
-    """Of a digit."""
+    page: NDArray[np.uint8]
+    """uint8 (h, w) or (h, w, 3): the page crop, of the reduced and turned picture."""
+    ink: NDArray[np.float32]
+    """float32 (h, w) in [0, 1], 1 = full stroke: all ink."""
+    components: Components
+    """Of the ink."""
+    output: DetectorOutput
+    digit_height: float
     reduction: float
-    """Pixels of the picture to one of the sheet."""
+    """Pixels of the picture per pixel of the page crop, along each side."""
     corner: tuple[int, int]
-    """x, y of the sheet in the reduced picture."""
+    """x, y of the page crop in the reduced picture."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a page was read, from the picture to the hypotheses in its rows."""
+    """How a page was read, from the picture to the hypotheses in its text lines."""
 
     writing: Writing
-    spots: Detections
-    """Where digits have their middles."""
-    own: np.ndarray
+    detections: Detections
+    """The detector's, and those of overlooked components."""
+    digit_ink: NDArray[np.float32]
     """float32 (h, w) in [0, 1]: the ink of digits alone."""
-    strokes: Segments
-    rows: Sequence[Row]
-    """Of the spots."""
+    segments: Segments
+    """Of the digit ink."""
+    text_lines: Sequence[TextLine]
+    """Of the detections."""
     tokens: Sequence[Sequence[Token]]
-    """What stands in each row, digits or not."""
+    """What stands in each text line, digits or not."""
     placement: PagePlacement
 
     @property
     def words(self) -> list[list[list[Token]]]:
-        """In each row the words that are numbers."""
-        clearness = self.writing.marks.spots.clearness
-        return [numbers(tokens, self.writing.height, clearness) for tokens in self.tokens]
+        """In each text line the words that are numbers."""
+        mean_score = self.writing.output.detections.mean_score
+        return [numbers(tokens, self.writing.digit_height, mean_score) for tokens in self.tokens]
 
     def to_page(self) -> Page:
         """The lines, with boxes in pixels of the picture."""
-        lines = [Line(tuple(tuple(map(self._digit, word)) for word in row)) for row in self.words if row]
+        lines = [Line(tuple(tuple(map(self._digit, word)) for word in words)) for words in self.words if words]
         return Page(tuple(lines), None if lines else "blank")
 
     def _digit(self, token: Token) -> Digit:
@@ -123,109 +127,128 @@ class Reader:
     def __init__(self, path: str | os.PathLike[str] | None = None, threads: int = 1) -> None:
         """Load a model.
 
-        path: a `model.onnx` that `digits train` wrote, or the shipped one. threads: how many processor cores the
-        network may use. Raises DataError as `Classifier` does.
+        path: a `model.onnx` that `digits train` wrote; None for the shipped one. threads: processor cores for one run
+        of a network. Raises DataError and ValueError as `Classifier` does.
         """
         self._classifier = Classifier(path, threads)
-        self._spotter = Detector(threads=threads)
+        self._detector = Detector(threads=threads)
 
     @property
     def classifier(self) -> Classifier:
-        """What it reads single digits with."""
+        """The classifier of single digits."""
         return self._classifier
 
     def read(self, picture: Picture) -> Page:
-        """The digits in a picture: a file's path or content, or an array of pixels, as `read_picture` takes them.
+        """The digits in a picture, which is anything that `read_picture` takes.
 
         Raises DataError when a file cannot be read, ValueError when an array is not a picture.
         """
         return self.follow(picture).to_page()
 
     def follow(self, picture: Picture) -> Reading:
-        """The same, with everything that was seen on the way."""
+        """The same, with the result of every stage."""
         pixels = read_picture(picture)
+        # Page crop, ink, components and detections.
         writing = self._find_writing(pixels)
-        # Nothing in the file says that the page lies on its side or its head, but the writing may.
+        # The page may lie on its side or upside down without EXIF data that say so.
         turns = self._find_turn(writing)
         if turns:
             pixels = np.ascontiguousarray(np.rot90(pixels, turns))
             writing = self._find_writing(pixels)
-        writing = self._look_closer(writing)
-        height = writing.height
-        spots = with_overlooked(writing.marks.spots, writing.pieces, height)
-        cover = writing.marks.covered(writing.ink.shape)
-        own = ink_of_digits(writing.ink, writing.pieces, cover, spots, height)
-        strokes = find_segments(own, spots, height)
-        rows = find_text_lines(spots.places, height)
-        tokens = decode_lines(own, strokes, spots, rows, height, self._classifier)
+        # Where strokes fall to pieces, components are lower than digits.
+        writing = self._with_other_heights(writing)
+        height = writing.digit_height
+        # Digits that the detector has overlooked, and the ink that belongs to digits.
+        detections = add_overlooked(writing.output.detections, writing.components, height)
+        digit_mask = writing.output.digit_mask_of_pixels(writing.ink.shape)
+        digit_ink = ink_of_digits(writing.ink, writing.components, digit_mask, detections, height)
+        # Segments, each with its detection; text lines of detections.
+        segments = find_segments(digit_ink, detections, height)
+        lines = find_text_lines(detections.centres, height)
+        # Digits: the best hypotheses of which segments belong together.
+        tokens = decode_lines(digit_ink, segments, detections, lines, height, self._classifier)
         placement = PagePlacement(turns, (pixels.shape[1], pixels.shape[0]), writing.reduction, writing.corner)
-        return Reading(writing, spots, own, strokes, rows, tokens, placement)
+        logger.debug(
+            "read a page of %d × %d pixels, reduced by %.2f, turned by %d°: digits %.0f px high, %d detections, "
+            "%d text lines",
+            *pixels.shape[1::-1],
+            writing.reduction,
+            90 * turns,
+            height,
+            len(detections),
+            len(lines),
+        )
+        return Reading(writing, detections, digit_ink, segments, lines, tokens, placement)
 
-    def _find_writing(self, pixels: np.ndarray) -> Writing:
-        """What a picture holds at the smallest of SIZES that is large enough to read."""
-        for most in SIZES:
+    def _find_writing(self, pixels: NDArray[np.uint8]) -> Writing:
+        """The writing in a picture, at the first of READING_PIXELS that is large enough to read it."""
+        for most in READING_PIXELS:
             reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
             width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
             reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
-            sheet, corner = crop_page(reduced)
-            ink = remove_form_boxes(equalise_ink(find_ink(sheet)))
-            pieces = find_components(ink)
-            writing = Writing(sheet, ink, pieces, *self._mark(ink, pieces), reduction, corner)
-            if reduction == 1 or writing.height >= LEGIBLE:
+            page, corner = crop_page(reduced)
+            ink = remove_form_boxes(equalise_ink(find_ink(page)))
+            components = find_components(ink)
+            writing = Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
+            if reduction == 1 or writing.digit_height >= LEGIBLE_DIGIT_HEIGHT_PX:
                 break
         return writing
 
-    def _mark(self, ink: np.ndarray, pieces: Components) -> tuple[DetectorOutput, float]:
-        """Where on a page's ink, float32 (h, w), digits stand, and how high they are."""
-        marks, guess = best = self._best(ink, typical_heights(pieces.sizes[1:]))
-        # Where all is clear, no pen has left gaps.
-        whole = pieces if marks.spots.clearness > UPRIGHT else find_components(ink, guess)
-        covered = whole.sizes[whole.covered(marks.covered(ink.shape)) > WHOLE]
-        if not len(marks.spots) or not len(covered):
+    def _detect(self, ink: NDArray[np.float32], components: Components) -> tuple[DetectorOutput, float]:
+        """The detector's output for a page's ink, float32 (h, w), and the digit height in pixels."""
+        best = self._best_height(ink, typical_heights(components.sizes[1:]))
+        output, estimate = best
+        detections = output.detections
+        # On a clear page, strokes have no gaps that would have to be closed.
+        whole = components if detections.mean_score > UPRIGHT_MEAN_SCORE else find_components(ink, estimate)
+        of_digits = whole.sizes[whole.mean_mask(output.digit_mask_of_pixels(ink.shape)) > MIN_COMPONENT_MASK]
+        if not len(detections) or not len(of_digits):
             return best
-        height = typical_heights(covered)[0]
-        # What is no digit may have been of another height than the digits are.
-        if not 1 / ANOTHER_HEIGHT < height / guess < ANOTHER_HEIGHT:
-            return self._best(ink, [height], best, NO_LESS)
-        return marks, height
+        measured = typical_heights(of_digits)[0]
+        # The estimate was made of all components; those that are no digits may be higher or lower.
+        if not 1 / SAME_HEIGHT_RATIO < measured / estimate < SAME_HEIGHT_RATIO:
+            return self._best_height(ink, [measured], best, MIN_GAIN_OF_MEASURED)
+        return output, measured
 
-    def _look_closer(self, writing: Writing) -> Writing:
-        """The same, where little is clear, from another distance: strokes that fall to pieces are lower than digits."""
-        if not len(writing.marks.spots) or writing.marks.spots.clearness > CLEAR:
+    def _with_other_heights(self, writing: Writing) -> Writing:
+        """The writing, detected anew for larger digit heights where it is not clear and they give a better result."""
+        detections = writing.output.detections
+        if not len(detections) or detections.mean_score > CLEAR_MEAN_SCORE:
             return writing
-        heights = [writing.height * factor for factor in ENLARGED]
-        marks, height = self._best(writing.ink, heights, (writing.marks, writing.height))
-        return replace(writing, marks=marks, height=height)
+        heights = [writing.digit_height * factor for factor in ENLARGED_HEIGHTS]
+        output, height = self._best_height(writing.ink, heights, (writing.output, writing.digit_height))
+        return replace(writing, output=output, digit_height=height)
 
-    def _best(
+    def _best_height(
         self,
-        ink: np.ndarray,
+        ink: NDArray[np.float32],
         heights: Iterable[float],
         best: tuple[DetectorOutput, float] | None = None,
-        by: float = CLEARLY,
+        min_gain: float = MIN_GAIN,
     ) -> tuple[DetectorOutput, float]:
-        """What is seen of a page's ink, float32 (h, w), where its digits are taken for as high as speaks most for.
+        """The digit height, in pixels, with the highest total score for a page's ink, float32 (h, w); and the output.
 
-        best: what is known. by: how many times as much must speak for another height.
+        best: output and height that are known already. min_gain: ratio of total scores to prefer another height.
         """
         for height in heights:
-            marks = self._spotter.spot(ink, height)
-            if best is None or marks.spots.evidence > by * best[0].spots.evidence:
-                best = marks, height
+            output = self._detector.detect(ink, height)
+            if best is None or output.detections.total_score > min_gain * best[0].detections.total_score:
+                best = output, height
         assert best is not None
         return best
 
     def _find_turn(self, writing: Writing) -> int:
-        """How many quarter turns to the left bring the writing upright, 0 to 3."""
-        spots, tall = writing.marks.spots, writing.pieces.sizes[1:].max(axis=1, initial=0) > writing.height / 2
-        if not tall.any() or (spots.clearness > UPRIGHT and len(spots) > FEW * tall.sum()):
+        """How many counter-clockwise turns by 90° bring the writing upright, 0 to 3."""
+        detections, sizes = writing.output.detections, writing.components.sizes[1:]
+        large = (sizes.max(axis=1, initial=0) > writing.digit_height / 2).sum()
+        many = len(detections) > UPRIGHT_DETECTIONS * large
+        if not large or (detections.mean_score > UPRIGHT_MEAN_SCORE and many):
             return 0
-        # A single digit says nothing: a 9 may be a 6, and a 7 a 2.
-        evidence = [CLEARLY * spots.evidence + TWO_DIGITS]
+        # A single digit tells nothing: a 9 may be a 6, and a 7 a 2.
+        scores = [MIN_GAIN * detections.total_score + MIN_TURN_SCORE]
         for turns in (1, 2, 3):
             ink = np.ascontiguousarray(np.rot90(writing.ink, turns))
-            sizes = writing.pieces.sizes[1:, ::-1] if turns % 2 else writing.pieces.sizes[1:]
-            turned = self._best(ink, typical_heights(sizes))[0].spots
-            # Of a texture, too, one side looks more like digits than the others.
-            evidence.append(turned.evidence if turned.clearness > VAGUE else 0.0)
-        return int(np.argmax(evidence))
+            turned_sizes = sizes[:, ::-1] if turns % 2 else sizes
+            turned = self._best_height(ink, typical_heights(turned_sizes))[0].detections
+            scores.append(turned.total_score if turned.mean_score > MIN_TURNED_MEAN_SCORE else 0.0)
+        return int(np.argmax(scores))

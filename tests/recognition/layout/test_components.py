@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from helpers.pictures import strokes
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition.layout.components import (
-    MOST,
+    MAX_SEGMENTED_COMPONENTS,
     Segments,
+    add_overlooked,
     cut_out,
     find_components,
     find_segments,
     ink_of_digits,
     joint_box,
     typical_heights,
-    with_overlooked,
 )
 from mnist_digits.recognition.layout.detector import Detections
 
@@ -34,21 +34,21 @@ def inked(*boxes: Box, shape: tuple[int, int] = (300, 400), strength: float = 1.
     return ink
 
 
-def spots_at(*places: tuple[float, float]) -> Detections:
+def detections_at(*places: tuple[float, float]) -> Detections:
     return Detections(np.array(places, float).reshape(-1, 2), np.full((len(places), 10), 0.5, np.float32))
 
 
 def amid(*boxes: Box) -> Detections:
-    """A spot in the middle of each box."""
-    return spots_at(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])
+    """A detection in the middle of each box."""
+    return detections_at(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])
 
 
 def as_set(found: Segments) -> set[tuple[int, ...]]:
     return {tuple(map(int, box)) for box in found.boxes}
 
 
-def kept(ink: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    return ink_of_digits(ink, find_components(ink), cover, spots_at(), HEIGHT)
+def kept(ink: np.ndarray, digit_mask: np.ndarray) -> np.ndarray:
+    return ink_of_digits(ink, find_components(ink), digit_mask, detections_at(), HEIGHT)
 
 
 def heights(ink: np.ndarray) -> list[float]:
@@ -57,10 +57,12 @@ def heights(ink: np.ndarray) -> list[float]:
 
 def assert_consistent(found: Segments) -> None:
     """The boxes lie close around what the labels say."""
-    assert len(found) == len(found.boxes) == len(found.spots) == len(found.pieces) == found.labels.max(initial=0)
+    assert (
+        len(found) == len(found.boxes) == len(found.detections) == len(found.components) == found.labels.max(initial=0)
+    )
     for number, box in enumerate(found.boxes, 1):
         assert cv2.boundingRect((found.labels == number).astype(np.uint8)) == tuple(box)
-    np.testing.assert_allclose(found.across, [x + width / 2 for x, _, width, _ in found.boxes])
+    np.testing.assert_allclose(found.centres_x, [x + width / 2 for x, _, width, _ in found.boxes])
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +83,16 @@ def pairs(mnist: Dataset) -> list[tuple[np.ndarray, list[Box]]]:
 
 
 @given(cells=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1), data=st.data())
-def test_a_stroke_for_each_blot(cells: set[tuple[int, int]], data: st.DataObject):
+def test_a_segment_for_each_blot(cells: set[tuple[int, int]], data: st.DataObject):
     boxes = [(20 + 45 * i, 20 + 60 * j, *data.draw(PART)) for i, j in sorted(cells)]
     ink = inked(*boxes, shape=(280, 320), strength=data.draw(st.floats(0.5, 1, width=32)))
     found = find_segments(ink, amid(*boxes), HEIGHT)
     assert as_set(found) == set(boxes)
     np.testing.assert_array_equal(found.labels > 0, ink > 0)
     assert_consistent(found)
-    # Each belongs to the spot in its middle, and is a piece of its own.
-    assert [boxes[spot] for spot in found.spots] == [tuple(box) for box in found.boxes]
-    assert len(set(found.pieces)) == len(boxes)
+    # Each belongs to the detection in its middle, and is a component of its own.
+    assert [boxes[detection] for detection in found.detections] == [tuple(box) for box in found.boxes]
+    assert len(set(found.components)) == len(boxes)
 
 
 @settings(max_examples=30)
@@ -99,31 +101,33 @@ def test_a_page_may_be_moved(right: int, down: int, seed: int):
     random = np.random.default_rng(seed)
     ink = cv2.GaussianBlur((random.random((150, 200)) < 0.03).astype(np.float32), (0, 0), 2) * 8
     ink = np.minimum(ink, 1)
-    spots = spots_at(*random.uniform(20, 130, (6, 2)))
-    still = find_segments(ink, spots, HEIGHT)
+    detections = detections_at(*random.uniform(20, 130, (6, 2)))
+    still = find_segments(ink, detections, HEIGHT)
     moved = find_segments(
-        np.pad(ink, ((down, 0), (right, 0))), Detections(spots.places + np.array([right, down]), spots.heat), HEIGHT
+        np.pad(ink, ((down, 0), (right, 0))),
+        Detections(detections.centres + np.array([right, down]), detections.scores),
+        HEIGHT,
     )
     np.testing.assert_array_equal(moved.labels[down:, right:] > 0, still.labels > 0)
-    owned = [(*map(int, box), int(spot)) for box, spot in zip(still.boxes, still.spots, strict=True)]
+    owned = [(*map(int, box), int(detection)) for box, detection in zip(still.boxes, still.detections, strict=True)]
     assert len(owned) > 1
     assert sorted((x + right, y + down, *rest) for x, y, *rest in owned) == sorted(
-        (*map(int, box), int(spot)) for box, spot in zip(moved.boxes, moved.spots, strict=True)
+        (*map(int, box), int(detection)) for box, detection in zip(moved.boxes, moved.detections, strict=True)
     )
     assert_consistent(still)
 
 
-def test_touching_digits_are_cut_between_their_spots(pairs: list[tuple[np.ndarray, list[Box]]]):
+def test_touching_digits_are_cut_between_their_detections(pairs: list[tuple[np.ndarray, list[Box]]]):
     for ink, boxes in pairs:
-        spots = amid(*[(box[0], 40, box[2], 84) for box in boxes])
-        found = find_segments(ink, spots, 70)
+        detections = amid(*[(box[0], 40, box[2], 84) for box in boxes])
+        found = find_segments(ink, detections, 70)
         assert_consistent(found)
-        assert set(found.spots) == {0, 1}
-        assert len(set(found.pieces)) == 1
+        assert set(found.detections) == {0, 1}
+        assert len(set(found.components)) == 1
         # At the same height, halfway between the middles.
         rows, columns = np.nonzero(found.labels)
-        middle = spots.places[:, 0].mean()
-        np.testing.assert_array_equal(found.spots[found.labels[rows, columns] - 1], columns > middle)
+        middle = detections.centres[:, 0].mean()
+        np.testing.assert_array_equal(found.detections[found.labels[rows, columns] - 1], columns > middle)
         assert (found.labels > 0).sum() > 0.98 * (ink > 0.35).sum()
 
 
@@ -132,26 +136,26 @@ def test_a_little_over_the_border_is_no_cut():
     # The middles are 59 and 110, and the flag of the left one reaches beyond the 84 halfway.
     found = find_segments(inked(*digits, (40, 60, 50, 6)), amid(*digits), HEIGHT)
     assert as_set(found) == {(40, 60, 50, HEIGHT), digits[1]}
-    assert sorted(found.spots) == [0, 1]
+    assert sorted(found.detections) == [0, 1]
 
 
-def test_the_parts_of_a_broken_digit_belong_to_one_spot():
+def test_the_parts_of_a_broken_digit_belong_to_one_detection():
     parts = [(40, 60, 20, 16), (44, 82, 20, 18), (30, 70, 6, 25)]
-    found = find_segments(inked(*parts), spots_at((50, 80)), HEIGHT)
+    found = find_segments(inked(*parts), detections_at((50, 80)), HEIGHT)
     assert as_set(found) == set(parts)
-    assert set(found.spots) == {0}
-    assert len(set(found.pieces)) == len(parts)
+    assert set(found.detections) == {0}
+    assert len(set(found.components)) == len(parts)
 
 
 @pytest.mark.parametrize(("side", "gap", "whole"), [(300, 2, True), (300, 3, False), (1200, 6, True), (1200, 7, False)])
 def test_a_small_gap_does_not_break_a_stroke(side: int, gap: int, whole: bool):
     parts = [(40, 60, 8, 18), (40, 78 + gap, 8, 18)]
     ink = inked(*parts, shape=(300, side))
-    found = find_segments(ink, spots_at((44, 78)), HEIGHT)
+    found = find_segments(ink, detections_at((44, 78)), HEIGHT)
     assert len(found) == (1 if whole else 2)
     np.testing.assert_array_equal(found.labels > 0, ink > 0)
     # Beside one another they never are one.
-    aside = find_segments(inked((40, 60, 8, 40), (50, 60, 8, 40), shape=(300, side)), spots_at((49, 80)), HEIGHT)
+    aside = find_segments(inked((40, 60, 8, 40), (50, 60, 8, 40), shape=(300, side)), detections_at((49, 80)), HEIGHT)
     assert len(aside) == 2
 
 
@@ -161,7 +165,7 @@ def test_a_small_gap_does_not_break_a_stroke(side: int, gap: int, whole: bool):
         (66, 80, 3, 3),  # a speck
         (20, 130, 360, 2),  # an underline
         (0, 10, 3, 280),  # the paper's edge
-        (300, 60, 20, HEIGHT),  # a letter that is no spot's
+        (300, 60, 20, HEIGHT),  # a letter that is no detection's
         (30, 150, 330, 140),  # a drawing
     ],
 )
@@ -173,14 +177,14 @@ def test_what_is_no_digits_is_left_out(other: Box):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (60, 80)])
 @pytest.mark.parametrize("value", [0, 1])
-def test_no_ink_or_no_spots_no_strokes(shape: tuple[int, int], value: int):
+def test_no_ink_or_no_detections_no_segments(shape: tuple[int, int], value: int):
     ink = np.full(shape, value, np.float32)
-    for found in (find_segments(ink, spots_at(), 20), find_segments(0 * ink, spots_at((0.5, 0.5)), 20)):
+    for found in (find_segments(ink, detections_at(), 20), find_segments(0 * ink, detections_at((0.5, 0.5)), 20)):
         assert len(found) == 0
         assert found.boxes.shape == (0, 4)
         assert found.labels.shape == shape
         assert not found.labels.any()
-        assert found.across.shape == (0,)
+        assert found.centres_x.shape == (0,)
 
 
 def test_of_too_many_the_largest_are_kept():
@@ -188,22 +192,22 @@ def test_of_too_many_the_largest_are_kept():
     large = {corner for number, corner in enumerate(corners) if number % 4 == 0}
     boxes = [(x + 4, y + 2, 8, 20 if (x, y) in large else 16) for x, y in corners]
     found = find_segments(inked(*boxes, shape=(1200, 800)), amid(*boxes), 20)
-    assert len(found) == MOST < len(boxes)
+    assert len(found) == MAX_SEGMENTED_COMPONENTS < len(boxes)
     assert {(x + 4, y + 2, 8, 20) for x, y in large} <= as_set(found) <= set(boxes)
 
 
 @given(cells=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 3))), seed=st.integers(0, 99))
-def test_pieces_are_covered_by_their_mean(cells: set[tuple[int, int]], seed: int):
+def test_components_have_the_mean_of_their_digit_mask(cells: set[tuple[int, int]], seed: int):
     boxes = [(10 + 40 * i, 10 + 50 * j, 20, 30) for i, j in cells]
-    ink, cover = inked(*boxes, shape=(220, 220)), np.random.default_rng(seed).random((220, 220), np.float32)
-    pieces = find_components(ink)
-    assert len(pieces.sizes) == 1 + len(boxes)
-    means = pieces.covered(cover)
+    ink, digit_mask = inked(*boxes, shape=(220, 220)), np.random.default_rng(seed).random((220, 220), np.float32)
+    components = find_components(ink)
+    assert len(components.sizes) == 1 + len(boxes)
+    means = components.mean_mask(digit_mask)
     for x, y, width, height in boxes:
         window = np.s_[y : y + height, x : x + width]
-        (number,) = np.unique(pieces.labels[window])
-        assert tuple(pieces.sizes[number]) == (width, height)
-        assert means[number] == pytest.approx(cover[window].mean(), abs=1e-4)
+        (number,) = np.unique(components.labels[window])
+        assert tuple(components.sizes[number]) == (width, height)
+        assert means[number] == pytest.approx(digit_mask[window].mean(), abs=1e-4)
 
 
 @given(
@@ -211,46 +215,46 @@ def test_pieces_are_covered_by_their_mean(cells: set[tuple[int, int]], seed: int
         st.tuples(st.integers(0, 4), st.integers(0, 3)), st.sampled_from([0, 0.1, 0.7, 1]), min_size=1
     )
 )
-def test_ink_is_kept_where_it_is_covered(cells: dict[tuple[int, int], float]):
-    boxes = {(10 + 40 * i, 10 + 50 * j, 20, 30): cover for (i, j), cover in cells.items()}
-    ink, cover = inked(*boxes, shape=(220, 220)), np.zeros((220, 220), np.float32)
+def test_ink_is_kept_where_the_digit_mask_is_high(cells: dict[tuple[int, int], float]):
+    boxes = {(10 + 40 * i, 10 + 50 * j, 20, 30): digit_mask for (i, j), digit_mask in cells.items()}
+    ink, digit_mask = inked(*boxes, shape=(220, 220)), np.zeros((220, 220), np.float32)
     for (x, y, width, height), value in boxes.items():
-        cover[y - 3 : y + height + 3, x - 3 : x + width + 3] = value
+        digit_mask[y - 3 : y + height + 3, x - 3 : x + width + 3] = value
     expected = inked(*[box for box, value in boxes.items() if value > 0.5], shape=(220, 220))
-    np.testing.assert_array_equal(kept(ink, cover), expected)
+    np.testing.assert_array_equal(kept(ink, digit_mask), expected)
 
 
-def test_of_ink_that_is_mostly_covered_all_is_kept_and_of_other_only_that():
+def test_of_components_mostly_in_the_mask_all_is_kept_and_of_others_only_that():
     ink = inked((20, 20, 60, 30), (20, 100, 60, 30))
-    cover = np.zeros(ink.shape, np.float32)
-    cover[20:50, 20:60] = cover[100:130, 20:40] = 1
-    np.testing.assert_array_equal(kept(ink, cover), inked((20, 20, 60, 30), (20, 100, 20, 30)))
+    digit_mask = np.zeros(ink.shape, np.float32)
+    digit_mask[20:50, 20:60] = digit_mask[100:130, 20:40] = 1
+    np.testing.assert_array_equal(kept(ink, digit_mask), inked((20, 20, 60, 30), (20, 100, 20, 30)))
 
 
-def test_ink_of_a_digits_size_about_a_spot_is_kept_whatever_its_cover():
+def test_ink_of_a_digits_size_around_a_detection_is_kept_whatever_its_digit_mask():
     small, wide, alone = (100, 20, 8, 10), (160, 20, 90, 40), (20, 120, 24, 40)
     ink = inked(DIGITS[0], small, wide, alone)
-    spots = amid(DIGITS[0], small, wide)
-    found = ink_of_digits(ink, find_components(ink), np.zeros(ink.shape, np.float32), spots, HEIGHT)
+    detections = amid(DIGITS[0], small, wide)
+    found = ink_of_digits(ink, find_components(ink), np.zeros(ink.shape, np.float32), detections, HEIGHT)
     np.testing.assert_array_equal(found, inked(DIGITS[0]))
 
 
-def test_what_is_overlooked_gets_a_spot_only_where_hardly_anything_is_no_digit():
+def test_what_is_overlooked_gets_a_detection_only_where_hardly_anything_is_no_digit():
     row = [(20 + 40 * i, 40, 24, 40) for i in range(8)]
     ink = inked(*row, (60, 150, 6, 40))
-    pieces, spots = find_components(ink), amid(*row[:7])
-    found = with_overlooked(spots, pieces, HEIGHT)
+    components, detections = find_components(ink), amid(*row[:7])
+    found = add_overlooked(detections, components, HEIGHT)
     # The last of the row; the line below might be anything.
-    assert found.places.tolist() == [*spots.places.tolist(), [312, 60]]
-    assert (found.heat[-1] == found.heat[-1, 0]).all()
-    assert 0 < found.strengths[-1] < 1
-    assert with_overlooked(amid(*row[:5]), pieces, HEIGHT).places.tolist() == amid(*row[:5]).places.tolist()
+    assert found.centres.tolist() == [*detections.centres.tolist(), [312, 60]]
+    assert (found.scores[-1] == found.scores[-1, 0]).all()
+    assert 0 < found.presence[-1] < 1
+    assert add_overlooked(amid(*row[:5]), components, HEIGHT).centres.tolist() == amid(*row[:5]).centres.tolist()
 
 
 def test_soft_edges_stay_with_their_strokes():
     ink = cv2.GaussianBlur(inked(*DIGITS), (0, 0), 1.5)
-    cover = inked(*DIGITS)
-    np.testing.assert_array_equal(kept(ink, cover), ink)
+    digit_mask = inked(*DIGITS)
+    np.testing.assert_array_equal(kept(ink, digit_mask), ink)
     found = find_segments(ink, amid(*DIGITS), HEIGHT)
     for own, box in enumerate(found.boxes):
         crop, _ = cut_out(ink, found, np.array([own]))
@@ -262,9 +266,9 @@ def test_soft_edges_stay_with_their_strokes():
         assert 0 < crop[:, 1].max() < 0.35
 
 
-def test_a_stroke_is_cut_out_without_its_neighbours():
+def test_a_segment_is_cut_out_without_its_neighbours():
     ink = inked((40, 40, 6, 40), (40, 74, 30, 6), (52, 40, 20, 28))
-    found = find_segments(ink, spots_at((55, 60)), HEIGHT)
+    found = find_segments(ink, detections_at((55, 60)), HEIGHT)
     assert len(found) == 2
     for own in range(2):
         crop, box = cut_out(ink, found, np.array([own]))
@@ -276,12 +280,12 @@ def test_a_stroke_is_cut_out_without_its_neighbours():
 
 
 @pytest.mark.parametrize("slope", [-0.3, 0.3])
-def test_a_sloping_stroke_is_cut_out_level(slope: float):
+def test_a_sloping_segment_is_cut_out_level(slope: float):
     ink = np.zeros((200, 300), np.float32)
     x = np.arange(60, 200)
     for thick in range(12):
         ink[np.rint(100 + slope * (x - 130)).astype(int) + thick, x] = 1
-    found = find_segments(ink, spots_at((130, 106)), 160)
+    found = find_segments(ink, detections_at((130, 106)), 160)
     crop, _ = cut_out(ink, found, np.array([0]), slope)
     assert (crop > 0.5).any(axis=1).sum() < 18
     assert abs(crop.sum() / ink.sum() - 1) < 0.05

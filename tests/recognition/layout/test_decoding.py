@@ -34,17 +34,17 @@ def sure(mnist: Dataset, classifier: Classifier) -> list[list[np.ndarray]]:
 class Undecided(Classifier):
     """Takes everything for a 4 as likely as for a 9."""
 
-    def classify_normalised(self, blobs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
+    def classify_normalised(self, inputs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
         even = np.where(np.isin(np.arange(10), [4, 9]), np.float32(0.496), np.float32(0.001))
-        predictions = super().classify_normalised(blobs, min_confidence)
+        predictions = super().classify_normalised(inputs, min_confidence)
         return [replace(one, digit=4, confidence=0.496, probabilities=even, reason=None) for one in predictions]
 
 
-class Declining(Classifier):
+class Rejecting(Classifier):
     """Takes everything for a scribble."""
 
-    def classify_normalised(self, blobs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
-        predictions = super().classify_normalised(blobs, min_confidence)
+    def classify_normalised(self, inputs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
+        predictions = super().classify_normalised(inputs, min_confidence)
         return [replace(one, digit=None, confidence=0.001, reason="not-a-digit") for one in predictions]
 
 
@@ -52,39 +52,39 @@ def soft(mask: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
 
 
-def spots_of(*found: tuple[float, float, int, float]) -> Detections:
-    """Spots at x, y, each of a digit with some heat."""
-    heat = np.full((len(found), 10), 0.01, np.float32)
-    for own, (_, _, digit, value) in zip(heat, found, strict=True):
+def detections_of(*found: tuple[float, float, int, float]) -> Detections:
+    """Detections at x, y, each of a digit with some scores."""
+    scores = np.full((len(found), 10), 0.01, np.float32)
+    for own, (_, _, digit, value) in zip(scores, found, strict=True):
         own[digit] = value
-    return Detections(np.array([one[:2] for one in found], float).reshape(-1, 2), heat)
+    return Detections(np.array([one[:2] for one in found], float).reshape(-1, 2), scores)
 
 
 def seen(page: SmallPage, value: float = 0.8) -> Detections:
-    """A spot in the middle of each digit."""
+    """A detection in the middle of each digit."""
     digits = [int(character) for character in page.text if character.isdigit()]
     boxes = zip(page.boxes, digits, strict=True)
-    return spots_of(*[(x + width / 2, y + height / 2, digit, value) for (x, y, width, height), digit in boxes])
+    return detections_of(*[(x + width / 2, y + height / 2, digit, value) for (x, y, width, height), digit in boxes])
 
 
-def read(ink: np.ndarray, spots: Detections, classifier: Classifier) -> list[list[Token]]:
-    rows = find_text_lines(spots.places, HEIGHT)
-    return decode_lines(ink, find_segments(ink, spots, HEIGHT), spots, rows, HEIGHT, classifier)
+def read(ink: np.ndarray, detections: Detections, classifier: Classifier) -> list[list[Token]]:
+    rows = find_text_lines(detections.centres, HEIGHT)
+    return decode_lines(ink, find_segments(ink, detections, HEIGHT), detections, rows, HEIGHT, classifier)
 
 
-def texts(rows: list[list[Token]]) -> list[str]:
-    """The digits of each row, a dot for what is none."""
+def texts(lines: list[list[Token]]) -> list[str]:
+    """The digits of each line, a dot for what is none."""
     return [
-        "".join(str(token.prediction.probabilities.argmax()) if token.prediction else "." for token in row)
-        for row in rows
+        "".join(str(token.prediction.probabilities.argmax()) if token.prediction else "." for token in line)
+        for line in lines
     ]
 
 
-def alone(page: SmallPage, *spots: tuple[float, float, int, float]) -> tuple[np.ndarray, Box, Detections]:
-    """A page of one digit: its ink, its box, and spots at shares of that box."""
+def alone(page: SmallPage, *detections: tuple[float, float, int, float]) -> tuple[np.ndarray, Box, Detections]:
+    """A page of one digit: its ink, its box, and detections at shares of that box."""
     ((x, y, width, height),) = page.boxes
-    placed = [(x + across * width, y + down * height, digit, heat) for across, down, digit, heat in spots]
-    return soft(page.mask), (x, y, width, height), spots_of(*placed)
+    placed = [(x + across * width, y + down * height, digit, scores) for across, down, digit, scores in detections]
+    return soft(page.mask), (x, y, width, height), detections_of(*placed)
 
 
 @settings(max_examples=15)
@@ -102,45 +102,45 @@ def test_as_many_tokens_as_digits_from_left_to_right(
         assert overlap(token.box, box) > 0.8
 
 
-def test_what_the_shipped_spotter_sees_is_read(classifier: Classifier, sure: list[list[np.ndarray]]):
+def test_what_the_shipped_detector_sees_is_read(classifier: Classifier, sure: list[list[np.ndarray]]):
     page = write_page(sure, ["0123456789"] * 3, height=HEIGHT)
     ink = soft(page.mask)
-    found = read(ink, Detector().spot(ink, HEIGHT).spots, classifier)
+    found = read(ink, Detector().detect(ink, HEIGHT).detections, classifier)
     assert [len(row) for row in found] == [10, 10, 10]
     assert np.mean([one == other for one, other in zip("".join(texts(found)), "0123456789" * 3, strict=True)]) > 0.9
 
 
-def test_two_strokes_of_a_digit_are_joined(classifier: Classifier, sure: list[list[np.ndarray]]):
+def test_two_segments_of_a_digit_are_joined(classifier: Classifier, sure: list[list[np.ndarray]]):
     right = 0
     for digit in range(10):
         page = write_page(sure, [str(digit)], height=HEIGHT)
-        ink, box, spots = alone(page, (0.5, 0.5, digit, 0.8))
+        ink, box, detections = alone(page, (0.5, 0.5, digit, 0.8))
         middle = box[1] + HEIGHT // 2
         ink[middle - 2 : middle + 3] = 0
-        assert len(find_segments(ink, spots, HEIGHT)) > 1
-        found = read(ink, spots, classifier)
+        assert len(find_segments(ink, detections, HEIGHT)) > 1
+        found = read(ink, detections, classifier)
         right += texts(found) == [str(digit)] and overlap(found[0][0].box, box) > 0.9
     assert right >= 9
 
 
-def test_a_digit_with_two_spots_is_mended(classifier: Classifier, sure: list[list[np.ndarray]]):
+def test_a_digit_with_two_detections_is_joined(classifier: Classifier, sure: list[list[np.ndarray]]):
     right = 0
     for digit in (0, 2, 3, 4, 5, 6, 8, 9):
         page = write_page(sure, [str(digit)], height=HEIGHT)
-        ink, box, spots = alone(page, (0.25, 0.5, digit, 0.6), (0.75, 0.5, digit, 0.3))
-        assert len(find_segments(ink, spots, HEIGHT)) > 1
-        found = read(ink, spots, classifier)
+        ink, box, detections = alone(page, (0.25, 0.5, digit, 0.6), (0.75, 0.5, digit, 0.3))
+        assert len(find_segments(ink, detections, HEIGHT)) > 1
+        found = read(ink, detections, classifier)
         right += texts(found) == [str(digit)] and overlap(found[0][0].box, box) > 0.9
     assert right >= 7
 
 
-def test_what_no_spot_is_near_is_left_out(classifier: Classifier, sure: list[list[np.ndarray]]):
+def test_what_no_detection_is_near_is_left_out(classifier: Classifier, sure: list[list[np.ndarray]]):
     page = write_page(sure, ["40", "93"], height=HEIGHT)
-    spots = seen(page)
-    some = Detections(spots.places[1:], spots.heat[1:])
+    detections = seen(page)
+    some = Detections(detections.centres[1:], detections.scores[1:])
     assert texts(read(soft(page.mask), some, classifier)) == ["0", "93"]
-    assert read(soft(page.mask), Detections(spots.places[:0], spots.heat[:0]), classifier) == []
-    assert read(np.zeros(page.mask.shape, np.float32), spots, classifier) == [[], []]
+    assert read(soft(page.mask), Detections(detections.centres[:0], detections.scores[:0]), classifier) == []
+    assert read(np.zeros(page.mask.shape, np.float32), detections, classifier) == [[], []]
 
 
 def test_a_blot_is_hardly_credible(classifier: Classifier, sure: list[list[np.ndarray]]):
@@ -149,20 +149,20 @@ def test_a_blot_is_hardly_credible(classifier: Classifier, sure: list[list[np.nd
     x, y = page.mask.shape[1], page.boxes[0][1]
     cv2.circle(ink, (x + 20, y + HEIGHT // 2), 24, 1, -1)
     known = seen(page)
-    heat = np.concatenate([known.heat, np.full((1, 10), 0.2, np.float32)])
-    spots = Detections(np.concatenate([known.places, [[x + 20, y + HEIGHT / 2]]]), heat)
-    ((*digits, blot),) = read(ink, spots, classifier)
+    scores = np.concatenate([known.scores, np.full((1, 10), 0.2, np.float32)])
+    detections = Detections(np.concatenate([known.centres, [[x + 20, y + HEIGHT / 2]]]), scores)
+    ((*digits, blot),) = read(ink, detections, classifier)
     assert texts([digits]) == ["35"]
     assert blot.credibility < 0.2 < 0.8 < min(token.credibility for token in digits)
 
 
 @pytest.mark.parametrize("digit", [4, 9])
-def test_the_spotter_decides_where_the_classifier_does_not(sure: list[list[np.ndarray]], digit: int):
+def test_the_detector_decides_where_the_classifier_does_not(sure: list[list[np.ndarray]], digit: int):
     page = write_page(sure, ["4994"], height=HEIGHT)
-    spots = seen(page)
-    heat = np.full((4, 10), 0.02, np.float32)
-    heat[:, digit] = 0.6
-    (row,) = read(soft(page.mask), Detections(spots.places, heat), Undecided())
+    detections = seen(page)
+    scores = np.full((4, 10), 0.02, np.float32)
+    scores[:, digit] = 0.6
+    (row,) = read(soft(page.mask), Detections(detections.centres, scores), Undecided())
     assert texts([row]) == [4 * str(digit)]
     for token in row:
         assert token.prediction
@@ -170,10 +170,10 @@ def test_the_spotter_decides_where_the_classifier_does_not(sure: list[list[np.nd
         assert token.prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize(("heat", "read_as"), [(0.7, "4994"), (0.3, "....")])
-def test_a_rough_digit_is_what_a_sure_spotter_says(sure: list[list[np.ndarray]], heat: float, read_as: str):
+@pytest.mark.parametrize(("scores", "read_as"), [(0.7, "4994"), (0.3, "....")])
+def test_a_rough_digit_is_what_a_sure_detector_says(sure: list[list[np.ndarray]], scores: float, read_as: str):
     page = write_page(sure, ["4994"], height=HEIGHT)
-    (row,) = read(soft(page.mask), seen(page, heat), Declining())
+    (row,) = read(soft(page.mask), seen(page, scores), Rejecting())
     assert texts([row]) == [read_as]
     # Whoever asks for certainty is not given it.
     assert all(token.prediction.confidence < 0.5 for token in row if token.prediction)
@@ -181,6 +181,6 @@ def test_a_rough_digit_is_what_a_sure_spotter_says(sure: list[list[np.ndarray]],
 
 def test_a_sure_classifier_is_believed(classifier: Classifier, sure: list[list[np.ndarray]]):
     page = write_page(sure, ["0123456789"], height=HEIGHT)
-    # The spotter takes each digit for any, the next one a little rather.
-    heat = np.full((10, 10), 0.3, np.float32) + 0.1 * np.roll(np.eye(10, dtype=np.float32), 1, axis=1)
-    assert texts(read(soft(page.mask), Detections(seen(page).places, heat), classifier)) == ["0123456789"]
+    # The detector takes each digit for any, the next one a little rather.
+    scores = np.full((10, 10), 0.3, np.float32) + 0.1 * np.roll(np.eye(10, dtype=np.float32), 1, axis=1)
+    assert texts(read(soft(page.mask), Detections(seen(page).centres, scores), classifier)) == ["0123456789"]

@@ -11,11 +11,11 @@ from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Classifier
 from mnist_digits.recognition.layout.detector import (
-    FAINTEST,
-    MOST_PIXELS,
-    STEP,
-    SURE,
-    TALL,
+    CERTAIN_SCORE,
+    INPUT_DIGIT_HEIGHT_PX,
+    INPUT_SIDE_STEP_PX,
+    MAX_INPUT_PIXELS,
+    MIN_SCORE,
     Detections,
     Detector,
     DetectorOutput,
@@ -27,7 +27,7 @@ FONTS = [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SC
 
 
 @pytest.fixture(scope="module")
-def spotter() -> Detector:
+def detector() -> Detector:
     return Detector()
 
 
@@ -48,8 +48,8 @@ def printed(font: int) -> np.ndarray:
     return drawn.astype(np.float32) / 255
 
 
-def marks_of(heat: np.ndarray, cell: float = 1.0) -> DetectorOutput:
-    return DetectorOutput(heat, np.zeros(heat.shape[1:], np.float32), cell)
+def output_of(scores: np.ndarray, cell: float = 1.0) -> DetectorOutput:
+    return DetectorOutput(scores, np.zeros(scores.shape[1:], np.float32), cell)
 
 
 def same_places(one: np.ndarray, other: np.ndarray, within: float) -> bool:
@@ -64,18 +64,18 @@ def same_places(one: np.ndarray, other: np.ndarray, within: float) -> bool:
     cell=st.floats(1, 20),
     seed=st.integers(0, 1000),
 )
-def test_the_cover_of_pixels_lies_between_that_of_cells(shape: tuple[int, int], cell: float, seed: int):
-    cover = np.random.default_rng(seed).random([int(np.ceil(side / cell)) for side in shape], np.float32)
-    found = DetectorOutput(np.zeros((10, *cover.shape), np.float32), cover, cell).covered(shape)
+def test_the_digit_mask_of_pixels_lies_between_that_of_cells(shape: tuple[int, int], cell: float, seed: int):
+    digit_mask = np.random.default_rng(seed).random([int(np.ceil(side / cell)) for side in shape], np.float32)
+    found = DetectorOutput(np.zeros((10, *digit_mask.shape), np.float32), digit_mask, cell).digit_mask_of_pixels(shape)
     assert found.shape == shape
     assert found.dtype == np.float32
     # Along each axis linear between the middles of cells, and as in the last beyond them.
     down, across = (
         [np.interp((np.arange(side) + 0.5) / cell, np.arange(count) + 0.5, unit) for unit in np.eye(count)]
-        for side, count in zip(shape, cover.shape, strict=True)
+        for side, count in zip(shape, digit_mask.shape, strict=True)
     )
     # OpenCV places pixels by a 32nd of a cell.
-    np.testing.assert_allclose(found, np.array(down).T @ cover @ np.array(across), atol=0.05)
+    np.testing.assert_allclose(found, np.array(down).T @ digit_mask @ np.array(across), atol=0.05)
 
 
 @given(
@@ -84,105 +84,105 @@ def test_the_cover_of_pixels_lies_between_that_of_cells(shape: tuple[int, int], 
     ),
     cell=st.floats(1, 20),
 )
-def test_a_spot_for_each_peak(peaks: dict[tuple[int, int], tuple[int, float]], cell: float):
-    heat = np.full((10, 40, 30), 0.01, np.float32)
+def test_a_detection_for_each_peak(peaks: dict[tuple[int, int], tuple[int, float]], cell: float):
+    scores = np.full((10, 40, 30), 0.01, np.float32)
     for (column, row), (digit, value) in peaks.items():
         x, y = 2 + 4 * column, 3 + 7 * row
-        heat[digit, y - 2 : y + 3, x - 1 : x + 2] = 0.9 * value
-        heat[digit, y, x] = value
-    spots = marks_of(heat, cell).spots
+        scores[digit, y - 2 : y + 3, x - 1 : x + 2] = 0.9 * value
+        scores[digit, y, x] = value
+    detections = output_of(scores, cell).detections
     expected = {(2.5 + 4 * column, 3.5 + 7 * row): peak for (column, row), peak in peaks.items()}
-    assert len(spots) == len(expected)
-    for place, own in zip(spots.places / cell, spots.heat, strict=True):
+    assert len(detections) == len(expected)
+    for place, own in zip(detections.centres / cell, detections.scores, strict=True):
         digit, value = expected.pop((round(place[0], 3), round(place[1], 3)))
         assert own.argmax() == digit
         assert own.max() == pytest.approx(value)
 
 
-def test_neighbours_and_faint_heat_are_no_spots():
-    heat = np.zeros((10, 20, 20), np.float32)
-    heat[3, 5, 5], heat[8, 7, 5] = 0.8, 0.7  # none is right above another
-    heat[1, 5, 7] = 0.6  # beside it there may be one
-    heat[1, 12, 12] = FAINTEST - 0.01
-    assert marks_of(heat).spots.places.tolist() == [[5.5, 5.5], [7.5, 5.5]]
+def test_neighbours_and_low_scores_are_no_detections():
+    scores = np.zeros((10, 20, 20), np.float32)
+    scores[3, 5, 5], scores[8, 7, 5] = 0.8, 0.7  # none is right above another
+    scores[1, 5, 7] = 0.6  # beside it there may be one
+    scores[1, 12, 12] = MIN_SCORE - 0.01
+    assert output_of(scores).detections.centres.tolist() == [[5.5, 5.5], [7.5, 5.5]]
 
 
-def test_what_spots_say_of_a_page():
-    heat = np.zeros((3, 10), np.float32)
-    heat[0, 4], heat[1, 2], heat[1, 3], heat[2, 9] = 0.9, SURE / 2, 0.1, SURE
-    spots = Detections(np.zeros((3, 2)), heat)
-    assert spots.strengths.tolist() == pytest.approx([1, 0.5, 1])
-    assert spots.clearness == pytest.approx((0.9 + 1.5 * SURE) / 3)
-    assert spots.evidence == pytest.approx(0.81 + 1.25 * SURE**2)
+def test_scores_of_a_page():
+    scores = np.zeros((3, 10), np.float32)
+    scores[0, 4], scores[1, 2], scores[1, 3], scores[2, 9] = 0.9, CERTAIN_SCORE / 2, 0.1, CERTAIN_SCORE
+    detections = Detections(np.zeros((3, 2)), scores)
+    assert detections.presence.tolist() == pytest.approx([1, 0.5, 1])
+    assert detections.mean_score == pytest.approx((0.9 + 1.5 * CERTAIN_SCORE) / 3)
+    assert detections.total_score == pytest.approx(0.81 + 1.25 * CERTAIN_SCORE**2)
 
 
-def test_where_nothing_is_seen_nothing_is_said(spotter: Detector):
-    for marks in (marks_of(np.zeros((10, 4, 5), np.float32)), spotter.spot(np.zeros((90, 70), np.float32), 20)):
-        spots = marks.spots
-        assert len(spots) == 0
-        assert (spots.places.shape, spots.heat.shape, spots.strengths.shape) == ((0, 2), (0, 10), (0,))
-        assert (spots.clearness, spots.evidence) == (0, 0)
+def test_where_nothing_is_seen_nothing_is_said(detector: Detector):
+    for output in (output_of(np.zeros((10, 4, 5), np.float32)), detector.detect(np.zeros((90, 70), np.float32), 20)):
+        detections = output.detections
+        assert len(detections) == 0
+        assert (detections.centres.shape, detections.scores.shape, detections.presence.shape) == ((0, 2), (0, 10), (0,))
+        assert (detections.mean_score, detections.total_score) == (0, 0)
 
 
-def test_digits_are_found_where_they_are(spotter: Detector, page: SmallPage):
-    marks = spotter.spot(soft(page.mask), HEIGHT)
+def test_digits_are_found_where_they_are(detector: Detector, page: SmallPage):
+    output = detector.detect(soft(page.mask), HEIGHT)
     middles = np.array([(x + width / 2, y + height / 2) for x, y, width, height in page.boxes])
-    assert same_places(marks.spots.places, middles, 0.3 * HEIGHT)
-    nearest = [np.abs(marks.spots.places - middle).max(axis=1).argmin() for middle in middles]
-    read = marks.spots.heat[nearest].argmax(axis=1)
+    assert same_places(output.detections.centres, middles, 0.3 * HEIGHT)
+    nearest = [np.abs(output.detections.centres - middle).max(axis=1).argmin() for middle in middles]
+    read = output.detections.scores[nearest].argmax(axis=1)
     assert np.mean(read == [int(digit) for digit in page.text if digit.isdigit()]) > 0.9
-    assert marks.spots.strengths.min() > 0.6
-    assert marks.spots.clearness > 0.5
-    assert marks.covered(page.mask.shape)[page.mask].mean() > 0.8
+    assert output.detections.presence.min() > 0.6
+    assert output.detections.mean_score > 0.5
+    assert output.digit_mask_of_pixels(page.mask.shape)[page.mask].mean() > 0.8
 
 
 @pytest.mark.parametrize("font", FONTS)
-def test_little_is_said_of_printed_words(spotter: Detector, font: int):
+def test_little_is_said_of_printed_words(detector: Detector, font: int):
     ink = printed(font)
-    marks = spotter.spot(ink, 45)
+    output = detector.detect(ink, 45)
     letters = sum(len(words.replace(" ", "")) for words in WORDS)
-    assert len(marks.spots) < 0.3 * letters
-    assert marks.spots.evidence < 0.05 * letters
-    assert marks.covered(ink.shape)[ink > 0.5].mean() < 0.15
+    assert len(output.detections) < 0.3 * letters
+    assert output.detections.total_score < 0.05 * letters
+    assert output.digit_mask_of_pixels(ink.shape)[ink > 0.5].mean() < 0.15
 
 
-def test_words_beside_digits(spotter: Detector, page: SmallPage):
+def test_words_beside_digits(detector: Detector, page: SmallPage):
     words = printed(FONTS[0])
     ink = np.zeros((page.mask.shape[0] + 300, max(700, page.mask.shape[1])), np.float32)
     ink[:300, :700] = words
     ink[300:, : page.mask.shape[1]] = soft(page.mask)
-    marks = spotter.spot(ink, HEIGHT)
-    cover = marks.covered(ink.shape)
-    assert cover[:300][ink[:300] > 0.5].mean() < 0.2
-    assert cover[300:][ink[300:] > 0.5].mean() > 0.8
+    output = detector.detect(ink, HEIGHT)
+    digit_mask = output.digit_mask_of_pixels(ink.shape)
+    assert digit_mask[:300][ink[:300] > 0.5].mean() < 0.2
+    assert digit_mask[300:][ink[300:] > 0.5].mean() > 0.8
 
 
 @pytest.mark.parametrize(("right", "down"), [(3, 5), (16, 0), (37, 21), (0, 200)])
-def test_spots_move_with_the_page(spotter: Detector, page: SmallPage, right: int, down: int):
+def test_detections_move_with_the_page(detector: Detector, page: SmallPage, right: int, down: int):
     ink = soft(page.mask)
-    still = spotter.spot(ink, HEIGHT).spots
-    moved = spotter.spot(np.pad(ink, ((down, 0), (right, 0))), HEIGHT).spots
-    assert same_places(moved.places - (right, down), still.places, 0.4 * HEIGHT)
+    still = detector.detect(ink, HEIGHT).detections
+    moved = detector.detect(np.pad(ink, ((down, 0), (right, 0))), HEIGHT).detections
+    assert same_places(moved.centres - (right, down), still.centres, 0.4 * HEIGHT)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2, 3])
-def test_spots_grow_with_the_page(spotter: Detector, page: SmallPage, factor: float):
-    still, grown = (spotter.spot(soft(page.scaled(by).mask), by * HEIGHT) for by in (1, factor))
-    assert grown.cell == pytest.approx(factor * still.cell)
-    assert same_places(grown.spots.places / factor, still.spots.places, 0.3 * HEIGHT)
+def test_detections_grow_with_the_page(detector: Detector, page: SmallPage, factor: float):
+    still, grown = (detector.detect(soft(page.scaled(by).mask), by * HEIGHT) for by in (1, factor))
+    assert grown.cell_px == pytest.approx(factor * still.cell_px)
+    assert same_places(grown.detections.centres / factor, still.detections.centres, 0.3 * HEIGHT)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (3, 7), (2000, 2500)])
 @pytest.mark.parametrize("height", [0, 6, 900])
-def test_pages_of_any_size(spotter: Detector, shape: tuple[int, int], height: float):
-    marks = spotter.spot(np.zeros(shape, np.float32), height)
-    assert marks.heat.shape == (10, *marks.cover.shape)
-    assert 0 <= marks.heat.min() <= marks.heat.max() <= 1
+def test_pages_of_any_size(detector: Detector, shape: tuple[int, int], height: float):
+    output = detector.detect(np.zeros(shape, np.float32), height)
+    assert output.scores.shape == (10, *output.digit_mask.shape)
+    assert 0 <= output.scores.min() <= output.scores.max() <= 1
     # All of the page is seen, in not much more pixels than are allowed.
-    seen = np.array(marks.cover.shape) * marks.cell
-    assert (seen > np.array(shape) - 2 * marks.cell).all()
-    least = 4 * np.array(marks.cover.shape) - STEP
-    assert least.prod() <= 1.01 * MOST_PIXELS or min(shape) < TALL
+    seen = np.array(output.digit_mask.shape) * output.cell_px
+    assert (seen > np.array(shape) - 2 * output.cell_px).all()
+    least = 4 * np.array(output.digit_mask.shape) - INPUT_SIDE_STEP_PX
+    assert least.prod() <= 1.01 * MAX_INPUT_PIXELS or min(shape) < INPUT_DIGIT_HEIGHT_PX
 
 
 def test_a_missing_or_broken_file(tmp_path: Path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_digits.recognition.layout.text_lines import Row, find_text_lines
+from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 
 HEIGHT, STEP = 20, 22
 
@@ -20,14 +20,14 @@ def middles(rows: list[int], slope: float, pitch: float, sag: float = 0, seed: i
     return placed
 
 
-def assert_rows(expected: list[np.ndarray], seed: int = 0) -> list[Row]:
+def assert_rows(expected: list[np.ndarray], seed: int = 0) -> list[TextLine]:
     """They are found in whatever order their digits come."""
-    places = np.random.default_rng(seed).permutation(np.concatenate(expected))
-    found = find_text_lines(places, HEIGHT)
+    centres = np.random.default_rng(seed).permutation(np.concatenate(expected))
+    found = find_text_lines(centres, HEIGHT)
     assert len(found) == len(expected)
     for row, own in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(places[row.members], own)
-        assert np.abs(np.polyval(row.course, own[:, 0]) - own[:, 1]).max() < 0.5 * HEIGHT
+        np.testing.assert_array_equal(centres[row.members], own)
+        assert np.abs(np.polyval(row.baseline, own[:, 0]) - own[:, 1]).max() < 0.5 * HEIGHT
     return found
 
 
@@ -57,9 +57,9 @@ def test_curved_rows(sag: float, seed: int):
 @settings(max_examples=20)
 @given(factor=st.floats(0.2, 8), right=st.floats(-500, 500), down=st.floats(-500, 500))
 def test_size_and_place_of_the_page_do_not_matter(factor: float, right: float, down: float):
-    places = np.concatenate(middles([9, 4, 12], 0.1, 2.2 * HEIGHT, 4))
-    found = find_text_lines(factor * places + (right, down), factor * HEIGHT)
-    for row, other in zip(found, find_text_lines(places, HEIGHT), strict=True):
+    centres = np.concatenate(middles([9, 4, 12], 0.1, 2.2 * HEIGHT, 4))
+    found = find_text_lines(factor * centres + (right, down), factor * HEIGHT)
+    for row, other in zip(found, find_text_lines(centres, HEIGHT), strict=True):
         np.testing.assert_array_equal(row.members, other.members)
 
 
@@ -71,14 +71,14 @@ def test_a_row_of_one_digit_lies_level():
 def test_a_digit_belongs_to_one_row_at_most():
     random = np.random.default_rng(0)
     for count in (1, 2, 40, 700):
-        places = random.uniform(10, 40 * count**0.5, (count, 2))
-        rows = find_text_lines(places, HEIGHT)
+        centres = random.uniform(10, 40 * count**0.5, (count, 2))
+        rows = find_text_lines(centres, HEIGHT)
         members = [int(digit) for row in rows for digit in row.members]
         assert len(set(members)) == len(members) > 0.8 * count
         assert set(members) <= set(range(count))
         for row in rows:
             assert len(row.members)
-            assert (np.diff(places[row.members, 0]) >= 0).all()
+            assert (np.diff(centres[row.members, 0]) >= 0).all()
 
 
 def test_no_digits_no_rows():

@@ -1,265 +1,281 @@
-"""Ink of a page → strokes, each with the spot whose digit it belongs to or is a part of."""
+"""Ink of a page → connected components and segments, each of which belongs to one detection."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.recognition.layout.detector import Detections
-from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK
+from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK, square
 from mnist_digits.recognition.results import Box
 
-GAP = 500
-"""Pixels of the page's longer side for each two by which a gap in a stroke, which is closed, may be higher than two."""
+PAGE_SIDE_PER_GAP_PX = 500
+"""Vertical gaps of 2 pixels in a stroke are closed; by 2 more for each so many pixels of the page's longer side."""
 
-WHOLE = 0.5
-"""Mean cover from which on connected ink belongs to digits as a whole; of other ink only what is covered does."""
+MIN_COMPONENT_MASK = 0.5
+"""Mean digit mask above which a component is kept as a whole."""
 
-SIMILAR, WIDEST, SEEN = 0.5, 1.5, 0.4
-"""Whatever its cover, connected ink about a spot of this strength belongs to a digit, if the logarithm of its height
-differs by less than this from a digit's and it is narrower than so many heights."""
+MIN_PIXEL_MASK = 0.25
+"""Digit mask above which a pixel of a rejected component is kept."""
 
-ALMOST_ALL, PERHAPS = 0.8, 0.27
-"""Share of what is of a digit's size that must have spots for the rest to get some, and the heat of these."""
+MAX_HEIGHT_LOG_RATIO, MAX_DIGIT_ASPECT = 0.5, 1.5
+"""A component has the size of a digit if the logarithm of its height over the digit height differs from 0 by less than
+the first, and its width is less than so many digit heights."""
 
-TEAR = 0.125
-"""Height of a gap, in heights of a digit, that a rough paper leaves in a stroke."""
+MIN_PRESENCE_OF_DIGIT = 0.4
+"""A component of a digit's size is kept as a whole, whatever its digit mask, around a detection of more presence."""
 
-SLIM = 0.35
-"""Width of a line, in its heights, at most."""
+MIN_DETECTED_SHARE = 0.8
+"""Minimum share of components of a digit's size with a detection, for the others to be taken for overlooked digits."""
 
-COVERED = 0.25
-"""Cover of a pixel, then."""
+OVERLOOKED_SCORE = 0.27
+"""Score of each of the ten digits for a component that was overlooked."""
 
-MOST = 1000
-"""Connected pieces that are looked at; of a page of specks, the largest."""
+MIN_OVERLOOKED_ASPECT = 0.35
+"""Width over height above which an overlooked component may be a digit; a narrower one may be a rest of ruling."""
 
-SPECK = 0.12
-"""Longest side, in heights of a digit, of what is a dot or dirt."""
+TORN_GAP = 0.125
+"""Height and width, in digit heights, of gaps in a stroke that rough paper leaves."""
 
-WIDE, TALL = 0.45, 0.8
-"""How far, in heights, a digit's ink reaches from its middle, across and down."""
+MAX_SEGMENTED_COMPONENTS = 1000
+"""Number of components, the largest, that are looked at: a page of specks would have too many."""
 
-REACH = 1.2
-"""How far, in these, a stroke's middle may lie from the middle of its digit."""
+MAX_SPECK = 0.12
+"""Longest side, in digit heights, of a dot or dirt."""
 
-OWN = 0.85
-"""Share of connected ink that must be nearest to one spot to belong to it alone."""
+DIGIT_REACH_X, DIGIT_REACH_Y = 0.45, 0.8
+"""Usual distance of a digit's outermost ink from its centre, in digit heights."""
 
-SMALLEST = 6
-"""Pixels that a digit is high at least."""
+MAX_DISTANCE = 1.2
+"""Maximum median distance of a segment's pixels from the centre of its detection, in units of these."""
+
+MIN_OWN_SHARE = 0.85
+"""Minimum share of a component's pixels nearest to one detection for all of them to belong to it."""
+
+MIN_DIGIT_HEIGHT_PX = 6
+
+
+@dataclass(frozen=True)
+class Components:
+    """Connected components of a page's ink. Component i is where `labels` is i; 0 is the ground."""
+
+    labels: NDArray[np.int32]
+    """int32 (h, w)."""
+    boxes: NDArray[np.int_]
+    """int (n, 4) of x, y, width, height; of the ground, too."""
+    inked: NDArray[np.int_]
+    """Indices of the pixels with ink in the flattened page: int (m,)."""
+
+    @property
+    def sizes(self) -> NDArray[np.int_]:
+        """Width and height: int (n, 2)."""
+        return self.boxes[:, 2:]
+
+    def have_digit_size(self, digit_height: float) -> NDArray[np.bool_]:
+        """Which have the size of a digit: bool (n,). digit_height: in pixels."""
+        width, height = self.sizes.T
+        similar: NDArray[np.bool_] = np.abs(np.log(np.maximum(height, 1) / digit_height)) < MAX_HEIGHT_LOG_RATIO
+        return similar & (width < MAX_DIGIT_ASPECT * digit_height)
+
+    def are_detected(self, detections: Detections, digit_height: float) -> NDArray[np.bool_]:
+        """Which have the size of a digit and a detection in their box: bool (n,). digit_height: in pixels."""
+        left, top, width, height = self.boxes.T[:, :, None]
+        x, y = detections.centres.T
+        around = (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)
+        present = (around & (detections.presence > MIN_PRESENCE_OF_DIGIT)).any(axis=1)
+        return self.have_digit_size(digit_height) & present
+
+    def mean_mask(self, digit_mask: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Mean digit mask of each, float (n,) in [0, 1]. digit_mask: of the page's pixels, float32 (h, w)."""
+        labels = self.labels.ravel()[self.inked]
+        total = np.bincount(labels, digit_mask.ravel()[self.inked], len(self.boxes))
+        mean: NDArray[np.float64] = total / np.maximum(np.bincount(labels, minlength=len(self.boxes)), 1)
+        return mean
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Connected ink, cut where it belongs to several digits. Stroke i is where `labels` is i + 1."""
+    """Components, cut where they belong to several digits. Segment i is where `labels` is i + 1."""
 
-    labels: np.ndarray
+    labels: NDArray[np.int32]
     """int32 (h, w), 0 where there is none."""
-    boxes: np.ndarray
+    boxes: NDArray[np.int_]
     """int (n, 4) of x, y, width, height."""
-    spots: np.ndarray
-    """The spot to whose digit each is nearest: int (n,)."""
-    pieces: np.ndarray
-    """The connected ink of which each is a part or the whole: int (n,)."""
+    detections: NDArray[np.int_]
+    """Index of the detection that each belongs to: int (n,)."""
+    components: NDArray[np.int_]
+    """Number of the component that each is a part or the whole of: int (n,)."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     @property
-    def across(self) -> np.ndarray:
-        """Middle of each from left to right: float (n,)."""
+    def centres_x(self) -> NDArray[np.float64]:
+        """X of the middle of each box: float (n,)."""
         return self.boxes[:, 0] + self.boxes[:, 2] / 2
 
 
-@dataclass(frozen=True)
-class Components:
-    """Connected ink of a page. Piece i is where `labels` is i; 0 is where there is none."""
+def find_components(ink: NDArray[np.float32], digit_height: float | None = None) -> Components:
+    """The connected components of a page's ink, float32 (h, w) in [0, 1].
 
-    labels: np.ndarray
-    """int32 (h, w)."""
-    boxes: np.ndarray
-    """int (n, 4) of x, y, width, height of each, from number 0 on."""
-    inked: np.ndarray
-    """Where there is ink, in the page as one row of pixels: int (m,)."""
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Width, height of each: int (n, 2)."""
-        return self.boxes[:, 2:]
-
-    def about(self, spots: Detections, height: float) -> np.ndarray:
-        """Which are of a digit's size and have a spot in their box: bool (n,). height: of a digit, in pixels."""
-        x, y, width, tall = self.boxes.T[:, :, None]
-        across, down = spots.places.T
-        around = (across >= x) & (across <= x + width) & (down >= y) & (down <= y + tall)
-        found: np.ndarray = self.sized(height) & (around & (spots.strengths > SEEN)).any(axis=1)
-        return found
-
-    def sized(self, height: float) -> np.ndarray:
-        """Which are of a digit's size: bool (n,). height: of a digit, in pixels."""
-        _, _, width, tall = self.boxes.T
-        alike: np.ndarray = np.abs(np.log(np.maximum(tall, 1) / height)) < SIMILAR
-        return alike & (width < WIDEST * height)
-
-    def covered(self, cover: np.ndarray) -> np.ndarray:
-        """Mean cover of each, float (n,) in [0, 1]. cover: of the page's pixels, float32 (h, w)."""
-        own = self.labels.ravel()[self.inked]
-        total = np.bincount(own, cover.ravel()[self.inked], len(self.boxes))
-        mean: np.ndarray = total / np.maximum(np.bincount(own, minlength=len(self.boxes)), 1)
-        return mean
-
-
-def find_components(ink: np.ndarray, height: float | None = None) -> Components:
-    """The connected ink of a page, float32 (h, w) in [0, 1].
-
-    height: of its digits, in pixels; then small gaps, as rough paper leaves in strokes, part nothing.
+    digit_height: in pixels; if given, gaps as rough paper leaves in strokes do not part components.
     """
     mask = (ink > MIN_STROKE_INK).view(np.uint8)
-    side = max(3, int(TEAR * height) // 2 * 2 + 1) if height else 1
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    side = max(3, int(TORN_GAP * digit_height) // 2 * 2 + 1) if digit_height else 1
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, square(side))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     return Components(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
 
 
-def with_overlooked(spots: Detections, pieces: Components, height: float) -> Detections:
-    """The spots and, on a page of hardly anything but digits, what is of their size and has none: perhaps one, too.
+def typical_heights(sizes: NDArray[np.int_]) -> list[float]:
+    """Estimates of the digit height of a page, in pixels: one or two, the likelier first.
 
-    pieces: of all ink. height: of a digit, in pixels.
+    sizes: width, height of its components, int (n, 2). Each estimate is a median over those that could be a digit. For
+    the first, they are weighted by their squared height, so that specks do not matter; for the second by their height,
+    so that a blot or a drawing hardly matters.
     """
-    sized, seen = pieces.sized(height), pieces.about(spots, height)
-    # A line is a one only if the spotter says so: it may be a rest of ruling or the paper's edge.
-    wide = pieces.sizes[:, 0] > SLIM * pieces.sizes[:, 1]
-    overlooked = 1 + np.flatnonzero((sized & ~seen & wide)[1:])
-    if not len(overlooked) or seen.sum() < ALMOST_ALL * (seen.sum() + len(overlooked)):
-        return spots
-    x, y, width, tall = pieces.boxes[overlooked].T
-    places = np.stack([x + width / 2, y + tall / 2], axis=1)
-    heat = np.full((len(places), spots.heat.shape[1]), PERHAPS, np.float32)
-    return Detections(np.concatenate([spots.places, places]), np.concatenate([spots.heat, heat]))
+    width, height = sizes.T
+    possible = (height >= MIN_DIGIT_HEIGHT_PX) & (height > 0.6 * width) & (height < 12 * width)
+    heights = np.sort(height[possible]).astype(float)
+    if not len(heights):
+        return [float(max(MIN_DIGIT_HEIGHT_PX, height.max(initial=0)))]
+    estimates: list[float] = []
+    for power in (2, 1):
+        weights = np.cumsum(heights**power)
+        estimate = float(heights[np.searchsorted(weights, weights[-1] / 2)])
+        if not estimates or max(estimate / estimates[0], estimates[0] / estimate) > 1.6:
+            estimates.append(estimate)
+    return estimates
+
+
+def add_overlooked(detections: Detections, components: Components, digit_height: float) -> Detections:
+    """The detections and, on a page of hardly anything but digits, one for each component of their size without one.
+
+    components: of all ink. digit_height: in pixels.
+    """
+    sized, detected = components.have_digit_size(digit_height), components.are_detected(detections, digit_height)
+    wide = components.sizes[:, 0] > MIN_OVERLOOKED_ASPECT * components.sizes[:, 1]
+    overlooked = 1 + np.flatnonzero((sized & ~detected & wide)[1:])
+    if not len(overlooked) or detected.sum() < MIN_DETECTED_SHARE * (detected.sum() + len(overlooked)):
+        return detections
+    x, y, width, height = components.boxes[overlooked].T
+    centres = np.stack([x + width / 2, y + height / 2], axis=1)
+    scores = np.full((len(centres), detections.scores.shape[1]), OVERLOOKED_SCORE, np.float32)
+    return Detections(np.concatenate([detections.centres, centres]), np.concatenate([detections.scores, scores]))
 
 
 def ink_of_digits(
-    ink: np.ndarray, pieces: Components, cover: np.ndarray, spots: Detections, height: float
-) -> np.ndarray:
-    """The ink, float32 (h, w) in [0, 1], without what is no digit's.
+    ink: NDArray[np.float32],
+    components: Components,
+    digit_mask: NDArray[np.float32],
+    detections: Detections,
+    digit_height: float,
+) -> NDArray[np.float32]:
+    """The ink, float32 (h, w) in [0, 1], without what belongs to no digit.
 
-    pieces: its own. cover: float32 (h, w) in [0, 1]. height: of a digit, in pixels.
+    components: of the ink. digit_mask: float32 (h, w) in [0, 1]. digit_height: in pixels.
     """
-    whole = (pieces.covered(cover) > WHOLE) | pieces.about(spots, height)
-    # The soft edges of strokes are below what is present, and go with whatever is beside them.
-    whole[0] = True
-    return ink * (whole[pieces.labels] | (cover > COVERED))
+    kept = components.mean_mask(digit_mask) > MIN_COMPONENT_MASK
+    kept |= components.are_detected(detections, digit_height)
+    # The soft edges of strokes are labelled as ground; they do no harm beside ink that is removed.
+    kept[0] = True
+    return ink * (kept[components.labels] | (digit_mask > MIN_PIXEL_MASK))
 
 
-def find_segments(ink: np.ndarray, spots: Detections, height: float) -> Segments:
-    """The strokes of a page. ink: of digits, float32 (h, w) in [0, 1]. height: of a digit, in pixels."""
+def find_segments(ink: NDArray[np.float32], detections: Detections, digit_height: float) -> Segments:
+    """The segments of a page. ink: of digits, float32 (h, w) in [0, 1]. digit_height: in pixels."""
     mask = (ink > MIN_STROKE_INK).view(np.uint8)
-    # Where a ruled line was taken out, a stroke along it may have gone as well: what is above belongs to what is below.
-    upright = np.ones((3 + 2 * (max(ink.shape) // GAP), 1), np.uint8)
-    _, connected, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, upright))
+    # Removed ruling may have taken a horizontal stroke along: what is above the gap is joined with what is below.
+    vertical = np.ones((3 + 2 * (max(ink.shape) // PAGE_SIDE_PER_GAP_PX), 1), np.uint8)
+    _, connected, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, vertical))
     connected *= mask
     labels = np.zeros_like(connected)
     boxes: list[Box] = []
     owners: list[tuple[int, int]] = []
-    for piece in _largest(stats, height):
-        x, y, width, tall, _ = stats[piece]
-        window = np.s_[y : y + tall, x : x + width]
-        rows, columns = np.nonzero(connected[window] == piece)
-        for spot, part in _parts(rows + y, columns + x, spots, height):
+    for component in _largest(stats, digit_height):
+        x, y, width, height, _ = stats[component]
+        window = np.s_[y : y + height, x : x + width]
+        rows, columns = np.nonzero(connected[window] == component)
+        for detection, part in _parts(rows + y, columns + x, detections, digit_height):
             own_rows, own_columns = rows[part], columns[part]
-            left, top = own_columns.min(), own_rows.min()
-            box = (x + left, y + top, np.ptp(own_columns) + 1, np.ptp(own_rows) + 1)
-            boxes.append((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
-            owners.append((spot, piece))
+            left, top = int(own_columns.min()), int(own_rows.min())
+            boxes.append((int(x) + left, int(y) + top, int(np.ptp(own_columns)) + 1, int(np.ptp(own_rows)) + 1))
+            owners.append((detection, component))
             labels[window][own_rows, own_columns] = len(boxes)
     own = np.array(owners, int).reshape(-1, 2)
     return Segments(labels, np.array(boxes, int).reshape(-1, 4), own[:, 0], own[:, 1])
 
 
-def _largest(stats: np.ndarray, height: float) -> Iterator[int]:
-    """Numbers of the MOST largest pieces that are no specks, int (n, 5) of x, y, width, height, area."""
+def _largest(stats: NDArray[np.int32], digit_height: float) -> list[int]:
+    """Numbers of the largest components that are no specks. stats: int (n, 5) of x, y, width, height, area."""
     longest = stats[:, 2:4].max(axis=1)
     longest[0] = 0
-    order = np.argsort(-longest, kind="stable")[:MOST]
-    return iter(np.sort(order[longest[order] >= max(2.0, SPECK * height)]).tolist())
+    order = np.argsort(-longest, kind="stable")[:MAX_SEGMENTED_COMPONENTS]
+    largest: list[int] = np.sort(order[longest[order] >= max(2.0, MAX_SPECK * digit_height)]).tolist()
+    return largest
 
 
-def _parts(rows: np.ndarray, columns: np.ndarray, spots: Detections, height: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Of connected ink, pixels int (n,), the spots whose digits it belongs to, and which of it: bool (n,)."""
+def _parts(
+    rows: NDArray[np.int_], columns: NDArray[np.int_], detections: Detections, digit_height: float
+) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The detections to which a component, pixels int (n,), belongs, and which of its pixels: bool (n,)."""
     if not len(rows):
         return
-    x, y = spots.places.T
+    x, y = detections.centres.T
     near = np.flatnonzero(
-        (x > columns.min() - 0.7 * height)
-        & (x < columns.max() + 0.7 * height)
-        & (y > rows.min() - height)
-        & (y < rows.max() + height)
+        (x > columns.min() - 0.7 * digit_height)
+        & (x < columns.max() + 0.7 * digit_height)
+        & (y > rows.min() - digit_height)
+        & (y < rows.max() + digit_height)
     )
     if not len(near):
         return
-    across, down = (columns[:, None] - x[near]) / (WIDE * height), (rows[:, None] - y[near]) / (TALL * height)
-    away = np.hypot(across, down)
-    nearest, distance = away.argmin(axis=1), away.min(axis=1)
+    across = (columns[:, None] - x[near]) / (DIGIT_REACH_X * digit_height)
+    down = (rows[:, None] - y[near]) / (DIGIT_REACH_Y * digit_height)
+    distances = np.hypot(across, down)
+    nearest, distance = distances.argmin(axis=1), distances.min(axis=1)
     counts = np.bincount(nearest, minlength=len(near))
-    if counts.max() >= OWN * len(rows):
-        if np.median(distance) <= REACH:
+    if counts.max() >= MIN_OWN_SHARE * len(rows):
+        if np.median(distance) <= MAX_DISTANCE:
             yield int(near[counts.argmax()]), np.ones(len(rows), bool)
         return
     for index in np.flatnonzero(counts):
-        part = (nearest == index) & (distance < 1.3 * REACH)
+        part = (nearest == index) & (distance < 1.3 * MAX_DISTANCE)
         if part.sum() > 3:
             yield int(near[index]), part
 
 
-def cut_out(ink: np.ndarray, strokes: Segments, members: np.ndarray, slope: float = 0.0) -> tuple[np.ndarray, Box]:
-    """Ink of some strokes alone, float32 (h, w), and their common box.
+def cut_out(
+    ink: NDArray[np.float32], segments: Segments, members: NDArray[np.int_], slope: float = 0.0
+) -> tuple[NDArray[np.float32], Box]:
+    """The ink of some segments alone, float32 (h, w), and their common box.
 
-    members: indices, int (m,). slope: of the row, which is turned level; in pixels down per pixel along.
+    members: indices, int (m,). slope: of the text line, in pixels down per pixel along; the ink is turned level.
     """
-    x, y, width, height = box = joint_box(strokes.boxes[members])
+    x, y, width, height = box = joint_box(segments.boxes[members])
     left, top = max(0, x - 2), max(0, y - 2)
     window = np.s_[top : y + height + 2, left : x + width + 2]
-    labels = strokes.labels[window]
+    labels = segments.labels[window]
     own = np.logical_or.reduce([labels == 1 + member for member in members])
-    # The soft edges of a stroke have no label; those of its neighbours' are not wanted.
-    near = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))
+    # The soft edges of strokes have no label: those next to other segments are left out.
+    near = cv2.dilate(own.view(np.uint8), square(3))
     crop = ink[window] * (near & (own | (labels == 0)))
     return (_levelled(crop, slope) if abs(slope) > 0.05 else crop), box
 
 
-def joint_box(boxes: np.ndarray) -> Box:
+def joint_box(boxes: NDArray[np.int_]) -> Box:
     """The smallest box around some boxes, int (n, 4)."""
     left, top = boxes[:, :2].min(axis=0)
     right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
     return int(left), int(top), int(right - left), int(bottom - top)
 
 
-def _levelled(crop: np.ndarray, slope: float) -> np.ndarray:
-    """The crop turned about its middle so that a line of this slope lies level."""
+def _levelled(crop: NDArray[np.float32], slope: float) -> NDArray[np.float32]:
+    """The crop turned about its middle so that a line of this slope becomes level."""
     height, width = crop.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(np.arctan(slope))), 1.0)
-    wide, high = (int(np.ceil(side)) for side in (width + abs(slope) * height, height + abs(slope) * width))
-    turn[:, 2] += (wide - width) / 2, (high - height) / 2
-    return np.clip(cv2.warpAffine(crop, turn, (wide, high), flags=cv2.INTER_LINEAR), 0, 1)
-
-
-def typical_heights(sizes: np.ndarray) -> list[float]:
-    """How high, in pixels, the writing of a page may be: one or two guesses, the likelier first.
-
-    sizes: width, height of its connected ink, int (n, 2). Each guess is a median over what could be a digit. In the
-    first, tall pieces count by their area, so that specks do not matter; in the second by their height, so that a blot
-    or a drawing hardly does.
-    """
-    width, height = sizes.T
-    likely = np.sort(height[(height >= SMALLEST) & (height > 0.6 * width) & (height < 12 * width)]).astype(float)
-    if not len(likely):
-        return [float(max(SMALLEST, height.max(initial=0)))]
-    guesses: list[float] = []
-    for power in (2, 1):
-        weights = np.cumsum(likely**power)
-        guess = float(likely[np.searchsorted(weights, weights[-1] / 2)])
-        if not guesses or max(guess / guesses[0], guesses[0] / guess) > 1.6:
-            guesses.append(guess)
-    return guesses
+    new_width, new_height = (int(np.ceil(side)) for side in (width + abs(slope) * height, height + abs(slope) * width))
+    turn[:, 2] += (new_width - width) / 2, (new_height - height) / 2
+    return np.clip(cv2.warpAffine(crop, turn, (new_width, new_height), flags=cv2.INTER_LINEAR), 0, 1)

@@ -1,8 +1,9 @@
-"""Rows of strokes → digits: hypotheses of what belongs together, judged by the classifier and by the spotter.
+"""Segments of text lines → digits: hypotheses of what belongs together, scored by classifier and detector.
 
-A digit may be of several strokes, and two spots may be of one digit. Neighbours are joined in all plausible ways, and
-the most credible way through the row is found by dynamic programming over the resulting lattice (Casey and Lecolinet
-1996, "A survey of methods and strategies in character segmentation", on recognition-based segmentation).
+A digit may consist of several segments, and two detections may be of one digit. Neighbours are joined in all plausible
+ways, and the path of the lowest cost through the resulting lattice is found by dynamic programming (Casey and Lecolinet
+1996, "A survey of methods and strategies in character segmentation", on recognition-based segmentation). Costs are in
+units of -log of a confidence.
 """
 
 import math
@@ -11,192 +12,205 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.recognition.classifier import Classifier
-from mnist_digits.recognition.layout.components import Segments, cut_out, joint_box
+from mnist_digits.recognition.layout.components import MAX_DIGIT_ASPECT, Segments, cut_out, joint_box
 from mnist_digits.recognition.layout.detector import Detections
-from mnist_digits.recognition.layout.text_lines import Row
+from mnist_digits.recognition.layout.text_lines import TextLine
 from mnist_digits.recognition.layout.words import Token
 from mnist_digits.recognition.preprocessing.mnist_format import normalise
 from mnist_digits.recognition.results import Prediction
 
-WIDEST = 1.5
-"""Width of a digit, in heights."""
+MAX_SEGMENTS_PER_DIGIT = 5
 
-MOST_STROKES = 5
-"""Of which a digit may be made."""
+MAX_CANDIDATES = 2500
+"""Number of ways to join segments that are classified on a page; a page full of digits has half of them."""
 
-MOST_CANDIDATES = 2500
-"""Ways to join strokes that are judged on a page; one full of digits has half of them."""
+REJECTION_COST = 3.0
+"""Cost of leaving out all segments of a certain detection: as of a digit with a confidence of exp(-REJECTION_COST)."""
 
-JUNK = 3.0
-"""Cost of leaving out all ink of what surely is a digit: as much as reading it with a confidence of exp(-JUNK)."""
+MIN_REJECTION_COST_PER_HEIGHT = 0.9
+"""Minimum cost of leaving out a segment as high as a digit, whatever the detector's score."""
 
-UNSEEN_JUNK = 0.9
-"""Cost of leaving out a stroke as high as a digit, whatever the spotter sees there."""
+UNDETECTED_COST = 2.0
+"""Cost of a digit that the detector does not see."""
 
-NO_SPOT = 2.0
-"""Cost of reading a digit where the spotter sees none."""
+SECOND_DETECTION_COST, UNCONNECTED_DETECTION_COST = 0.5, 1.0
+"""Cost of a digit with two detections, in one component and in several."""
 
-TWO_SPOTS, APART = 0.5, 1.0
-"""Cost of reading one digit where it sees two, in connected ink and in ink that is not connected."""
+MIN_ROUGH_SCORE, ROUGH_CONFIDENCE = 0.45, 0.5
+"""Score above which the detector alone is believed, and the share of the score that is then the confidence."""
 
-HOT, ROUGH = 0.45, 0.5
-"""From so much heat on the spotter alone is believed, and so much of its heat is then the confidence."""
+ROUGH_HEIGHTS, MAX_ROUGH_WIDTH = (0.65, 1.5), 1.1
+"""In digit heights: minimum and maximum height and maximum width of a segment that is believed so."""
 
-ROUGH_HEIGHTS, ROUGH_WIDTH = (0.65, 1.5), 1.1
-"""In heights of a digit: from where to where, and how wide at most, a stroke is that is believed so."""
+EXTRA_SEGMENT_COST = 0.05
+"""Cost of each segment of a digit beyond the first."""
 
-JOIN = 0.05
-"""Cost of each stroke of a digit beyond the first."""
+CUT_COMPONENT_COST = 2.0
+"""Cost of two digits in one component, of which each bears half."""
 
-CUT = 2.0
-"""Cost of taking connected ink for two digits; half of it for either."""
+CUT_DETECTION_COST = 1.0
+"""The same for two digits at one detection."""
 
-ONE_SPOT = 1.0
-"""The same for strokes about one spot."""
+LOW_DIGIT_COST, MIN_DIGIT_HEIGHT = 3.0, 0.25
+"""Cost per digit height by which a digit is lower than so many digit heights."""
 
-LOW, LOWEST = 3.0, 0.25
-"""Cost of each height that a digit falls short of this share of one."""
-
-TRUST, DOUBT = 2.0, 0.05
-"""The classifier's probabilities are multiplied by the spotter's, to each of which this is added, to this power."""
+DETECTOR_EXPONENT, DETECTOR_FLOOR = 2.0, 0.05
+"""The classifier's probabilities are multiplied by the detector's, plus the floor, to the power of the exponent."""
 
 Members = tuple[int, ...]
-"""Indices of the strokes of what may be one digit."""
+"""Indices of the segments of one hypothetical digit."""
 
 
 @dataclass(frozen=True)
-class _Page:
-    """What a page's digits are made of, and what is known of them."""
+class _Lattice:
+    """The segments of a page, and the predictions for all hypothetical digits."""
 
-    ink: np.ndarray
-    strokes: Segments
-    spots: Detections
-    height: float
-    known: Mapping[Members, Prediction]
+    segments: Segments
+    detections: Detections
+    digit_height: float
+    predictions: Mapping[Members, Prediction]
 
 
 def decode_lines(
-    ink: np.ndarray, strokes: Segments, spots: Detections, rows: Sequence[Row], height: float, classifier: Classifier
+    ink: NDArray[np.float32],
+    segments: Segments,
+    detections: Detections,
+    lines: Sequence[TextLine],
+    digit_height: float,
+    classifier: Classifier,
 ) -> list[list[Token]]:
-    """For each row what it holds from left to right, digits or not.
+    """The tokens of each line from left to right, digits or not.
 
-    ink: of digits, float32 (h, w) in [0, 1]. rows: of spots. height: of a digit, in pixels.
+    ink: of digits, float32 (h, w) in [0, 1]. lines: of the detections. digit_height: in pixels.
     """
-    own = [_strokes_of(strokes, row) for row in rows]
-    asked = [(row, members) for row, some in zip(rows, own, strict=True) for members in _joined(strokes, some, height)]
-    asked = sorted(asked, key=lambda one: len(one[1]))[:MOST_CANDIDATES]
-    blobs = []
-    for row, members in asked:
+    members_of_lines = [_segments_of(segments, line) for line in lines]
+    candidates = [
+        (line, members)
+        for line, own in zip(lines, members_of_lines, strict=True)
+        for members in _joined(segments, own, digit_height)
+    ]
+    candidates = sorted(candidates, key=lambda one: len(one[1]))[:MAX_CANDIDATES]
+    inputs = []
+    for line, members in candidates:
         index = np.array(members)
-        blobs.append(normalise(cut_out(ink, strokes, index, row.slope_at(float(strokes.across[index].mean())))[0]))
-    known = dict(zip([members for _, members in asked], classifier.classify_normalised(blobs), strict=True))
-    page = _Page(ink, strokes, spots, height, known)
-    return [_best_path(page, some) for some in own]
+        slope = line.slope_at(float(segments.centres_x[index].mean()))
+        inputs.append(normalise(cut_out(ink, segments, index, slope)[0]))
+    predictions = classifier.classify_normalised(inputs)
+    known = {members: prediction for (_, members), prediction in zip(candidates, predictions, strict=True)}
+    lattice = _Lattice(segments, detections, digit_height, known)
+    return [_best_path(lattice, own) for own in members_of_lines]
 
 
-def _strokes_of(strokes: Segments, row: Row) -> list[int]:
-    """The strokes of a row's spots from left to right."""
-    own = np.flatnonzero(np.isin(strokes.spots, row.members))
-    ordered: list[int] = own[np.argsort(strokes.across[own], kind="stable")].tolist()
+def _segments_of(segments: Segments, line: TextLine) -> list[int]:
+    """The segments of a line's detections from left to right."""
+    own = np.flatnonzero(np.isin(segments.detections, line.members))
+    ordered: list[int] = own[np.argsort(segments.centres_x[own], kind="stable")].tolist()
     return ordered
 
 
-def _joined(strokes: Segments, own: Sequence[int], height: float) -> Iterator[Members]:
-    """Neighbours in a row that together may be one digit."""
+def _joined(segments: Segments, own: Sequence[int], digit_height: float) -> Iterator[Members]:
+    """Neighbours in a line that together may be one digit."""
     for start in range(len(own)):
         yield (own[start],)
-        for stop in range(start + 2, min(start + MOST_STROKES, len(own)) + 1):
+        for stop in range(start + 2, min(start + MAX_SEGMENTS_PER_DIGIT, len(own)) + 1):
             members = tuple(own[start:stop])
             index = np.array(members)
-            if joint_box(strokes.boxes[index])[2] > WIDEST * height or len(np.unique(strokes.spots[index])) > 2:
+            too_wide = joint_box(segments.boxes[index])[2] > MAX_DIGIT_ASPECT * digit_height
+            if too_wide or len(np.unique(segments.detections[index])) > 2:
                 break
             yield members
 
 
-def _best_path(page: _Page, own: Sequence[int]) -> list[Token]:
-    """The cheapest way through a row of strokes."""
+def _best_path(lattice: _Lattice, own: Sequence[int]) -> list[Token]:
+    """The path of the lowest cost through a line's segments."""
+    # costs[i]: of the best path through the first i segments, whose last step is steps[i - 1].
     costs, steps = [0.0], []
-    for stop, stroke in enumerate(own, 1):
-        junk = _junk(page, stroke)
-        options = [(costs[stop - 1] + junk.cost, (stop - 1, _rough_digit(page, stroke) or junk))]
-        for start in range(max(0, stop - MOST_STROKES), stop):
+    for stop, segment in enumerate(own, 1):
+        rejected = _rejected(lattice, segment)
+        options = [(costs[stop - 1] + rejected.cost, (stop - 1, _rough_digit(lattice, segment) or rejected))]
+        for start in range(max(0, stop - MAX_SEGMENTS_PER_DIGIT), stop):
             members = tuple(own[start:stop])
-            if members in page.known:
-                edges = _edge(page, own, start) + _edge(page, own, stop)
-                token = _digit(page, members, edges / 2)
+            if members in lattice.predictions:
+                edges = _edge_cost(lattice, own, start) + _edge_cost(lattice, own, stop)
+                token = _digit(lattice, members, edges / 2)
                 options.append((costs[start] + token.cost, (start, token)))
         cost, step = min(options, key=itemgetter(0))
         costs.append(cost)
         steps.append(step)
-    path, place = [], len(steps)
-    while place:
-        place, token = steps[place - 1]
+    path, stop = [], len(steps)
+    while stop:
+        stop, token = steps[stop - 1]
         path.append(token)
     return path[::-1]
 
 
-def _edge(page: _Page, own: Sequence[int], place: int) -> float:
-    """What it costs that one digit ends and another begins before the stroke at this place of a row."""
+def _edge_cost(lattice: _Lattice, own: Sequence[int], place: int) -> float:
+    """Cost of one digit ending and another beginning before the segment at this place of a line."""
     if not 0 < place < len(own):
         return 0.0
     before, after = own[place - 1], own[place]
-    strokes = page.strokes
-    if strokes.pieces[before] == strokes.pieces[after]:
-        return CUT
-    if strokes.spots[before] == strokes.spots[after]:
-        return ONE_SPOT * min(1.0, 1.2 * float(strokes.boxes[[before, after], 3].min()) / page.height)
+    segments = lattice.segments
+    if segments.components[before] == segments.components[after]:
+        return CUT_COMPONENT_COST
+    if segments.detections[before] == segments.detections[after]:
+        lower = float(segments.boxes[[before, after], 3].min())
+        return CUT_DETECTION_COST * min(1.0, 1.2 * lower / lattice.digit_height)
     return 0.0
 
 
-def _junk(page: _Page, stroke: int) -> Token:
-    strokes = page.strokes
-    box = joint_box(strokes.boxes[[stroke]])
-    spot = strokes.spots[stroke]
-    # The only stroke of a spot is a digit, however small; a small one beside a large one hardly matters.
-    share = max(box[2:]) / strokes.boxes[strokes.spots == spot, 2:].max()
-    seen, unseen = JUNK * float(page.spots.strengths[spot]) * share, UNSEEN_JUNK * max(box[2:]) / page.height
-    return Token(box, None, max(seen, min(UNSEEN_JUNK, unseen)))
+def _rejected(lattice: _Lattice, segment: int) -> Token:
+    """A segment taken for no digit."""
+    segments = lattice.segments
+    box = joint_box(segments.boxes[[segment]])
+    detection = segments.detections[segment]
+    # The only segment of a detection is its digit, however small; a small one beside a large one hardly matters.
+    share = max(box[2:]) / segments.boxes[segments.detections == detection, 2:].max()
+    detected = REJECTION_COST * float(lattice.detections.presence[detection]) * share
+    undetected = MIN_REJECTION_COST_PER_HEIGHT * max(box[2:]) / lattice.digit_height
+    return Token(box, None, max(detected, min(MIN_REJECTION_COST_PER_HEIGHT, undetected)))
 
 
-def _rough_digit(page: _Page, stroke: int) -> Token | None:
-    """A stroke that is no digit by itself, but on its page, for all that is seen of it, surely is one; None if not.
+def _rough_digit(lattice: _Lattice, segment: int) -> Token | None:
+    """A segment that the classifier rejects, but the detector certainly sees as a digit; None for any other.
 
-    Chalk and pencil on rough paper leave so little of a stroke that the classifier, who does not see how the rest of
+    Chalk and pencil on rough paper leave so little of a stroke that the classifier, which does not see how the rest of
     the page is written, takes it for a scribble.
     """
-    strokes, members = page.strokes, (stroke,)
-    spot, box = strokes.spots[stroke], joint_box(strokes.boxes[[stroke]])
-    heat = page.spots.heat[spot]
-    alone = max(box[2:]) == strokes.boxes[strokes.spots == spot, 2:].max()
+    segments, members = lattice.segments, (segment,)
+    detection, box = segments.detections[segment], joint_box(segments.boxes[[segment]])
+    scores = lattice.detections.scores[detection]
+    largest = max(box[2:]) == segments.boxes[segments.detections == detection, 2:].max()
     lowest, highest = ROUGH_HEIGHTS
-    sized = lowest < box[3] / page.height < highest and box[2] < ROUGH_WIDTH * page.height
-    if not (alone and sized and heat.max() > HOT and members in page.known):
+    sized = lowest < box[3] / lattice.digit_height < highest and box[2] < MAX_ROUGH_WIDTH * lattice.digit_height
+    if not (largest and sized and scores.max() > MIN_ROUGH_SCORE and members in lattice.predictions):
         return None
-    prediction = _agreed(page.known[members], heat)
-    credibility = ROUGH * float(heat.max())
+    prediction = _combined(lattice.predictions[members], scores)
+    credibility = ROUGH_CONFIDENCE * float(scores.max())
     confidence = max(prediction.confidence, credibility * float(prediction.probabilities.max()))
     return Token(box, replace(prediction, confidence=confidence), -math.log(credibility))
 
 
-def _digit(page: _Page, members: Members, edges: float) -> Token:
-    """These strokes taken for one digit. edges: what it costs that it begins and ends where it does."""
-    index = np.array(members)
-    box = joint_box(page.strokes.boxes[index])
-    spots = np.unique(page.strokes.spots[index])
-    strengths = page.spots.strengths[spots]
-    strongest = int(strengths.argmax())
-    two = TWO_SPOTS if len(np.unique(page.strokes.pieces[index])) == 1 else APART
-    prediction = _agreed(page.known[members], page.spots.heat[spots[strongest]])
-    cost = edges - math.log(max(prediction.confidence, 1e-4)) + JOIN * (len(members) - 1)
-    cost += NO_SPOT * (1 - float(strengths[strongest])) + two * float(strengths.sum() - strengths[strongest])
-    return Token(box, prediction, cost + LOW * max(0.0, LOWEST - box[3] / page.height))
+def _digit(lattice: _Lattice, members: Members, edge_cost: float) -> Token:
+    """These segments taken for one digit. edge_cost: its half of the costs of beginning and ending where it does."""
+    segments, index = lattice.segments, np.array(members)
+    box = joint_box(segments.boxes[index])
+    detections = np.unique(segments.detections[index])
+    presence = lattice.detections.presence[detections]
+    strongest = int(presence.argmax())
+    connected = len(np.unique(segments.components[index])) == 1
+    second = SECOND_DETECTION_COST if connected else UNCONNECTED_DETECTION_COST
+    prediction = _combined(lattice.predictions[members], lattice.detections.scores[detections[strongest]])
+    cost = edge_cost - math.log(max(prediction.confidence, 1e-4)) + EXTRA_SEGMENT_COST * (len(members) - 1)
+    cost += UNDETECTED_COST * (1 - float(presence[strongest])) + second * float(presence.sum() - presence[strongest])
+    return Token(box, prediction, cost + LOW_DIGIT_COST * max(0.0, MIN_DIGIT_HEIGHT - box[3] / lattice.digit_height))
 
 
-def _agreed(prediction: Prediction, heat: np.ndarray) -> Prediction:
-    """What the classifier says of a digit's own ink and the spotter, by its heat, float32 (10,), of it on its page."""
+def _combined(prediction: Prediction, scores: NDArray[np.float32]) -> Prediction:
+    """The classifier's prediction for a digit's own ink, combined with the detector's scores, float32 (10,)."""
     is_digit = min(1.0, prediction.confidence / float(prediction.probabilities.max()))
-    product = prediction.probabilities * (heat / heat.sum() + DOUBT) ** TRUST
+    product = prediction.probabilities * (scores / scores.sum() + DETECTOR_FLOOR) ** DETECTOR_EXPONENT
     probabilities = (product / product.sum()).astype(np.float32)
     return replace(prediction, probabilities=probabilities, confidence=float(probabilities.max()) * is_digit)

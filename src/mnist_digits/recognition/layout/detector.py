@@ -1,7 +1,7 @@
-"""Ink of a page → where on it digits stand, and which of the ink is theirs, as a small network sees it.
+"""Ink of a page → where on it digits are, and which of the ink is theirs, by a small fully convolutional network.
 
-Whether a stroke is a digit, the crook of a letter or a rest of ruling is told by what stands around it; so the network
-sees the page as a whole, reduced to where its digits are some 24 pixels high. `training.spotting` makes it.
+Whether a stroke is a digit, part of a letter or a rest of ruling depends on what stands around it; so the network's
+input is the whole page, scaled until its digits are about 24 pixels high. `training.detector` trains it.
 """
 
 import math
@@ -11,105 +11,109 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.recognition.classifier import open_session
 from mnist_digits.recognition.preprocessing.ink import equalise_ink
 
 DETECTOR_PATH = Path(__file__).parents[1] / "models" / "detector.onnx"
-"""The network that comes with the package."""
+"""The detector that is shipped with the package."""
 
-TALL = 24
-"""Pixels that digits are high where the network looks at them."""
+INPUT_DIGIT_HEIGHT_PX = 24
+"""Height of digits in the network's input."""
 
-MOST_PIXELS = 1_500_000
-"""Of the page as the network sees it."""
+MAX_INPUT_PIXELS = 1_500_000
+"""Larger pages are reduced, even if their digits become lower than INPUT_DIGIT_HEIGHT_PX."""
 
-LARGEST = 2.0
-"""How far a page with small writing is enlarged at most."""
+MAX_ENLARGEMENT = 2.0
+"""Factor by which a page with small digits is enlarged at most."""
 
-FAINTEST = 0.2
-"""Least heat of what may be a digit."""
+MIN_SCORE = 0.2
+"""Minimum score of a detection."""
 
-SURE = 0.45
-"""Heat from which on a digit is there for sure: that of a middle between two cells is shared by both."""
+CERTAIN_SCORE = 0.45
+"""Score at which a digit is certainly there: a centre between two cells has its score shared by both."""
 
-CELL = 4
-"""Pixels along each side of a cell."""
+CELL_PX = 4
+"""Width and height of a cell of the output, in pixels of the input."""
 
-STEP = 16
-"""Sides of what the network sees are multiples of so many pixels."""
+INPUT_SIDE_STEP_PX = 16
+"""Width and height of the input are multiples of this."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The middles of what the network takes for digits."""
+    """The digits that the network has detected on a page."""
 
-    places: np.ndarray
+    centres: NDArray[np.floating]
     """x, y in pixels of the page: float (n, 2)."""
-    heat: np.ndarray
+    scores: NDArray[np.float32]
     """float32 (n, 10) in [0, 1]: how likely each digit is there."""
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.centres)
 
     @cached_property
-    def strengths(self) -> np.ndarray:
-        """How surely there is any digit: float32 (n,) in [0, 1]."""
-        return np.minimum(1, self.heat.max(axis=1) / SURE)
+    def presence(self) -> NDArray[np.float32]:
+        """How certainly there is any digit: float32 (n,) in [0, 1], 1 from CERTAIN_SCORE on."""
+        return np.minimum(1, self.scores.max(axis=1) / CERTAIN_SCORE)
 
     @property
-    def clearness(self) -> float:
-        """Mean heat, 0 to 1: of a page on its head it is about half of what it is upright."""
-        return float(self.heat.max(axis=1).mean()) if len(self) else 0.0
+    def mean_score(self) -> float:
+        """Mean of the detections' highest scores, 0 to 1: upside down, a page has about half of it."""
+        return float(self.scores.max(axis=1).mean()) if len(self) else 0.0
 
     @property
-    def evidence(self) -> float:
-        """How much speaks for this being a page of digits, seen upright and at the right size: 0 or more."""
-        return float((self.heat.max(axis=1) ** 2).sum()) if len(self) else 0.0
+    def total_score(self) -> float:
+        """Sum of the squares of the detections' highest scores: highest for a page upright and at the right scale."""
+        return float((self.scores.max(axis=1) ** 2).sum()) if len(self) else 0.0
 
 
 @dataclass(frozen=True)
 class DetectorOutput:
-    """What the network says of a page."""
+    """The network's output for a page, which it divides into square cells."""
 
-    heat: np.ndarray
-    """float32 (10, rows, columns) in [0, 1]: how likely each digit has its middle in a cell."""
-    cover: np.ndarray
-    """float32 (rows, columns) in [0, 1]: how much of a cell's ink belongs to digits."""
-    cell: float
-    """Pixels of the page along each side of a cell."""
+    scores: NDArray[np.float32]
+    """float32 (10, rows, columns) in [0, 1]: how likely each digit has its centre in a cell."""
+    digit_mask: NDArray[np.float32]
+    """float32 (rows, columns) in [0, 1]: share of a cell's ink that belongs to digits."""
+    cell_px: float
+    """Width and height of a cell, in pixels of the page."""
 
-    def covered(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The cover of each pixel of a page of this height and width: float32 (h, w)."""
+    def digit_mask_of_pixels(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The digit mask, interpolated for each pixel of a page of this height and width: float32 (h, w)."""
         height, width = shape
-        middle = 0.5 / self.cell - 0.5
-        matrix = np.array([[1 / self.cell, 0, middle], [0, 1 / self.cell, middle]])
+        middle = 0.5 / self.cell_px - 0.5
+        matrix = np.array([[1 / self.cell_px, 0, middle], [0, 1 / self.cell_px, middle]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(self.cover, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(self.digit_mask, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
     @cached_property
-    def spots(self) -> Detections:
-        """Where digits have their middles."""
-        highest = self.heat.max(axis=0)
-        # Digits stand side by side: none is right above another.
-        top = (highest >= FAINTEST) & (highest >= cv2.dilate(highest, np.ones((5, 3), np.uint8)))
-        rows, columns = np.nonzero(top)
-        return Detections((np.stack([columns, rows], 1) + 0.5) * self.cell, self.heat[:, rows, columns].T)
+    def detections(self) -> Detections:
+        """The local maxima of the scores."""
+        highest = self.scores.max(axis=0)
+        # Taller than wide: digits stand side by side, but never so close above one another.
+        peaks = (highest >= MIN_SCORE) & (highest >= cv2.dilate(highest, np.ones((5, 3), np.uint8)))
+        rows, columns = np.nonzero(peaks)
+        return Detections((np.stack([columns, rows], 1) + 0.5) * self.cell_px, self.scores[:, rows, columns].T)
 
 
 class Detector:
-    """Marks digits on pages. Any number of threads may share one."""
+    """Detects digits on pages. Any number of threads may share one."""
 
     def __init__(self, path: Path = DETECTOR_PATH, threads: int = 1) -> None:
         """Load the network. Raises DataError when the file is missing or no model."""
         self._session = open_session(path, threads)
 
-    def spot(self, ink: np.ndarray, height: float) -> DetectorOutput:
-        """What it says of a page's ink, float32 (h, w) in [0, 1], whose writing is about so many pixels high."""
-        scale = min(TALL / max(height, 1.0), math.sqrt(MOST_PIXELS / ink.size), LARGEST)
+    def detect(self, ink: NDArray[np.float32], digit_height: float) -> DetectorOutput:
+        """The network's output for a page's ink, float32 (h, w) in [0, 1]. digit_height: an estimate, in pixels."""
+        scale = min(
+            INPUT_DIGIT_HEIGHT_PX / max(digit_height, 1.0), math.sqrt(MAX_INPUT_PIXELS / ink.size), MAX_ENLARGEMENT
+        )
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        seen = equalise_ink(cv2.resize(ink, size, interpolation=how))
-        seen = np.pad(seen, [(0, -side % STEP) for side in seen.shape])
-        (marks,) = self._session.run(["marks"], {"ink": seen[None, None]})
-        return DetectorOutput(marks[0, :10], marks[0, 10], CELL / scale)
+        scaled = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        page = equalise_ink(scaled)
+        page = np.pad(page, [(0, -side % INPUT_SIDE_STEP_PX) for side in page.shape])
+        # The model's file calls its output "marks".
+        (output,) = self._session.run(["marks"], {"ink": page[None, None]})
+        return DetectorOutput(output[0, :10], output[0, 10], CELL_PX / scale)

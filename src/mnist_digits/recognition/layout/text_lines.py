@@ -1,111 +1,117 @@
-"""Middles of digits → rows of writing: sloping, curved, of any length, however close."""
+"""Centres of digits → text lines: sloping, curved, of any length, however close."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-STEEPEST = 20
-"""Degrees that rows may slope, either way."""
+MAX_SLOPE_DEGREES = 20
+"""Text lines may rise or fall by so much."""
 
-ENOUGH = 300
-"""Middles by which the slope of all rows is told."""
+MAX_SLOPE_SAMPLE = 300
+"""Number of centres that the common slope is estimated from."""
 
-REACH = 0.6
-"""How far, in heights, a middle may lie from its row's."""
+MAX_OFFSET_TO_JOIN = 0.6
+"""Maximum vertical distance, in digit heights, of a centre from the line that it continues."""
 
-MEETING = 0.45
-"""How far, in heights, the digits of a row may lie from another of which it is a part."""
+MAX_OFFSET_TO_MERGE = 0.45
+"""Maximum mean vertical distance, in digit heights, of a line's centres from another baseline to be merged with it."""
 
-NARROW = 0.3
-"""Middles that lie no further apart than this, in heights, are of digits above one another."""
+MIN_DIGIT_PITCH = 0.3
+"""Minimum horizontal distance, in digit heights, of two centres in one line."""
+
+MAX_OFFSET_OF_MEMBER = 0.9
+"""Maximum vertical distance, in digit heights, of a digit's centre from the baseline of its line."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of writing."""
+class TextLine:
+    """One line of digits."""
 
-    members: np.ndarray
+    members: NDArray[np.int_]
     """Indices of its digits, int (n,), from left to right."""
-    course: np.ndarray
-    """Coefficients of the parabola y(x) that its middle follows, in pixels, highest power first: float (3,)."""
+    baseline: NDArray[np.float64]
+    """Coefficients of the parabola y(x) through the digits' centres, in pixels, highest power first: float (3,)."""
 
     def slope_at(self, x: float) -> float:
         """Pixels down per pixel along."""
-        bend, slope, _ = self.course
+        bend, slope, _ = self.baseline
         return float(slope + 2 * bend * x)
 
 
-def find_text_lines(places: np.ndarray, height: float) -> list[Row]:
-    """Rows from top to bottom; every digit belongs to one, or, when it lies near none, to none.
+def find_text_lines(centres: NDArray[np.floating], digit_height: float) -> list[TextLine]:
+    """Text lines from top to bottom. Every digit belongs to one line, or, when it is near none, to none.
 
-    places: x, y of the digits' middles, float (n, 2). height: of a digit. Both in pixels.
+    centres: x, y of the digits, float (n, 2). digit_height: of a digit. Both in pixels.
     """
-    if not len(places):
+    if not len(centres):
         return []
-    slope = _common_slope(places, height)
-    members = _follow(places, height, slope)
+    slope = _common_slope(centres, digit_height)
+    members = _followed(centres, digit_height, slope)
+    # Baselines are fitted and digits assigned in turns, as in k-means.
     for _ in range(3):
-        members = [own for own in _assign(places, height, _courses(places, height, members, slope)) if len(own)]
-    courses = [_course(places[own], height, slope) for own in members]
-    rows = [
-        Row(own[np.argsort(places[own, 0], kind="stable")], course)
-        for own, course in zip(_assign(places, height, courses), courses, strict=True)
+        baselines = _merged_baselines(centres, digit_height, members, slope)
+        members = [own for own in _assigned(centres, digit_height, baselines) if len(own)]
+    baselines = [_baseline(centres[own], digit_height, slope) for own in members]
+    lines = [
+        TextLine(own[np.argsort(centres[own, 0], kind="stable")], baseline)
+        for own, baseline in zip(_assigned(centres, digit_height, baselines), baselines, strict=True)
         if len(own)
     ]
-    middle = float(places[:, 0].mean())
-    return sorted(rows, key=lambda row: float(np.polyval(row.course, middle)))
+    middle = float(centres[:, 0].mean())
+    return sorted(lines, key=lambda line: float(np.polyval(line.baseline, middle)))
 
 
-def _common_slope(centres: np.ndarray, height: float) -> float:
-    """The slope at which most middles, float (n, 2), line up: that of the sharpest projection on the side."""
+def _common_slope(centres: NDArray[np.floating], digit_height: float) -> float:
+    """The slope at which most centres, float (n, 2), line up: that of the sharpest projection profile."""
     if len(centres) < 3:
         return 0.0
-    if len(centres) > ENOUGH:
-        centres = centres[np.random.default_rng(0).choice(len(centres), ENOUGH, replace=False)]
-    slopes = np.tan(np.radians(np.arange(-STEEPEST, STEEPEST + 0.5)))
+    if len(centres) > MAX_SLOPE_SAMPLE:
+        centres = centres[np.random.default_rng(0).choice(len(centres), MAX_SLOPE_SAMPLE, replace=False)]
+    slopes = np.tan(np.radians(np.arange(-MAX_SLOPE_DEGREES, MAX_SLOPE_DEGREES + 0.5)))
     x, y = centres.T
-    offsets = (y[None] - slopes[:, None] * x) / height
-    # Pairs of middles at the same height, within a fifth of a digit or so; far ones tell nothing of a row.
-    near = np.exp(-(((x[:, None] - x) / (8 * height)) ** 2))
+    offsets = (y[None] - slopes[:, None] * x) / digit_height
+    # Pairs of centres at the same height, within a quarter of a digit's; far pairs hardly count.
+    near = np.exp(-(((x[:, None] - x) / (8 * digit_height)) ** 2))
     scores = np.array([(near * np.exp(-(((o[:, None] - o) / 0.25) ** 2))).sum() for o in offsets])
     # Level, unless another slope fits better than by chance.
     scores *= 1 - 0.1 * np.abs(slopes) / slopes.max()
     return float(slopes[scores.argmax()])
 
 
-def _follow(places: np.ndarray, height: float, slope: float) -> list[np.ndarray]:
-    """Rows as they are met from left to right: a digit goes on with the row whose last digits point to it."""
-    x, y = places.T
+def _followed(centres: NDArray[np.floating], digit_height: float, slope: float) -> list[NDArray[np.int_]]:
+    """First estimate of the lines' members: from left to right, each digit joins the line whose end points to it."""
+    x, y = centres.T
     y = y - slope * x
-    rows: list[list[int]] = []
-    # Of the last digits of each row: mean x, mean y, slope.
-    ends = np.empty((len(places), 3))
+    lines: list[list[int]] = []
+    # Mean x, mean y and slope of the last four digits of each line.
+    ends = np.empty((len(centres), 3))
     for digit in np.argsort(x):
-        mean_x, mean_y, rise = ends[: len(rows)].T
-        distance = np.abs(y[digit] - mean_y - rise * np.minimum(x[digit] - mean_x, 6 * height)) / height
-        index = int(distance.argmin()) if len(rows) and distance.min() < REACH else len(rows)
-        if index == len(rows):
-            rows.append([])
-        rows[index].append(int(digit))
-        last = rows[index][-4:]
+        mean_x, mean_y, rise = ends[: len(lines)].T
+        offset = np.abs(y[digit] - mean_y - rise * np.minimum(x[digit] - mean_x, 6 * digit_height)) / digit_height
+        index = int(offset.argmin()) if len(lines) and offset.min() < MAX_OFFSET_TO_JOIN else len(lines)
+        if index == len(lines):
+            lines.append([])
+        lines[index].append(int(digit))
+        last = lines[index][-4:]
         dx, dy = x[last] - x[last].mean(), y[last] - y[last].mean()
-        # Careful of slopes that few points suggest.
-        rise = (dx @ dy) / (dx @ dx + (4 * height) ** 2)
+        # Shrunk towards 0, for few points tell little about a slope.
+        rise = (dx @ dy) / (dx @ dx + (4 * digit_height) ** 2)
         ends[index] = x[last].mean(), y[last].mean(), rise
-    return [np.array(row) for row in rows]
+    return [np.array(line) for line in lines]
 
 
-def _course(places: np.ndarray, height: float, slope: float) -> np.ndarray:
-    """A line or parabola through the middles of a row's digits, drawn towards the common slope when there are few."""
-    x, y = places.T
+def _baseline(centres: NDArray[np.floating], digit_height: float, slope: float) -> NDArray[np.float64]:
+    """A line or parabola through a text line's centres, by ridge regression towards the common slope."""
+    x, y = centres.T
     middle, span = x.mean(), np.ptp(x)
-    degree = 2 if len(places) > 5 and span > 6 * height else 1
-    scale = 4 * height
+    degree = 2 if len(centres) > 5 and span > 6 * digit_height else 1
+    scale = 4 * digit_height
     u, v = (x - middle) / scale, y - slope * (x - middle)
     basis = np.stack([u**power for power in range(degree, -1, -1)], axis=1)
     ridge = np.diag([8.0, 1.0, 0.0][-degree - 1 :])
-    # What lies off the row counts less.
-    weights = 1 / (1 + (np.abs(v - np.median(v)) / (0.3 * height)) ** 2)
+    # Outliers count less.
+    weights = 1 / (1 + (np.abs(v - np.median(v)) / (0.3 * digit_height)) ** 2)
     found = np.linalg.solve(basis.T @ (weights[:, None] * basis) + ridge, basis.T @ (weights * v))
     # Back from u to x.
     *bend, rise, offset = found
@@ -113,28 +119,32 @@ def _course(places: np.ndarray, height: float, slope: float) -> np.ndarray:
     return np.array([bent, rise - 2 * bent * middle, offset - rise * middle + bent * middle**2])
 
 
-def _courses(places: np.ndarray, height: float, members: list[np.ndarray], slope: float) -> list[np.ndarray]:
-    """The courses of rows, of which those are one that meet and have no digits above one another."""
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
+def _merged_baselines(
+    centres: NDArray[np.floating], digit_height: float, members: list[NDArray[np.int_]], slope: float
+) -> list[NDArray[np.float64]]:
+    """The baselines of lines, those merged that are parts of one: which meet, and have no digits above one another."""
+    kept: list[tuple[NDArray[np.int_], NDArray[np.float64]]] = []
     for own in sorted(members, key=len, reverse=True):
-        x, y = places[own].T
-        for index, (others, course) in enumerate(kept):
-            away = np.abs(y - np.polyval(course, x)).mean() / height
-            apart = np.abs(x[:, None] - places[others, 0]).min() / height
-            if away < MEETING and apart > NARROW:
+        x, y = centres[own].T
+        for index, (others, baseline) in enumerate(kept):
+            offset = np.abs(y - np.polyval(baseline, x)).mean() / digit_height
+            pitch = np.abs(x[:, None] - centres[others, 0]).min() / digit_height
+            if offset < MAX_OFFSET_TO_MERGE and pitch > MIN_DIGIT_PITCH:
                 joined = np.concatenate([others, own])
-                kept[index] = joined, _course(places[joined], height, slope)
+                kept[index] = joined, _baseline(centres[joined], digit_height, slope)
                 break
         else:
-            kept.append((own, _course(places[own], height, slope)))
-    return [course for _, course in kept]
+            kept.append((own, _baseline(centres[own], digit_height, slope)))
+    return [baseline for _, baseline in kept]
 
 
-def _assign(places: np.ndarray, height: float, courses: list[np.ndarray]) -> list[np.ndarray]:
-    """Each digit to the nearest course, if one is near enough."""
-    if not courses:
+def _assigned(
+    centres: NDArray[np.floating], digit_height: float, baselines: list[NDArray[np.float64]]
+) -> list[NDArray[np.int_]]:
+    """For each baseline the digits to which it is the nearest, if near enough."""
+    if not baselines:
         return []
-    x, y = places.T
-    away = np.abs(np.stack([np.polyval(course, x) for course in courses]) - y)
-    nearest, near = away.argmin(axis=0), away.min(axis=0) < 0.9 * height
-    return [np.flatnonzero(near & (nearest == index)) for index in range(len(courses))]
+    x, y = centres.T
+    offsets = np.abs(np.stack([np.polyval(baseline, x) for baseline in baselines]) - y)
+    nearest, near = offsets.argmin(axis=0), offsets.min(axis=0) < MAX_OFFSET_OF_MEMBER * digit_height
+    return [np.flatnonzero(near & (nearest == index)) for index in range(len(baselines))]
