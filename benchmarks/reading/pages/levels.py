@@ -1,153 +1,131 @@
-"""How hard a page is to read, by level: every number that decides it."""
+"""The three levels of difficulty of a page, and the distributions that each draws a page's properties from."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+Random = np.random.Generator
 Range = tuple[float, float]
-"""From, to."""
+"""Lower and upper limit."""
 
 
-def log_uniform(limits: Range, random: np.random.Generator) -> float:
-    """Between the limits, where every doubling is as likely as any other."""
+def log_uniform(limits: Range, random: Random) -> float:
+    """A draw between the limits whose logarithm is uniformly distributed."""
     return float(np.exp(random.uniform(*np.log(limits))))
 
 
 @dataclass(frozen=True)
 class Level:
-    """From what ranges a page's properties are drawn; the shares are those of pages, or of what the name says."""
+    """Distributions of a page's properties.
+
+    A pair is the range of a uniform distribution, `max_…` the upper end of one that begins at 0 or is symmetric about
+    it, `p_…` the probability that a page has a property. Lengths in heights are relative to the height of a digit.
+    """
 
     # The writing.
-    heights: Range
-    """Of the digits, in pixels; small ones are as frequent as large ones, by the octave."""
-    widest: float
-    """About how wide and high the writing gets, in pixels."""
-    rows: tuple[int, int]
+    height_px: Range
+    """Height of the digits in pixels, log-uniform."""
+    extent_px: float
+    """Approximate upper limit of the writing's width and height in pixels."""
+    lines: tuple[int, int]
     pitch: Range
-    """From row to row, in heights of a digit."""
-    gaps: Range
-    """Between neighbouring digits, in heights."""
-    strokes: Range
-    """The pen's width, in heights."""
-    uneven: Range
-    """See Hand."""
-    touching: Range = (0.0, 0.0)
+    """Distance between lines, in heights."""
+    gap: Range
+    """Distance between neighbouring digits, in heights."""
+    pen_width: Range
+    """In heights."""
+    variation: Range
+    """Of a writing style; see there."""
+    touching: Range
     """Share of neighbouring digits that touch or overlap."""
-    row_slope: float = 0.5
-    """Up to how many degrees the page is turned, either way."""
-    bow: float = 0.0
-    """Up to how many heights the ends of a row are above or below its middle."""
-    broken: float = 0.0
-    """Share of pages with gaps in strokes."""
-    two_columns: float = 0.0
-    forms: float = 0.0
-    """Share of pages with a printed box for each digit."""
-    separators: float = 0.0
-    """Share of pages with dashes or dots between words."""
-    clutter: tuple[int, int] = (0, 0)
-    """How many words, scribbles, arrows, lines and smudges."""
+    max_slope_degrees: float
+    """Of the page; lines slope by up to a third of it on the page."""
+    max_bow: float
+    """Distance of a line's ends from the height of its middle, in heights."""
+    p_gaps: float
+    """Strokes with gaps."""
+    p_two_columns: float
+    p_form: float
+    """A printed box for each digit."""
+    p_separators: float
+    """Dashes or dots between words."""
+    clutter: tuple[int, int]
+    """Number of words, scribbles, arrows, underlines and smudges."""
     # The paper.
-    ruled: float = 0.0
-    rule_strengths: Range = (0.2, 0.6)
-    boards: float = 0.0
-    """Share of pages with light writing on a dark board."""
-    darkness: Range = (0.85, 1.0)
-    grain: Range = (0.0, 0.1)
-    texture: Range = (0.0, 1.0)
+    p_ruled: float
+    rule_opacity: Range
+    p_board: float
+    """Light writing on a dark board."""
+    ink_opacity: Range
+    grain: Range
+    """Of the ink; see Materials."""
+    texture: Range
+    """Of the paper; see Materials."""
     # The camera.
-    perspective: float = 0.0
-    """Up to how far a corner is out of place, as a share of the page's side."""
-    desks: float = 0.0
-    """Share of pages whose edge is in the picture."""
-    gradient: float = 0.0
-    """Up to how much brighter one side is than the middle."""
-    shadows: float = 0.0
-    shadow_depths: Range = (0.0, 0.0)
-    shadow_edges: Range = (0.02, 0.1)
-    blur: Range = (0.2, 0.6)
-    """Standard deviation in pixels, where strokes are wide enough to bear it."""
-    noise: Range = (0.5, 3.0)
-    quality: tuple[int, int] = (75, 95)
-    grey: float = 0.3
-    turned: float = 0.0
-    """Share of pages that lie on a side or upside down."""
-    least_pixels: float = 0.0
-    most_pixels: float = 6e6
+    max_perspective: float
+    """Displacement of the page's corners, as a share of its sides."""
+    p_desk: float
+    """The page's edge is in the picture."""
+    max_gradient: float
+    """Brightness of the sides above that of the middle, as a share."""
+    p_shadow: float
+    shadow_depth: Range
+    """Share of the light that is taken away."""
+    shadow_edge: Range
+    """Standard deviation of the edge's blur, as a share of the picture's longer side; log-uniform."""
+    blur_px: Range
+    """Standard deviation; less where strokes are narrow."""
+    noise: Range
+    """Standard deviation in grey levels; less where strokes are narrow or faint."""
+    jpeg_quality: tuple[int, int]
+    p_grey: float
+    """A picture without colours."""
+    p_rotated: float
+    """A picture rotated by 90, 180 or 270 degrees."""
+    min_pixels: float
+    max_pixels: float
 
 
+# fmt: off
+_VALUES = {
+    #                     clean         everyday       hard
+    "height_px":         ((18, 120),    (24, 150),     (16, 200)),
+    "extent_px":         (1150,         1500,          1900),
+    "lines":             ((2, 8),       (2, 8),        (2, 9)),
+    "pitch":             ((1.5, 2.6),   (1.4, 2.4),    (1.1, 1.9)),
+    "gap":               ((0.14, 0.4),  (0.1, 0.35),   (0.06, 0.3)),
+    "pen_width":         ((0.07, 0.14), (0.05, 0.14),  (0.035, 0.13)),
+    "variation":         ((0.02, 0.08), (0.03, 0.1),   (0.05, 0.14)),
+    "touching":          ((0.0, 0.0),   (0.0, 0.0),    (0.1, 0.2)),
+    "max_slope_degrees": (0.5,          8,             15),
+    "max_bow":           (0.0,          0.25,          0.7),
+    "p_gaps":            (0.0,          0.0,           0.35),
+    "p_two_columns":     (0.0,          0.0,           0.2),
+    "p_form":            (0.0,          0.06,          0.1),
+    "p_separators":      (0.0,          0.06,          0.15),
+    "clutter":           ((0, 0),       (0, 0),        (1, 7)),
+    "p_ruled":           (0.0,          0.45,          0.6),
+    "rule_opacity":      ((0.2, 0.6),   (0.2, 0.6),    (0.35, 0.8)),
+    "p_board":           (0.0,          0.12,          0.12),
+    "ink_opacity":       ((0.85, 1.0),  (0.65, 1.0),   (0.5, 0.95)),
+    "grain":             ((0.0, 0.1),   (0.0, 0.35),   (0.0, 0.55)),
+    "texture":           ((0.0, 1.0),   (0.5, 3.0),    (1.0, 5.0)),
+    "max_perspective":   (0.0,          0.05,          0.1),
+    "p_desk":            (0.0,          0.3,           0.4),
+    "max_gradient":      (0.0,          0.3,           0.45),
+    "p_shadow":          (0.0,          0.4,           0.6),
+    "shadow_depth":      ((0.0, 0.0),   (0.15, 0.45),  (0.3, 0.6)),
+    "shadow_edge":       ((0.02, 0.1),  (0.004, 0.08), (0.0005, 0.04)),
+    "blur_px":           ((0.2, 0.6),   (0.4, 1.1),    (0.6, 1.8)),
+    "noise":             ((0.5, 3.0),   (1.0, 6.0),    (3.0, 13.0)),
+    "jpeg_quality":      ((75, 95),     (60, 90),      (35, 70)),
+    "p_grey":            (0.3,          0.05,          0.1),
+    "p_rotated":         (0.0,          0.0,           0.05),
+    "min_pixels":        (0.3e6,        0.2e6,         0.0),
+    "max_pixels":        (2e6,          6e6,           6e6),
+}
+# fmt: on
 LEVELS = {
-    "clean": Level(
-        heights=(18, 120),
-        widest=1150,
-        rows=(2, 8),
-        pitch=(1.5, 2.6),
-        gaps=(0.14, 0.4),
-        strokes=(0.07, 0.14),
-        uneven=(0.02, 0.08),
-        least_pixels=0.3e6,
-        most_pixels=2e6,
-    ),
-    "everyday": Level(
-        heights=(24, 150),
-        widest=1500,
-        rows=(2, 8),
-        pitch=(1.4, 2.4),
-        gaps=(0.1, 0.35),
-        strokes=(0.05, 0.14),
-        uneven=(0.03, 0.1),
-        row_slope=8,
-        bow=0.25,
-        forms=0.06,
-        separators=0.06,
-        ruled=0.45,
-        boards=0.12,
-        darkness=(0.65, 1.0),
-        grain=(0.0, 0.35),
-        texture=(0.5, 3.0),
-        perspective=0.05,
-        desks=0.3,
-        gradient=0.3,
-        shadows=0.4,
-        shadow_depths=(0.15, 0.45),
-        shadow_edges=(0.004, 0.08),
-        blur=(0.4, 1.1),
-        noise=(1.0, 6.0),
-        quality=(60, 90),
-        grey=0.05,
-        least_pixels=0.2e6,
-    ),
-    "hard": Level(
-        heights=(16, 200),
-        widest=1900,
-        rows=(2, 9),
-        pitch=(1.1, 1.9),
-        gaps=(0.06, 0.3),
-        strokes=(0.035, 0.13),
-        uneven=(0.05, 0.14),
-        touching=(0.1, 0.2),
-        row_slope=15,
-        bow=0.7,
-        broken=0.35,
-        two_columns=0.2,
-        forms=0.1,
-        separators=0.15,
-        clutter=(1, 7),
-        ruled=0.6,
-        rule_strengths=(0.35, 0.8),
-        boards=0.12,
-        darkness=(0.5, 0.95),
-        grain=(0.0, 0.55),
-        texture=(1.0, 5.0),
-        perspective=0.1,
-        desks=0.4,
-        gradient=0.45,
-        shadows=0.6,
-        shadow_depths=(0.3, 0.6),
-        shadow_edges=(0.0005, 0.04),
-        blur=(0.6, 1.8),
-        noise=(3.0, 13.0),
-        quality=(35, 70),
-        grey=0.1,
-        turned=0.05,
-    ),
+    name: Level(**{field: values[number] for field, values in _VALUES.items()})
+    for number, name in enumerate(("clean", "everyday", "hard"))
 }

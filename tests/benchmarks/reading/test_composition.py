@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.reading.pages.composition import WrittenPage, make_page, turn
+from benchmarks.reading.pages.composition import WrittenPage, make_page, rotate
 from benchmarks.reading.pages.levels import LEVELS
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, find_ink, normalise
@@ -39,7 +39,7 @@ def test_a_page_has_rows_of_digits_and_a_box_for_each(small: Dataset, level: str
         page = make_page(small.train.images, small.train.labels, level, seed)
         height, width, channels = page.pixels.shape
         assert (page.pixels.dtype, channels) == (np.uint8, 3)
-        assert LEVELS[level].least_pixels * 0.9 <= height * width <= LEVELS[level].most_pixels
+        assert LEVELS[level].min_pixels * 0.9 <= height * width <= LEVELS[level].max_pixels
         assert page.lines
         for line in page.lines:
             assert re.fullmatch(r"\d+( \d+)*", line.text)
@@ -109,7 +109,7 @@ def test_spaces_stand_where_words_are_apart():
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_boxes_turn_with_the_page(small: Dataset, quarters: int):
     page = make_page(small.train.images, small.train.labels, "clean", 5)
-    turned = turn(page, quarters)
+    turned = rotate(page, quarters)
     assert [line.text for line in turned.lines] == [line.text for line in page.lines]
     for (_, before), (_, after) in zip(digits_in(page), digits_in(turned), strict=True):
         crops = [p.pixels[y : y + h, x : x + w] for p, (x, y, w, h) in ((page, before), (turned, after))]

@@ -4,20 +4,20 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.reading.pages.handwriting import Hand, thin, write_digit
+from benchmarks.reading.pages.handwriting import WritingStyle, thin, write_digit
 from mnist_digits.dataset import Dataset
 
-HAND = Hand(height=60, stroke=0.1, slant=0.0, uneven=0.0)
+STYLE = WritingStyle(height=60, pen_width=0.1, slant=0.0, variation=0.0)
 
 
-def write(image: np.ndarray, hand: Hand) -> np.ndarray:
-    return write_digit(image, hand, np.random.default_rng(0))
+def write(image: np.ndarray, style: WritingStyle) -> np.ndarray:
+    return write_digit(image, style, np.random.default_rng(0))
 
 
 def test_the_pen_is_as_wide_as_it_should_be(mnist: Dataset):
     image = mnist.train.images[mnist.train.labels == 0][0]
     for stroke in (0.05, 0.09, 0.13):
-        ink = write(image, replace(HAND, stroke=stroke))
+        ink = write(image, replace(STYLE, pen_width=stroke))
         depth = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
         middle = thin((ink > 0.5).astype(np.uint8)) > 0
         # The depth is counted from the middle of the next pixel outside.
@@ -26,7 +26,7 @@ def test_the_pen_is_as_wide_as_it_should_be(mnist: Dataset):
 
 @pytest.mark.parametrize("height", [20, 60, 150])
 def test_edges_are_as_sharp_at_any_size(mnist: Dataset, height: float):
-    ink = write(mnist.train.images[0], replace(HAND, height=height))
+    ink = write(mnist.train.images[0], replace(STYLE, height=height))
     assert ink.shape[0] == pytest.approx(height, rel=0.15)
     grey = ((ink > 0.1) & (ink < 0.9)).sum()
     outlines, _ = cv2.findContours((ink > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -35,7 +35,7 @@ def test_edges_are_as_sharp_at_any_size(mnist: Dataset, height: float):
 
 def test_slant_leans_to_the_right(mnist: Dataset):
     def lean(slant: float) -> float:
-        moments = cv2.moments(write(mnist.train.images[0], replace(HAND, slant=slant)))
+        moments = cv2.moments(write(mnist.train.images[0], replace(STYLE, slant=slant)))
         return -moments["mu11"] / moments["mu02"]
 
     assert lean(0.3) - lean(0.0) == pytest.approx(0.3, abs=0.08)
@@ -63,4 +63,4 @@ def test_specks_are_left_out_and_broken_strokes_are_not():
     image[4:12, 13:16] = image[15:24, 13:16] = 255
     image[20:22, 22:23] = 255
     # The paper counts as a part.
-    assert cv2.connectedComponents((write(image, HAND) > 0.5).astype(np.uint8))[0] == 1 + 2
+    assert cv2.connectedComponents((write(image, STYLE) > 0.5).astype(np.uint8))[0] == 1 + 2
