@@ -95,10 +95,10 @@ class Bulk:
 
     def read(self, names: list[str], model: Path | None, recursive: bool, as_json: bool) -> None:
         """Begin the table or continue it, to its end; print what is in it."""
-        from mnist_digits.recognition.bulk import knock, read_here, read_on_cluster
+        from mnist_digits.recognition.bulk import check_address, read_here, read_on_cluster
 
         if self.cluster:
-            knock(self.cluster)
+            check_address(self.cluster)
         output = self._prepare(names, model, recursive)
         workers = self.workers or _cores()
         before = output.done()

@@ -1,6 +1,6 @@
 """Millions of pictures → a folder of Parquet files, by this machine's cores or a Ray cluster's: extra `cluster`."""
 
-from mnist_digits.recognition.bulk.cluster import knock, read_on_cluster
+from mnist_digits.recognition.bulk.cluster import check_address, read_on_cluster
 from mnist_digits.recognition.bulk.listing import list_pictures
 from mnist_digits.recognition.bulk.local import read_here
 from mnist_digits.recognition.bulk.output import Output, Settings, Summary
@@ -12,7 +12,7 @@ __all__ = [
     "Output",
     "Settings",
     "Summary",
-    "knock",
+    "check_address",
     "list_pictures",
     "read_here",
     "read_on_cluster",

@@ -1,4 +1,4 @@
-"""Files of an output by the machines of a Ray cluster."""
+"""Writing the files of an output on the machines of a Ray cluster."""
 
 import logging
 import os
@@ -14,23 +14,25 @@ from mnist_digits.recognition.bulk.local import CONTINUE, OnProgress
 from mnist_digits.recognition.bulk.output import Output
 from mnist_digits.recognition.bulk.table import PictureReader
 
-ANSWER_SECONDS = 6.0
-"""Whoever has not answered by then is not there."""
+logger = logging.getLogger(__name__)
 
-JOIN_SECONDS = 60.0
-"""A cluster that has answered, but not let this process join by then, is none or in trouble."""
+ADDRESS_TIMEOUT_SECONDS = 6.0
+"""Time within which a cluster must answer at its address."""
 
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How every client of HTTP/2 begins, which Ray speaks: the server answers at once (RFC 9113, section 3.4)."""
+JOIN_TIMEOUT_SECONDS = 60.0
+"""Time within which a cluster that has answered must let this process join."""
 
-LOOK_SECONDS = 1.0
-"""Between one look at what is finished and the next."""
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What every client of HTTP/2, which Ray uses, sends first: the server answers at once (RFC 9113, section 3.4)."""
+
+PROGRESS_SECONDS = 1.0
+"""Time between two calls of on_progress."""
 
 
-def knock(address: str) -> None:
-    """Find out whether a cluster may be there, within seconds.
+def check_address(address: str) -> None:
+    """Check within seconds whether a cluster may be at an address.
 
-    address: as `read_on_cluster` takes it. Raises DataError where nobody listens, or somebody else than Ray.
+    address: as `read_on_cluster` takes it. Raises DataError when nothing answers there, or a web server does.
     """
     if address == "auto":
         return
@@ -38,44 +40,46 @@ def knock(address: str) -> None:
     try:
         if not parts.hostname or not parts.port:
             raise ValueError
-        with socket.create_connection((parts.hostname, parts.port), ANSWER_SECONDS) as server:
-            server.sendall(HELLO)
-            answer = server.recv(len(HELLO))
+        with socket.create_connection((parts.hostname, parts.port), ADDRESS_TIMEOUT_SECONDS) as server:
+            server.sendall(HTTP2_PREFACE)
+            answer = server.recv(len(HTTP2_PREFACE))
     except ValueError:
-        raise _silent(address, "not an address") from None
+        raise _no_cluster(address, "not an address") from None
     except OSError as error:
-        raise _silent(address, error.strerror or str(error)) from None
+        raise _no_cluster(address, error.strerror or str(error)) from None
     if answer.startswith(b"HTTP/1"):
-        raise _silent(address, "a web server answers")
+        raise _no_cluster(address, "a web server answers")
 
 
 def read_on_cluster(
     output: Output, address: str, workers: int | None = None, on_progress: OnProgress = lambda done: None
 ) -> None:
-    """Read what is missing, on a cluster that is running.
+    """Write the missing files of an output on a cluster that is running.
 
-    address: auto, for that of this machine; host:port; or ray://host:port for one that this machine is no part of.
-    workers: at most so many processes; else one for each of the cluster's cores. Every machine sees the output's folder
-    and the pictures under the same names, and has this version of the program.
-    Raises DataError when the cluster does not answer, is lost, or cannot do the work.
+    address: auto, for the cluster of this machine; host:port; or ray://host:port for one that this machine is no part
+    of. workers: maximum number of processes; None for one per core of the cluster. Every machine must find the output's
+    folder and the pictures under the same names, and have this version of the program.
+    Raises DataError when the cluster does not answer, is lost, or a file cannot be written.
     """
-    # Before Ray is imported, which looks at it once.
+    # Ray reads this variable once, when it is imported.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     _connect(address)
+    logger.info("reading %s on the cluster at %s", output.folder, address)
     try:
         most = workers or int(ray.cluster_resources().get("CPU", 1))
         # It runs in the cluster, where a ray:// address may be all that this machine can reach.
-        conductor = ray.remote(_Conductor).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
-        work = conductor.read.remote(str(output.folder.resolve()), most)
+        coordinator = ray.remote(_Coordinator).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+        reading = coordinator.read.remote(str(output.folder.resolve()), most)
         finished: list[Any] = []
         while not finished:
-            finished, _ = ray.wait([work], timeout=LOOK_SECONDS)
+            finished, _ = ray.wait([reading], timeout=PROGRESS_SECONDS)
             on_progress(output.done())
-        error = ray.get(work)
+        error = ray.get(reading)
     except (ConnectionError, ray.exceptions.RayActorError, ray.exceptions.RaySystemError) as lost:
-        raise DataError(f"{address}: the cluster failed ({_line(lost)}); {CONTINUE}") from lost
+        logger.warning("the cluster at %s failed: %s", address, _last_line(lost))
+        raise DataError(f"{address}: the cluster failed ({_last_line(lost)}); {CONTINUE}") from lost
     finally:
         ray.shutdown()
     if error:
@@ -86,7 +90,7 @@ def _connect(address: str) -> None:
     """Join the cluster. Raises DataError when it does not answer in time."""
     import ray
 
-    knock(address)
+    check_address(address)
     failures: list[Exception] = []
 
     def join() -> None:
@@ -95,33 +99,33 @@ def _connect(address: str) -> None:
         except Exception as error:
             failures.append(error)
 
-    # Ray itself waits for minutes, deaf to interrupts.
+    # In a thread, because Ray itself waits for minutes and ignores interrupts meanwhile.
     joining = threading.Thread(target=join, daemon=True)
     joining.start()
-    joining.join(JOIN_SECONDS)
+    joining.join(JOIN_TIMEOUT_SECONDS)
     if joining.is_alive():
-        raise _silent(address, f"not joined within {JOIN_SECONDS:.0f} s")
+        raise _no_cluster(address, f"not joined within {JOIN_TIMEOUT_SECONDS:.0f} s")
     if failures:
-        raise _silent(address, _line(failures[0])) from failures[0]
+        raise _no_cluster(address, _last_line(failures[0])) from failures[0]
 
 
-def _silent(address: str, reason: str) -> DataError:
+def _no_cluster(address: str, reason: str) -> DataError:
     return DataError(
         f"--cluster {address}: {reason}; expected a Ray cluster at auto, host:port or ray://host:port: "
         "`ray start --head` begins one"
     )
 
 
-def _line(error: BaseException) -> str:
-    """What it comes to, which Ray says last."""
+def _last_line(error: BaseException) -> str:
+    """The last line of an error's text, in which Ray gives the cause."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
-class _Conductor:
-    """Has the work done from within the cluster, and does so again where it is restarted."""
+class _Coordinator:
+    """Distributes the missing files to workers, from within the cluster; starts over when Ray restarts it."""
 
     def read(self, folder: str, workers: int) -> str | None:
-        """What keeps the work from being done; None when it is done."""
+        """Write all missing files. Returns the first error, None when there is none."""
         import ray.data
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -129,7 +133,7 @@ class _Conductor:
         try:
             missing = list(Output.open(Path(folder)).missing())
         except DataError as error:
-            return _where(error)
+            return _on_host(error)
         if not missing:
             return None
         # A block for each file, so that no more than one is lost with a machine.
@@ -148,29 +152,29 @@ class _Worker:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        self._ready: tuple[Output, PictureReader] | None = None
+        self._loaded: tuple[Output, PictureReader] | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """For each of the files, what kept it from being written, or nothing."""
+        """Write files. batch: their numbers, as `item`. Returns for each its error, or an empty text, as `error`."""
         return {"error": [self._write(int(number)) for number in batch["item"]]}
 
     def _write(self, number: int) -> str:
-        # As a value, for what raises Ray would try again.
+        # Returned, because Ray would retry what raises an error.
         try:
-            output, reader = self._ready = self._ready or self._start()
-            # Whoever did this before may have died before telling.
+            output, reader = self._loaded = self._loaded or self._load()
+            # A worker that died may have written the file, but not reported it.
             if not output.path(number).exists():
                 output.write(number, reader.read(output.paths(number)))
         except DataError as error:
-            return _where(error)
+            return _on_host(error)
         return ""
 
-    def _start(self) -> tuple[Output, PictureReader]:
+    def _load(self) -> tuple[Output, PictureReader]:
         output = Output.open(self._folder)
         if output.settings.version != __version__:
             raise DataError(f"mnist-digits {__version__}, expected {output.settings.version} as where the work began")
         return output, PictureReader(output.settings.mode, output.model)
 
 
-def _where(error: DataError) -> str:
+def _on_host(error: DataError) -> str:
     return f"on {socket.gethostname()}: {error}"

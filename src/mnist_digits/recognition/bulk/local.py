@@ -1,5 +1,6 @@
-"""Files of an output by a process for each core of this machine."""
+"""Writing the files of an output by several processes of this machine."""
 
+import logging
 import os
 import signal
 import threading
@@ -17,27 +18,32 @@ from mnist_digits.errors import DataError
 from mnist_digits.recognition.bulk.output import Output
 from mnist_digits.recognition.bulk.table import PictureReader
 
+logger = logging.getLogger(__name__)
+
 OnProgress = Callable[[int], None]
-"""Called with the number of rows that are there."""
+"""Called with the number of rows that are written so far."""
 
 CONTINUE = "what is finished is kept, and the same command continues"
 
 
 def read_here(output: Output, workers: int, on_progress: OnProgress = lambda done: None) -> None:
-    """Read what is missing, with so many processes.
+    """Write the missing files of an output. workers: number of processes.
 
     The processes import the main module: a script calls this below `if __name__ == "__main__":`.
     Raises DataError when a file cannot be written or a process dies; KeyboardInterrupt ends the work within a picture.
     """
     context = get_context("spawn")
     stopping = context.Event()
-    with ProcessPoolExecutor(workers, context, _Process.start, (output.folder, stopping)) as pool:
+    with ProcessPoolExecutor(workers, context, _Worker.start, (output.folder, stopping)) as pool:
         try:
             done = output.done()
-            for number in _work_through(pool, output, 2 * workers):
+            logger.info("%s: %d of %d rows are written; %d processes", output.folder, done, output.pictures, workers)
+            for number in _written(pool, output, 2 * workers):
                 done += output.rows(number)
+                logger.debug("%s: wrote file %d, %d rows in all", output.folder, number, done)
                 on_progress(done)
         except BrokenProcessPool:
+            logger.warning("%s: a process died", output.folder)
             raise DataError(
                 f"{output.folder}: a process died, perhaps for want of memory; {CONTINUE}: try fewer --workers"
             ) from None
@@ -48,27 +54,27 @@ def read_here(output: Output, workers: int, on_progress: OnProgress = lambda don
             pool.shutdown(cancel_futures=True)
 
 
-def _work_through(pool: ProcessPoolExecutor, output: Output, ahead: int) -> Iterator[int]:
-    """Has every missing file written; the number of each when it is. No more than so many wait for their turn."""
+def _written(pool: ProcessPoolExecutor, output: Output, most_waiting: int) -> Iterator[int]:
+    """Have every missing file written; the number of each when it is. most_waiting: files that are handed out ahead."""
     waiting: dict[Future[None], int] = {}
     for number in output.missing():
-        with _deaf_to_interrupts():
-            waiting[pool.submit(_Process.write, number)] = number
-        if len(waiting) == ahead:
+        with _interrupts_blocked():
+            waiting[pool.submit(_Worker.write, number)] = number
+        if len(waiting) == most_waiting:
             yield from _completed(waiting)
     while waiting:
         yield from _completed(waiting)
 
 
 def _completed(waiting: dict[Future[None], int]) -> Iterator[int]:
-    """Takes out what has been written, which is one at least. Raises what went wrong in a process."""
+    """Wait for at least one file, and remove what is written. Raises what a process has raised."""
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         future.result()
         yield waiting.pop(future)
 
 
-class _Process:
-    """What each process has."""
+class _Worker:
+    """The state of each process."""
 
     output: ClassVar[Output]
     reader: ClassVar[PictureReader]
@@ -76,7 +82,7 @@ class _Process:
 
     @classmethod
     def start(cls, folder: Path, stopping: Event) -> None:
-        threading.Thread(target=_die_with_parent, daemon=True).start()
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
         cls.output, cls.stopping = Output.open(folder), stopping
         cls.reader = PictureReader(cls.output.settings.mode, cls.output.model)
 
@@ -86,8 +92,8 @@ class _Process:
         cls.output.write(number, table)
 
 
-def _die_with_parent() -> None:
-    """A pool's processes would wait for work for ever when the one that has it is killed."""
+def _exit_with_parent() -> None:
+    """End this process when its parent is killed: a pool's processes would wait for work for ever."""
     parent = parent_process()
     assert parent is not None
     wait_for([parent.sentinel])
@@ -95,8 +101,8 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started meanwhile never hear of Ctrl-C; this one does afterwards, and tells them to stop."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, so that processes started meanwhile ignore Ctrl-C; this one gets it afterwards, and stops them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

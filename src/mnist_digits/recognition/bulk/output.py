@@ -1,7 +1,8 @@
-"""The folder that the rows go to: which pictures, read how, and which of its files are there already."""
+"""The folder of Parquet files that the rows are written to, its list of pictures, and which files are finished."""
 
 import hashlib
 import io
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,31 +20,33 @@ from mnist_digits.recognition.bulk.listing import absolute, holds_paths
 from mnist_digits.recognition.bulk.table import Mode
 from mnist_digits.recognition.classifier import CLASSIFIER_PATH
 
+logger = logging.getLogger(__name__)
+
 PICTURES_PER_FILE: dict[Mode, int] = {"predict": 1000, "read": 100}
-"""A few seconds' work, which is what a crash costs each process."""
+"""A few seconds' work: what a crash costs each process."""
 
 _LIST = pyarrow.schema([pyarrow.field("path", pyarrow.string(), nullable=False)])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what the rows are: two calls with the same are about the same output."""
+    """Everything that decides what the rows are: two calls with equal settings are about the same output."""
 
     mode: Mode
     inputs: tuple[str, ...]
-    """What was named, from the root on; of a Parquet file of paths also its size."""
+    """The names that were given, as absolute paths; for a Parquet file of paths also its size."""
     recursive: bool
     pictures_per_file: int
     model: str
     """SHA-256 of the model's file."""
     version: str = __version__
-    """Of this program, which may read otherwise in the next."""
+    """Of this program: another one may read differently."""
 
     @classmethod
     def of(
         cls, mode: Mode, names: list[str], recursive: bool, pictures_per_file: int | None, model: Path | None
     ) -> "Settings":
-        """The settings for a call. Raises DataError when there is no such model."""
+        """The settings of a call; model: None for the shipped one. Raises DataError when there is no such file."""
         path = model or CLASSIFIER_PATH
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -54,43 +57,43 @@ class Settings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Settings":
-        """The settings that `asdict` made plain values of."""
+        """The settings of which `asdict` has made plain values."""
         return cls(**{**content, "inputs": tuple(content["inputs"])})
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished output holds."""
+    """The contents of a finished output."""
 
     pictures: int
     unreadable: int
-    """Of these, the ones whose row has an error."""
+    """Number of pictures whose row has an error."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A folder that pyarrow, pandas, DuckDB and Spark take for one table: they pass over names that begin with _."""
+    """A folder that pyarrow, pandas, DuckDB and Spark read as one table: they ignore names that begin with _."""
 
     folder: Path
     settings: Settings
     pictures: int
-    """How many rows it will have."""
+    """Number of rows when it is finished."""
 
     @property
     def model(self) -> Path:
-        """A copy of the model, so that what is continued is read as it was begun, on every machine."""
+        """A copy of the model, so that every machine, and whoever continues, reads with the same one."""
         return self.folder / "_model.onnx"
 
     @property
     def files(self) -> int:
-        """How many files it will have."""
+        """Number of Parquet files when it is finished."""
         return -(-self.pictures // self.settings.pictures_per_file)
 
     @classmethod
     def create(cls, folder: Path, settings: Settings, paths: Iterable[str], model: Path | None) -> "Output":
-        """A new output, with the list of its pictures; instead of an old one, if there is one.
+        """A new output, with the list of its pictures; it replaces an old one.
 
-        Raises DataError when `folder` is something else, or cannot be written.
+        Raises DataError when `folder` exists and is no output, or cannot be written.
         """
         _check_replaceable(folder)
         with atomic_folder(folder) as temporary:
@@ -99,19 +102,20 @@ class Output:
             write_json(temporary / "_manifest.json", {"pictures": pictures, "settings": asdict(settings)})
             if folder.exists():
                 shutil.rmtree(folder)
+        logger.info("began %s for %d pictures", folder, pictures)
         return cls(folder, settings, pictures)
 
     @classmethod
     def open(cls, folder: Path) -> "Output":
-        """The output that was begun in a folder. Raises DataError when there is none."""
+        """The output in a folder. Raises DataError when there is none."""
         manifest = read_json(folder / "_manifest.json")
         return cls(folder, Settings.from_json(manifest["settings"]), manifest["pictures"])
 
     @classmethod
     def resume(cls, folder: Path, settings: Settings) -> "Output | None":
-        """The same for a call with these settings; None when nothing was begun.
+        """The output in a folder, to be continued with these settings; None when there is none.
 
-        Raises DataError when there is something else, or what was begun with other settings.
+        Raises DataError when the folder is something else, or the output has other settings.
         """
         if not _is_output(folder):
             _check_replaceable(folder)
@@ -124,41 +128,42 @@ class Output:
                 "name another --output, or replace this one with --overwrite"
             )
         output.remove_leftovers()
+        logger.info("continuing %s", folder)
         return output
 
     def missing(self) -> Iterator[int]:
-        """The numbers of the files that are not there yet, each asked for when its turn comes."""
+        """The numbers of the files that do not exist, checked one by one."""
         return (number for number in range(self.files) if not self.path(number).exists())
 
     def path(self, number: int) -> Path:
-        """One of its files."""
+        """The Parquet file of this number."""
         return self.folder / f"part-{number:06d}.parquet"
 
     def paths(self, number: int) -> list[str]:
-        """Of the pictures whose rows belong into a file, in their order."""
+        """Paths of the pictures whose rows belong into a file, in order."""
         with pyarrow.parquet.ParquetFile(self.folder / "_paths.parquet") as file:
             return cast(list[str], file.read_row_group(number).column(0).to_pylist())
 
     def write(self, number: int, table: pyarrow.Table) -> None:
-        """One of its files, whole or not at all. Raises DataError as `whole` does."""
-        # Through memory: the errors of Python's own files say what is wrong in a word.
+        """Write one of its files, atomically. Raises DataError when it cannot be written."""
+        # Through memory, because the errors of Python's own files are clearer than pyarrow's.
         content = io.BytesIO()
         pyarrow.parquet.write_table(table, content, compression="zstd")
         with atomic_write(self.path(number)) as temporary:
             temporary.write_bytes(content.getbuffer())
 
     def rows(self, number: int) -> int:
-        """How many rows belong into a file."""
+        """Number of rows that belong into a file."""
         size = self.settings.pictures_per_file
         return min(size, self.pictures - number * size)
 
     def done(self) -> int:
-        """How many rows are there."""
+        """Number of rows in the files that exist."""
         there = (int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.parquet"))
         return sum(map(self.rows, there))
 
     def summary(self) -> Summary:
-        """What the finished output holds, by its files' own account. Raises DataError when a row is missing."""
+        """Counts from the footers of the finished files. Raises DataError when a row is missing."""
         rows = unreadable = 0
         for number in range(self.files):
             count, errors = _counts(self.path(number))
@@ -168,7 +173,7 @@ class Output:
         return Summary(rows, unreadable)
 
     def remove_leftovers(self) -> None:
-        """Remove what killed processes were writing when they died: see `whole`."""
+        """Remove the temporary files of `atomic_write` that killed processes have left."""
         for path in self.folder.glob(".*-part-*.parquet"):
             path.unlink(missing_ok=True)
 
@@ -185,7 +190,7 @@ def _is_output(folder: Path) -> bool:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise DataError where there is something that no call has written."""
+    """Raise DataError when the folder is neither empty nor an output."""
     if folder.is_dir() and (_is_output(folder) or not any(folder.iterdir())):
         return
     if folder.exists():
@@ -193,12 +198,12 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _write_list(path: Path, paths: Iterable[str], group: int) -> int:
-    """The number of paths, after they have been written, a group of rows for each file of the output."""
+    """Write the list of paths, a row group for each file of the output. Returns their number."""
     count = 0
     with pyarrow.parquet.ParquetWriter(path, _LIST, compression="zstd") as writer:
         remaining = iter(paths)
         while some := list(islice(remaining, group)):
-            # A name may have any bytes; what is not UTF-8 becomes a row that says that there is no such file.
+            # File names may have any bytes; one that is not UTF-8 is escaped, and its row has the error "no such file".
             printable = [one.encode("utf-8", "backslashreplace").decode() for one in some]
             writer.write_table(pyarrow.table([printable], schema=_LIST), row_group_size=group)
             count += len(some)
@@ -206,7 +211,7 @@ def _write_list(path: Path, paths: Iterable[str], group: int) -> int:
 
 
 def _counts(path: Path) -> tuple[int, int]:
-    """Rows of a file, and those of them with an error, from its footer."""
+    """Number of rows of a file, and of those with an error, from its footer."""
     try:
         footer = pyarrow.parquet.read_metadata(path)
     except (OSError, pyarrow.ArrowException) as error:

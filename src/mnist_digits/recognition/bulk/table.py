@@ -1,4 +1,4 @@
-"""Pictures → rows of a table: what was read in each, or why nothing was."""
+"""Pictures → rows of a table: what was read in each, or the error why nothing was."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ import pyarrow
 from pyarrow.fs import FileSystem
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition.classifier import BATCH_IMAGES, Classifier
+from mnist_digits.recognition.classifier import BATCH_IMAGES
 from mnist_digits.recognition.preprocessing.image_io import MAX_PICTURE_BYTES, Picture, read_picture
 from mnist_digits.recognition.preprocessing.ink import find_ink
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
@@ -21,10 +21,10 @@ from mnist_digits.recognition.reader import Reader
 from mnist_digits.recognition.results import Box, Page, Prediction
 
 Mode = Literal["read", "predict"]
-"""Rows of digits on a page, or the one digit in a picture."""
+"""All digits of a page, or the one digit in a picture."""
 
-AHEAD = 16
-"""Pictures that are fetched from elsewhere while others are read."""
+DOWNLOADS_AHEAD = 16
+"""Pictures that are downloaded while others are read."""
 
 _BOX = pyarrow.struct([pyarrow.field(name, pyarrow.int32(), nullable=False) for name in ("x", "y", "width", "height")])
 _DIGIT = pyarrow.struct(
@@ -35,89 +35,88 @@ _DIGIT = pyarrow.struct(
         pyarrow.field("box", _BOX, nullable=False),
     ]
 )
-_PATH = pyarrow.field("path", pyarrow.string(), nullable=False)
-_WHY_NOT = [pyarrow.field("reason", pyarrow.string()), pyarrow.field("error", pyarrow.string())]
+_FIRST = [pyarrow.field("path", pyarrow.string(), nullable=False)]
+_LAST = [pyarrow.field("reason", pyarrow.string()), pyarrow.field("error", pyarrow.string())]
 
 SCHEMAS: dict[Mode, pyarrow.Schema] = {
     "predict": pyarrow.schema(
         [
-            _PATH,
+            *_FIRST,
             pyarrow.field("digit", pyarrow.int8()),
             pyarrow.field("confidence", pyarrow.float32()),
             pyarrow.field("box", _BOX),
-            *_WHY_NOT,
+            *_LAST,
         ]
     ),
     "read": pyarrow.schema(
         [
-            _PATH,
+            *_FIRST,
             pyarrow.field("text", pyarrow.string()),
             pyarrow.field("confidence", pyarrow.float32()),
             pyarrow.field("digits", pyarrow.list_(pyarrow.field("element", _DIGIT, nullable=False))),
-            *_WHY_NOT,
+            *_LAST,
         ]
     ),
 }
-"""What a row holds. `path` is absolute, `reason` as in `digits predict --json` and `digits read --json`, `error` null
-unless the file could not be read, and then all but these three is null.
+"""The columns of a row. `path` is absolute; `reason` as in `digits predict --json` and `digits read --json`; `error` is
+null unless the file could not be read, in which case all but these three are null.
 
-predict: digit 0 to 9 or null, confidence 0 to 1 of the likeliest digit, box of the ink in pixels of the picture as
-displayed. read: text, with a line feed between rows of writing and a space between words; confidence of the least sure
-digit, null where there is none; digits with the number of their row in text, from 0, and their box.
+predict: digit 0 to 9 or null; confidence 0 to 1 of the likeliest digit; box of the ink in pixels of the picture as
+displayed. read: text, with a line feed between lines and a space between words; confidence of the least confident
+digit, null where there is none; digits with the number of their line in text, from 0, and their box.
 """
 
-
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 Fetch = Callable[[], Picture]
-"""Gives a picture, or raises why there is none."""
+"""Returns a picture, or raises the error why it cannot be had."""
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """Whoever asked for rows wants no more of them."""
+class StoppedError(Exception):
+    """Reading was stopped by its caller."""
 
 
 class PictureReader:
-    """Reads pictures into tables, warm from the first on. One for each process."""
+    """Reads pictures into tables. One for each process."""
 
     def __init__(self, mode: Mode, model: Path) -> None:
         """Load a model. Raises DataError as `Classifier` does."""
-        # Processes share the cores better than threads within each of them.
+        # The processes share the cores already: threads within each of them would only compete.
         cv2.setNumThreads(1)
         self._mode: Mode = mode
-        self._reader, self._classifier = Reader(model), Classifier(model)
+        self._reader = Reader(model)
 
     def read(self, paths: Sequence[str], going: Callable[[], bool] = lambda: True) -> pyarrow.Table:
         """A row for each path, in their order, after SCHEMAS of the mode.
 
-        going: asked before each picture; raises Stopped when it says no.
+        going: called before each picture; raises StoppedError when it returns False.
         """
         pictures = _fetched(paths, going)
-        rows = self._predicted(pictures) if self._mode == "predict" else self._read(pictures)
+        rows = self._prediction_rows(pictures) if self._mode == "predict" else self._page_rows(pictures)
         named = [{"path": path, **row} for path, row in zip(paths, rows, strict=True)]
         return pyarrow.Table.from_pylist(named, SCHEMAS[self._mode])
 
-    def _read(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
+    def _page_rows(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
         for fetch in pictures:
-            page = _or_error(self._reader.read, fetch)
+            page = _result_or_error(self._reader.read, fetch)
             yield _unreadable(page) if isinstance(page, str) else _page_row(page)
 
-    def _predicted(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
-        while found := [_or_error(_normalised, fetch) for fetch in islice(pictures, BATCH_IMAGES)]:
-            blobs = [one for one in found if not isinstance(one, str)]
-            predictions = iter(self._classifier.classify_normalised(blobs))
+    def _prediction_rows(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
+        while found := [_result_or_error(_normalised, fetch) for fetch in islice(pictures, BATCH_IMAGES)]:
+            inputs = [one for one in found if not isinstance(one, str)]
+            predictions = iter(self._reader.classifier.classify_normalised(inputs))
             for one in found:
                 yield _unreadable(one) if isinstance(one, str) else _prediction_row(next(predictions))
 
 
 def _fetched(paths: Sequence[str], going: Callable[[], bool]) -> Iterator[Fetch]:
-    """A way to each picture; those that come over a network are on their way before they are asked for."""
-    with ThreadPoolExecutor(AHEAD) as pool:
+    """A function for each path that returns its picture; downloads begin before they are asked for."""
+    with ThreadPoolExecutor(DOWNLOADS_AHEAD) as pool:
         waiting: deque[Fetch] = deque()
         for path in paths:
             if not going():
-                raise Stopped
+                raise StoppedError
             waiting.append(pool.submit(_download, path).result if "://" in path else partial(str, path))
-            if len(waiting) == AHEAD:
+            if len(waiting) == DOWNLOADS_AHEAD:
                 yield waiting.popleft()
         yield from waiting
 
@@ -133,7 +132,7 @@ def _download(address: str) -> bytes:
 
 @cache
 def _file_system(start: str) -> tuple[FileSystem, str]:
-    """What serves the addresses that begin so, and the name by which it calls that beginning."""
+    """Pyarrow's file system for addresses that begin so, and its own name for that beginning."""
     return FileSystem.from_uri(start)
 
 
@@ -141,8 +140,8 @@ def _normalised(picture: Picture) -> Normalised:
     return normalise(find_ink(read_picture(picture)))
 
 
-def _or_error(read: Callable[[Picture], Found], fetch: Fetch) -> Found | str:
-    """What was found in a picture, or in one line why nothing was: one of a million must not end the work."""
+def _result_or_error(read: Callable[[Picture], Result], fetch: Fetch) -> Result | str:
+    """The result for a picture, or its error in one line: one of a million pictures must not end the work."""
     try:
         return read(fetch())
     except DataError as error:
@@ -156,11 +155,10 @@ def _unreadable(error: str) -> dict[str, Any]:
 
 
 def _prediction_row(prediction: Prediction) -> dict[str, Any]:
-    box = _box(prediction.box) if prediction.box[2] else None
     return {
         "digit": prediction.digit,
         "confidence": prediction.confidence,
-        "box": box,
+        "box": _box(prediction.box) if prediction.box[2] else None,
         "reason": prediction.reason,
     }
 
@@ -171,7 +169,7 @@ def _page_row(page: Page) -> dict[str, Any]:
         for number, line in enumerate(page.lines)
         for digit in line.digits
     ]
-    least = min((digit.confidence for line in page.lines for digit in line.digits), default=None)
+    least = min((digit.confidence for digit in page.digits), default=None)
     return {"text": page.text, "confidence": least, "digits": digits, "reason": page.reason}
 
 
