@@ -24,7 +24,7 @@ from benchmarks.harness import Benchmark, Setting, as_percent
 from mnist_digits.dataset import Split, load_mnist
 from mnist_digits.recognition import Classifier, Prediction
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised
-from mnist_digits.training.synthesis.digits import draw_digits, draw_others
+from mnist_digits.training.synthesis.digits import draw_digits, draw_non_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,8 +119,8 @@ def share_rejected(predictions: Sequence[Prediction]) -> float:
 
 def measure_drawings(classifier: Classifier, test: Split, each: int) -> dict[str, Any]:
     """Curve and rejected shares for synthesised digits and for `each` drawings of every kind of non-digit."""
-    others = draw_others(test.images, test.labels, each, SEED)
-    digits = classify_images(classifier, draw_digits(test.images, test.labels, SEED))
+    others = draw_non_digits(test, each, SEED)
+    digits = classify_images(classifier, draw_digits(test, SEED))
     by_kind = {kind: classify_images(classifier, images) for kind, images in others.items()}
     non_digits = [one for predictions in by_kind.values() for one in predictions]
     labels = np.concatenate([test.labels.astype(int), np.full(len(non_digits), -1)])

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import confidence
 from mnist_digits.recognition import Prediction
-from mnist_digits.training.synthesis.digits import OTHERS
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 
 
 def test_tiny_mode_measures_every_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -15,12 +15,12 @@ def test_tiny_mode_measures_every_kind(tmp_path: Path, capsys: pytest.CaptureFix
     output = tmp_path / "confidence.json"
     confidence.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
-    assert list(result["declined"]) == [*OTHERS, "photograph"]
+    assert list(result["declined"]) == [*NON_DIGITS, "photograph"]
     assert np.mean(list(result["declined"].values())) > 0.8
     assert len(result["photographs_declined"]) == len(confidence.PHOTOGRAPHS) + 3
     assert result["digits_declined"]["mnist"] < 0.1
     curve = result["curves"]["drawn"]
-    assert curve["pictures"] == 60 + 3 * len(OTHERS)
+    assert curve["pictures"] == 60 + 3 * len(NON_DIGITS)
     # A third of the pictures shows no digit: whoever accepts all errs on these.
     assert curve["risk"][-1] > 0.333 > curve["errors_among_accepted"]
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

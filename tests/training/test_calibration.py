@@ -5,7 +5,7 @@ import pytest
 
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training import calibration
-from mnist_digits.training.synthesis.digits import OTHERS
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 
 TRUE = 1.7
 
@@ -65,6 +65,6 @@ def test_the_threshold_keeps_ninety_nine_of_a_hundred_digits(small: Dataset, mon
     monkeypatch.setattr(calibration, "PICTURES_PER_KIND", 20)
     result = calibration.measure_rejection(share_of_paper, small.test, seed=0)
     assert 0.985 < result["kept"]["drawn"] < 1
-    assert set(result["declined"]) == set(OTHERS)
+    assert set(result["declined"]) == set(NON_DIGITS)
     assert result["declined"]["blot"] > 2 * result["declined"]["lines"]
     assert result["kept"]["mnist"] == pytest.approx((share_of_paper(small.test.images) >= result["threshold"]).mean())

@@ -74,12 +74,12 @@ def measure_rejection(
     that the network was not trained on; the threshold is set by synthetic pictures of them.
     """
     # Fonts and image work, which no other recipe should wait for.
-    from mnist_digits.training.synthesis.digits import draw_digits, draw_others
+    from mnist_digits.training.synthesis.digits import draw_digits, draw_non_digits
 
     # Not the pictures that the epochs were validated on.
-    drawn = is_digit(draw_digits(validation.images, validation.labels, seed + 1))
+    drawn = is_digit(draw_digits(validation, seed + 1))
     threshold = float(np.quantile(drawn, 1 - ACCEPTED_SHARE, method="lower"))
-    non_digits = draw_others(validation.images, validation.labels, PICTURES_PER_KIND, seed + 1)
+    non_digits = draw_non_digits(validation, PICTURES_PER_KIND, seed + 1)
 
     def accepted(scores: NDArray[np.float32]) -> float:
         return float((scores >= threshold).mean())

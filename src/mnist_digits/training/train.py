@@ -130,9 +130,9 @@ def fit_network(
 
     if plan.recipe.synthetic_copies:
         # Fonts and image work, which no other recipe should wait for.
-        from mnist_digits.training.synthesis.digits import redraw
+        from mnist_digits.training.synthesis.digits import synthesise
 
-        data = redraw(data, plan.recipe.synthetic_copies, plan.seed)
+        data = synthesise(data, plan.recipe.synthetic_copies, plan.seed)
     session = TrainingSession.start(plan.recipe, plan.seed, len(data.train), precision)
     recorder = EpochRecorder(run, session, observers.progress)
     callbacks = [recorder, *observers.callbacks]

@@ -3,11 +3,13 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from mnist_digits.dataset import Dataset
-from mnist_digits.training.synthesis.digits import NO_DIGIT, OTHERS, draw_digits, draw_others, redraw, with_stroke_width
+from mnist_digits.dataset import Dataset, Split
+from mnist_digits.training.synthesis.digits import NON_DIGIT_LABEL, draw_digits, draw_non_digits, synthesise
+from mnist_digits.training.synthesis.drawing import with_stroke_width
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 
 
-def parts_and_holes(ink: np.ndarray) -> tuple[int, int]:
+def components_and_holes(ink: np.ndarray) -> tuple[int, int]:
     mask = np.pad(ink > 0.5, 1).astype(np.uint8)
     return cv2.connectedComponents(mask)[0] - 1, cv2.connectedComponents(1 - mask, connectivity=4)[0] - 2
 
@@ -23,37 +25,37 @@ def figure_eight() -> np.ndarray:
 @pytest.mark.parametrize("width", [4, 6, 8, 10])
 def test_a_pen_of_another_width_keeps_every_stroke(width: float):
     drawn = with_stroke_width(figure_eight(), width)
-    assert parts_and_holes(drawn) == (1, 2)
+    assert components_and_holes(drawn) == (1, 2)
     # Along a ring's middle, far from where the two touch, the stroke is as wide as asked for.
     assert drawn[26, 42:].sum() == pytest.approx(width, abs=1.5)
 
 
 def test_pictures_are_added_to_both_splits_and_depend_on_the_seed_alone(small: Dataset):
-    first, again, other = (redraw(small, 2, seed) for seed in (1, 1, 2))
+    first, again, other = (synthesise(small, 2, seed) for seed in (1, 1, 2))
     for name in ("train", "validation"):
         before, split = getattr(small, name), getattr(first, name)
         count = len(before)
         assert len(split) == count + 2 * count + count
         np.testing.assert_array_equal(split.images[:count], before.images)
         np.testing.assert_array_equal(np.bincount(split.labels)[:10], 3 * np.bincount(before.labels, minlength=10))
-        assert (split.labels == NO_DIGIT).sum() == count
+        assert (split.labels == NON_DIGIT_LABEL).sum() == count
         np.testing.assert_array_equal(split.images, getattr(again, name).images)
         assert not np.array_equal(split.images, getattr(other, name).images)
     assert first.test is small.test
 
 
-def test_digits_in_other_hands_are_still_those_digits(mnist: Dataset):
+def test_digits_in_other_writing_styles_are_still_those_digits(mnist: Dataset):
     images, labels = mnist.train.images[:20_400], mnist.train.labels[:20_400]
-    readers = KNeighborsClassifier(3).fit(images[:20_000].reshape(20_000, -1), labels[:20_000])
-    drawn = draw_digits(images[20_000:], labels[20_000:], seed=0)
-    assert readers.score(drawn.reshape(400, -1), labels[20_000:]) > 0.75
+    nearest = KNeighborsClassifier(3).fit(images[:20_000].reshape(20_000, -1), labels[:20_000])
+    drawn = draw_digits(Split(images[20_000:], labels[20_000:]), seed=0)
+    assert nearest.score(drawn.reshape(400, -1), labels[20_000:]) > 0.75
     assert not np.array_equal(drawn, images[20_000:])
 
 
-def test_there_is_every_kind_of_what_is_no_digit(mnist: Dataset):
-    others = draw_others(mnist.train.images[:200], mnist.train.labels[:200], 20, seed=0)
-    assert set(others) == set(OTHERS)
-    for kind, images in others.items():
+def test_every_kind_of_non_digit_is_drawn_and_varies(mnist: Dataset):
+    drawn = draw_non_digits(Split(mnist.train.images[:200], mnist.train.labels[:200]), 20, seed=0)
+    assert set(drawn) == set(NON_DIGITS)
+    for kind, images in drawn.items():
         assert (images.shape, images.dtype) == ((20, 28, 28), np.uint8)
         # Of a photographed texture nothing may be left.
         assert (images.max((1, 2)) > 128).mean() > 0.6, f"{kind}: blank"

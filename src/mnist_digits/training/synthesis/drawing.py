@@ -1,0 +1,144 @@
+"""Drawing primitives that single pictures and pages share: strokes, printed text, distortion, light, and JPEG.
+
+Shapes are drawn as ink on a square canvas: float32 (CANVAS_PX, CANVAS_PX) in [0, 1], 1 = full stroke. Randomness is
+passed in: the same generator state gives the same drawing.
+"""
+
+import functools
+import math
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Random = np.random.Generator
+Ink = NDArray[np.float32]
+
+CANVAS_PX = 84
+"""Side of the canvas that one shape is drawn on: three pixels to each of MNIST's."""
+
+
+def process_pool(initializer: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
+    """One process per core, each of which first calls `initializer(*arguments)`."""
+    # Spawned, because a process that runs TensorFlow or JAX must not be forked.
+    return ProcessPoolExecutor(
+        mp_context=multiprocessing.get_context("spawn"), initializer=initializer, initargs=arguments
+    )
+
+
+# Strokes.
+
+
+def blank() -> Ink:
+    """An empty canvas."""
+    return np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
+
+
+def enlarge(image: NDArray[np.uint8]) -> Ink:
+    """An MNIST image, uint8 (28, 28), on the canvas."""
+    enlarged = cv2.resize(image.astype(np.float32) / 255, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
+    return np.clip(enlarged, 0, 1)
+
+
+def bounds(ink: Ink) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the ink in pixels; of the whole canvas where there is none."""
+    left, top, width, height = cv2.boundingRect((ink > 0.3).astype(np.uint8))
+    return (left, top, left + width, top + height) if width else (0, 0, CANVAS_PX, CANVAS_PX)
+
+
+def draw_line(ink: Ink, points: Sequence[tuple[float, float]], width_px: float) -> Ink:
+    """The ink with a stroke through the points, (x, y) in pixels."""
+    drawn = np.zeros(ink.shape, np.uint8)
+    path = np.round(np.array(points) * 16).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(drawn, [path], False, 255, max(1, round(width_px)), cv2.LINE_AA, shift=4)
+    return np.maximum(ink, drawn.astype(np.float32) / 255)
+
+
+def stroke_width(ink: Ink) -> float:
+    """Mean stroke width in pixels: twice the mean distance from the strokes' centre lines to paper."""
+    distance = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    centre_line = (distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3))))
+    return float(2 * distance[centre_line].mean()) if centre_line.any() else 1.0
+
+
+def with_stroke_width(ink: Ink, wanted_px: float, edge_px: float = 1.0) -> Ink:
+    """The same strokes, `wanted_px` wide, with edges that fade over `edge_px`.
+
+    Thinning scales every stroke by the same factor; strokes of about a pixel may break where they meet, as a
+    pen's do.
+    """
+    solid = (ink > 0.5).astype(np.uint8)
+    distance = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
+    width = stroke_width(ink)
+    if wanted_px >= width:
+        outside = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 3)
+        thick = 0.5 + ((wanted_px - width) / 2 + distance - outside) / edge_px
+        return np.clip(thick, 0, 1).astype(np.float32)
+    reach = 2 * math.ceil(width / 2) + 1
+    half_width = cv2.dilate(distance, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    depth = distance - half_width * (1 - wanted_px / width)
+    return np.clip(0.5 + depth / edge_px, 0, 1).astype(np.float32) * solid
+
+
+def distort(ink: Ink, rotation: float, shear: float, scale: tuple[float, float], offsets: NDArray[np.float64]) -> Ink:
+    """The canvas rotated, sheared, scaled and elastically bent about its centre.
+
+    rotation: radians. shear: pixels to the side per pixel up. scale: horizontal and vertical factor. offsets: float64
+    (k, k, 2), displacement in x and y in pixels on a coarse grid, interpolated between its nodes.
+    """
+    turn = np.array([[math.cos(rotation), -math.sin(rotation)], [math.sin(rotation), math.cos(rotation)]])
+    matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag([1 / scale[0], 1 / scale[1]])
+    centre = (CANVAS_PX - 1) / 2
+    position = np.stack(np.meshgrid(np.arange(CANVAS_PX), np.arange(CANVAS_PX)), -1) - centre
+    bent = cv2.resize(offsets, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
+    source = (position @ matrix.T + centre + bent).astype(np.float32)
+    return np.clip(cv2.remap(ink, source[..., 0], source[..., 1], cv2.INTER_LINEAR), 0, 1)
+
+
+def smooth_noise(random: Random, cells: int) -> Ink:
+    """Standard normal noise with a correlation length of CANVAS_PX / cells, float32 (CANVAS_PX, CANVAS_PX)."""
+    coarse = random.normal(size=(cells, cells)).astype(np.float32)
+    noise = cv2.resize(coarse, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
+    return np.asarray((noise - noise.mean()) / (noise.std() + 1e-6), np.float32)
+
+
+# Printed text.
+
+
+@functools.cache
+def load_font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
+    """A font that comes with Matplotlib, by the name of its file."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")), size_px)
+
+
+def print_centred(text: str, font: ImageFont.FreeTypeFont) -> Ink:
+    """Text in the middle of the canvas."""
+    image = Image.new("L", (CANVAS_PX, CANVAS_PX))
+    ImageDraw.Draw(image).text((CANVAS_PX / 2, CANVAS_PX / 2), text, 255, font, anchor="mm")
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+# Photographs.
+
+
+def uneven_light(side_px: int, brightness: tuple[float, float], tilt: float, random: Random) -> NDArray[np.float64]:
+    """Grey values of white paper under a light that changes linearly across it: float64 (side_px, side_px).
+
+    brightness: range of the grey value in the middle. tilt: most that it changes from side to side, as a fraction.
+    """
+    y, x = np.mgrid[:side_px, :side_px] / side_px - 0.5
+    across = random.uniform(*brightness) * (1 + random.uniform(-tilt, tilt) * x + random.uniform(-tilt, tilt) * y)
+    return np.asarray(across)
+
+
+def as_jpeg(picture: NDArray[np.floating[Any] | np.integer[Any]], quality: int) -> NDArray[np.uint8]:
+    """Grey values in 0-255 as they come back from a JPEG file: uint8 of the same shape. quality: 0-100."""
+    _, encoded = cv2.imencode(".jpg", np.clip(picture, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
