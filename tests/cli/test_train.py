@@ -202,7 +202,7 @@ BAD_TRAIN = [
     (["lenet"], 2, "lenet: no such recipe"),
     (["dense", "--set", "epoch=3"], 2, "epoch: no such field"),
     (["dense", "--set", "epochs"], 2, "expected FIELD=VALUE"),
-    (["dense", "--set", "epochs=-1"], 2, "epochs=-1: expected at least 1"),
+    (["dense", "--set", "epochs=-1"], 2, "epochs=-1: expected a whole number, at least 1"),
     (["dense", "--set", "epochs=two"], 2, "epochs=two: expected a whole number"),
     (["dense", "--seed", "-1"], 2, "--seed"),
     (["dense", "--resume", "a", "--output", "b"], 2, "--resume with --output"),

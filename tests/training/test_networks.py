@@ -1,12 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import keras
 import numpy as np
 import pytest
 
 from mnist_digits.errors import DataError
-from mnist_digits.training import find_recipe
-from mnist_digits.training.networks import build, for_use, load
+from mnist_digits.training import Recipe, find_recipe
+from mnist_digits.training.engine.loop import can_reject
+from mnist_digits.training.networks import NETWORKS, build, for_use, load
 
 PARAMETERS = {"dense": 101_770, "dense-dropout": 101_770, "dense-batchnorm": 101_770 + 4 * 128}
 
@@ -30,6 +33,28 @@ def test_the_baseline_computes_what_numpy_computes(random_images: np.ndarray):
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     expected = exponentials / exponentials.sum(1, keepdims=True)
     np.testing.assert_allclose(model(random_images / 255), expected, atol=1e-6)
+
+
+def test_a_recipe_may_name_each_network():
+    assert set(get_args(get_type_hints(Recipe)["network"])) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_has_the_classes_of_its_recipe(network: str, random_images: np.ndarray):
+    for copies, classes in ((0, 10), (1, 11)):
+        model = build(Recipe("any", network, synthetic_copies=copies))
+        assert model(random_images / 255).shape == (7, classes)
+        assert can_reject(model) == (classes == 11)
+
+
+@pytest.mark.parametrize("classes", [10, 11])
+def test_smoothed_labels_share_their_rest_among_all_classes(classes: int):
+    recipe = replace(find_recipe("dense"), label_smoothing=0.2, synthetic_copies=classes - 10)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), 7).astype(np.float32)
+    labels = np.array([0, 1, 2, 3, 4, 9, classes - 1], np.uint8)
+    wanted = 0.8 * np.eye(classes)[labels] + 0.2 / classes
+    found = build(recipe).compute_loss(y=labels, y_pred=probabilities)
+    assert float(found) == pytest.approx(-(wanted * np.log(probabilities)).sum(1).mean(), rel=1e-5)
 
 
 def test_tiny_is_tiny():

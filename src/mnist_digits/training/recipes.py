@@ -23,11 +23,10 @@ RENAMED = {
 }
 """Earlier name of a field → its name now. Files, studies and `--set` may use either."""
 
-Count = Annotated[int, Field(ge=1, description="at least 1")]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="at least 0 and below 1")]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="at least 0")]
-
-TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+Count = Annotated[int, Field(ge=1, description="a whole number, at least 1")]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, at least 0 and below 1")]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, at least 0")]
+Flag = Annotated[bool, Field(description="true or false")]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -37,7 +36,7 @@ class Recipe:
     Text is converted to the type of its field: `Recipe("dense", epochs="3").epochs` is 3.
     """
 
-    name: str
+    name: Annotated[str, Field(description="text")]
     """Name on the command line and in the names of run folders."""
     network: Literal["dense", "fast", "cnn", "tiny", "best", "reader"] = "dense"
     """Architecture: a key of `networks.NETWORKS`."""
@@ -45,7 +44,7 @@ class Recipe:
     """Width of the dense hidden layer of `dense` and `fast`; the other networks have none."""
     dropout: Fraction = 0.0
     """Probability of dropping each hidden activation in training (Srivastava et al. 2014); 0: no such layer."""
-    batch_norm: bool = False
+    batch_norm: Flag = False
     """Batch normalisation of `dense`'s hidden activations (Ioffe and Szegedy 2015); convolutions always have it."""
     members: Count = 1
     """Size of the ensemble: networks trained from different seeds, whose probabilities are averaged."""
@@ -54,7 +53,7 @@ class Recipe:
     """Passes over the training images."""
     batch_size: Count = 32
     """Images per optimiser step."""
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="above 0")] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")] = 1e-3
     """Adam's peak learning rate (Kingma and Ba 2014)."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Learning rate after the warm-up; linear and cosine decay to 0 at the last step."""
@@ -71,7 +70,7 @@ class Recipe:
     ema_decay: Fraction = 0.0
     """Decay of an exponential moving average of the weights, which is the trained model then; 0: no average."""
 
-    synthetic_copies: Annotated[int, Field(ge=0, description="at least 0")] = 0
+    synthetic_copies: Annotated[int, Field(ge=0, description="a whole number, at least 0")] = 0
     """Synthetic pictures of each training image, beside pictures of no digit for an eleventh class; 0: neither."""
     rotation: Amount = 0.0
     """Random distortion of every image in every epoch: largest rotation either way, in degrees."""
@@ -83,12 +82,12 @@ class Recipe:
     """Largest random shift along each axis, in pixels; a digit never leaves its frame."""
     elastic: Amount = 0.0
     """Random elastic distortion: standard deviation of the control points of a 5×5 grid, in pixels."""
-    final_distortion: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="0 to 1")] = 1.0
+    final_distortion: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number, 0 to 1")] = 1.0
     """Strength of the distortion in the last epoch; it falls linearly from 1 in the second half of the training."""
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """mixed_bfloat16: matrix products in bfloat16 where the processor supports it, everything else in float32."""
-    jit_compile: bool = True
+    jit_compile: Flag = True
     """Compile with XLA, which is faster for dense layers; plain graphs are faster for convolutions on a CPU."""
 
     @model_validator(mode="wrap")
@@ -169,19 +168,15 @@ def current_names(names: Iterable[str]) -> list[str]:
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as `epochs=0: expected at least 1`."""
+    """The first mistake that pydantic found, as `epochs=0: expected a whole number, at least 1`."""
     found = error.errors()[0]
-    name, kind, value = str(found["loc"][0]), found["type"], found["input"]
+    name, value = str(found["loc"][0]), found["input"]
     field = Recipe.__pydantic_fields__.get(name)  # type: ignore[attr-defined]
     if field is None:
         return f"{name}: no such field of a recipe; expected one of {', '.join(SETTABLE)}"
-    if kind == "literal_error":
-        return f"{name}={value}: expected one of {', '.join(get_args(field.annotation))}"
-    if kind.endswith("_type"):
-        # Text where a number is expected would look like one without its quotes.
-        return f"{name}={value!r}: expected {TYPE_NAMES[field.annotation]}"
-    in_range = kind.startswith(("greater", "less", "finite"))
-    return f"{name}={value}: expected {field.description if in_range else TYPE_NAMES[field.annotation]}"
+    expected = field.description or f"one of {', '.join(get_args(field.annotation))}"
+    # In a file, text instead of a number would look like a number without its quotes.
+    return f"{name}={repr(value) if found['type'].endswith('_type') else value}: expected {expected}"
 
 
 DENSE = Recipe(name="dense")

@@ -20,17 +20,17 @@ def state(model: keras.Model) -> list:
 ROW = np.array([[1, 0.5, 0.9, 0.6, 0.8, 0.1]])
 
 
-@pytest.mark.parametrize("name", ["dense", "dense-dropout", "dense-batchnorm"])
-def test_a_restored_training_goes_on_as_if_unbroken(tmp_path: Path, small: Dataset, name: str):
+def test_a_restored_training_goes_on_as_if_unbroken(tmp_path: Path, small: Dataset):
+    recipe = find_recipe("dense-dropout").with_settings({"batch_norm": "true"})
     train = (small.train.images, small.train.labels)
     keras.utils.set_random_seed(0)
-    unbroken = build(find_recipe(name))
+    unbroken = build(recipe)
     fit(unbroken, *train, epochs=1)
     checkpoint.save(tmp_path / "state.npz", state(unbroken), ROW)
     fit(unbroken, *train, epochs=3, initial_epoch=1)
 
     keras.utils.set_random_seed(99)
-    resumed = build(find_recipe(name))
+    resumed = build(recipe)
     history = checkpoint.restore(tmp_path / "state.npz", state(resumed))
     fit(resumed, *train, epochs=3, initial_epoch=1)
 
@@ -41,7 +41,7 @@ def test_a_restored_training_goes_on_as_if_unbroken(tmp_path: Path, small: Datas
 def test_damaged_or_foreign_checkpoints_are_refused(tmp_path: Path):
     path = tmp_path / "state.npz"
     checkpoint.save(path, state(build(find_recipe("dense"))), ROW)
-    with pytest.raises(DataError, match="not a checkpoint of this recipe|another network"):
+    with pytest.raises(DataError, match="not a checkpoint of this recipe"):
         checkpoint.restore(path, state(build(find_recipe("dense-batchnorm"))))
     wider = find_recipe("dense").with_settings({"hidden_units": "64"})
     with pytest.raises(DataError, match=r"\(784, 128\), expected \(784, 64\); it belongs to another network"):

@@ -65,11 +65,10 @@ def test_compiled_and_plain_graphs_agree(small: Dataset):
     np.testing.assert_allclose(*weights, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dense", "dense-dropout", "dense-batchnorm"])
-def test_the_same_seed_gives_the_same_weights(small: Dataset, name: str):
+def test_the_same_seed_gives_the_same_weights(small: Dataset):
     states = []
     for seed in (3, 3, 4):
-        model = new_model(name)
+        model = new_model("dense-dropout")
         fit(model, small.train.images, small.train.labels, seed=seed, epochs=2)
         states.append([w.tobytes() for w in model.get_weights()])
     assert states[0] == states[1] != states[2]

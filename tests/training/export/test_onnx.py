@@ -78,40 +78,6 @@ def test_not_a_number_is_a_difference(tmp_path: Path, small: Dataset):
     assert not list(tmp_path.iterdir())
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-def test_a_model_that_declines_has_a_second_output(tmp_path: Path, small: Dataset):
-    model = for_use(build(RECIPES["reader"]))
-    export.export_onnx(model, tmp_path / "model.onnx", {"threshold": "0.5"}, small.test.images, temperature=0.6)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    assert [(output.name, output.shape) for output in session.get_outputs()] == [
-        ("probabilities", ["n", 10]),
-        ("is_digit", ["n"]),
-    ]
-    eleven = softmax(logits_of(model, small.test.images[:7]) / 0.6)
-    probabilities, is_digit = session.run(["probabilities", "is_digit"], {"images": small.test.images[:7]})
-    np.testing.assert_allclose(is_digit, 1 - eleven[:, 10], atol=1e-5)
-    np.testing.assert_allclose(probabilities, eleven[:, :10] / eleven[:, :10].sum(1, keepdims=True), atol=1e-5)
-
-
-def logits_of(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """What softmax is taken of, from the weights of the last layer."""
-    before = keras.Model(model.inputs, model.layers[-1].input)
-    kernel, bias = model.layers[-1].get_weights()
-    return before.predict(images / np.float32(255), verbose=0) @ kernel + bias
-
-
-def test_the_temperature_divides_the_logits(tmp_path: Path, small: Dataset):
-    model, images = for_use(build(RECIPES["dense"])), small.test.images[:50]
-    for temperature in (0.5, 1.0, 3.0):
-        export.export_onnx(model, tmp_path / "model.onnx", {}, images, temperature)
-        (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": images})
-        np.testing.assert_allclose(found, softmax(logits_of(model, images) / temperature), atol=1e-5)
-
-
 def test_the_temperature_of_a_mean_is_that_of_its_logarithm(tmp_path: Path, small: Dataset):
     members = [for_use(build(RECIPES["dense"])) for _ in range(2)]
     mean = np.mean([member.predict(small.test.images[:50] / 255, verbose=0) for member in members], axis=0)

@@ -16,11 +16,11 @@ from mnist_digits.training.export.onnx import export_onnx
 TEMPERATURE = 1.7
 
 
-def small_run(folder: Path, recipe: str, images: np.ndarray) -> tuple[Run, keras.Model]:
+def small_run(folder: Path, recipe: str, images: np.ndarray, **settings: str) -> tuple[Run, keras.Model]:
     """What layers are taken from: an untrained model, exported, and its temperature."""
     run = Run(folder)
     keras.utils.set_random_seed(0)
-    model = networks.for_use(networks.build(RECIPES[recipe]))
+    model = networks.for_use(networks.build(RECIPES[recipe].with_settings(settings)))
     folder.mkdir()
     model.save(run.model)
     export_onnx(model, run.onnx, {}, images, TEMPERATURE)
@@ -54,8 +54,10 @@ def test_feature_maps_are_keras_activations_and_the_probabilities_stay(tmp_path:
 def test_other_networks_are_refused(tmp_path: Path, random_images: np.ndarray):
     dense, _ = small_run(tmp_path / "dense", "dense", random_images)
     tiny, _ = small_run(tmp_path / "tiny", "tiny", random_images)
-    with pytest.raises(DataError, match="name a `dense` run"):
-        page_networks.export_dense(tiny, tmp_path)
+    eleven, _ = small_run(tmp_path / "eleven", "dense", random_images, synthetic_copies="1")
+    for run in (tiny, eleven):
+        with pytest.raises(DataError, match="name a `dense` run"):
+            page_networks.export_dense(run, tmp_path)
     with pytest.raises(DataError, match="no relu after a convolution"):
         page_networks.export_feature_maps(dense, tmp_path)
     with pytest.raises(DataError, match="expected a finished run"):

@@ -2,12 +2,16 @@ import json
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.runs import Run
-from mnist_digits.training import create_run, find_recipe, train_seeds
+from mnist_digits.training import create_run, find_recipe, resume, train, train_seeds
+from mnist_digits.training.networks import load
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 ONE_EPOCH = find_recipe("dense").with_settings({"epochs": "1"})
 
@@ -50,3 +54,35 @@ def test_a_member_of_other_data_is_found_before_anything_is_trained(small: Datas
 def test_no_seeds_at_all(small: Dataset, tmp_path: Path):
     with pytest.raises(UsageError, match="0 seeds: expected at least 1"):
         train_seeds(ONE_EPOCH, small, 0, tmp_path)
+
+
+def test_an_ensemble_is_broken_off_continued_and_the_mean_of_its_members(small: Dataset, tmp_path: Path):
+    recipe = find_recipe("dense").with_settings({"members": "2", "epochs": "1"})
+    rows: list[tuple[int, float]] = []
+
+    def crash(epoch: int, row: dict[str, float]) -> None:
+        rows.append((epoch, row["epoch"]))
+        if epoch == 2:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(recipe, small, tmp_path, seed=3, progress=crash)
+    assert rows == [(1, 1), (2, 1)], "epochs are counted over all members"
+    members = [Run(tmp_path / f"members/seed-{seed}") for seed in (6, 7)]
+    before = members[0].onnx.stat().st_mtime_ns
+    run = resume(Run(tmp_path), small)
+    assert members[0].onnx.stat().st_mtime_ns == before, "a finished member was trained again"
+    assert (tmp_path / "history.csv").read_text().startswith("epoch,loss")
+
+    saved = [np.load(member.predictions)["test_probabilities"] for member in (run, *members)]
+    np.testing.assert_allclose(saved[0], (saved[1] + saved[2]) / 2, atol=1e-6)
+    np.testing.assert_allclose(load(run.model)(small.test.images / 255), saved[0], atol=1e-5)
+    training = json.loads(run.metrics.read_text())["training"]
+    seconds = [json.loads(member.metrics.read_text())["training"]["seconds"] for member in members]
+    assert (training["epochs"], training["parameters"]) == (1, 2 * 101_770)
+    assert training["seconds"] == pytest.approx(sum(seconds), abs=1e-4)
+
+    members[1].model.unlink()
+    run.onnx.unlink()
+    with pytest.raises(DataError, match=r"seed-7: has no model\.keras; expected a finished run"):
+        resume(run, small)
