@@ -11,7 +11,13 @@ from mnist_digits.training import Recipe, find_recipe
 from mnist_digits.training.engine.loop import can_reject
 from mnist_digits.training.networks import NETWORKS, build, for_use, load
 
-PARAMETERS = {"dense": 101_770, "dense-dropout": 101_770, "dense-batchnorm": 101_770 + 4 * 128}
+PARAMETERS = {
+    "dense": 101_770,
+    "dense-dropout": 101_770,
+    "dense-batchnorm": 101_770 + 4 * 128,
+    # Fewer than 2,000.
+    "tiny": 25 * 6 + 9 * 6 * 8 + 9 * 8 * 7 + 4 * (6 + 8 + 7) + 10 * (9 * 7 + 1),
+}
 
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
@@ -40,10 +46,10 @@ def test_a_recipe_may_name_each_network():
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_network_has_the_classes_of_its_recipe(network: str, random_images: np.ndarray):
+def test_every_network_has_the_classes_of_its_recipe(network: str):
     for copies, classes in ((0, 10), (1, 11)):
-        model = build(Recipe("any", network, synthetic_copies=copies))
-        assert model(random_images / 255).shape == (7, classes)
+        model = NETWORKS[network](Recipe("any", network, synthetic_copies=copies))
+        assert model.output_shape == (None, classes)
         assert can_reject(model) == (classes == 11)
 
 
@@ -55,10 +61,6 @@ def test_smoothed_labels_share_their_rest_among_all_classes(classes: int):
     wanted = 0.8 * np.eye(classes)[labels] + 0.2 / classes
     found = build(recipe).compute_loss(y=labels, y_pred=probabilities)
     assert float(found) == pytest.approx(-(wanted * np.log(probabilities)).sum(1).mean(), rel=1e-5)
-
-
-def test_tiny_is_tiny():
-    assert build(find_recipe("tiny")).count_params() < 2_000
 
 
 @pytest.mark.parametrize("name", ["cnn", "tiny", "dense-batchnorm"])

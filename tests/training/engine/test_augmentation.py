@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import find_recipe
@@ -68,14 +66,17 @@ def test_translation_moves_by_whole_pixels_where_there_is_room(index: int, axis:
     np.testing.assert_allclose(moved, np.roll(images, -3, axis=axis), atol=0.5)
 
 
-@given(seed=st.integers(0, 1000), shift=st.floats(0, 20))
-def test_translation_never_loses_ink(seed: int, shift: float):
-    random = np.random.default_rng(seed)
-    top, left = random.integers(0, 20, 2)
-    images = np.zeros((1, 28, 28), np.uint8)
-    images[0, top : top + 8, left : left + 8] = 255
-    moved = Distortion(translation=shift)(images, draws(1, seed)).numpy()
-    assert moved.sum() == pytest.approx(images.sum(), rel=1e-3)
+@pytest.mark.parametrize("shift", [0.3, 3, 20])
+def test_translation_never_loses_ink(shift: float):
+    images = np.zeros((100, 28, 28), np.uint8)
+    for image, (top, left) in zip(images, np.random.default_rng(0).integers(0, 21, (100, 2)), strict=True):
+        image[top : top + 8, left : left + 8] = 255
+    moved = Distortion(translation=shift)(images, draws(100)).numpy()
+    ratio = moved.sum((1, 2)) / images.sum((1, 2))
+    assert ratio.min() > 0.999
+    # Pixels that are sampled beyond the border see a thousandth of it.
+    assert ratio.max() < 1.003
+    assert (moved != images).any((1, 2)).mean() > 0.9
 
 
 def test_distorted_digits_keep_their_ink_and_their_range(mnist: Dataset):
@@ -94,7 +95,8 @@ def test_every_draw_counts(small: Dataset):
     # Noise shows what each control point does, but has no margin to be shifted in.
     noise = np.random.default_rng(0).integers(1, 256, (28, 28), np.uint8)
     images = np.stack([small.train.images[0]] * 5 + [noise] * (DRAWS - 5))
-    plain, distorted = (EVERYTHING(images, drawn).numpy() for drawn in (np.zeros((DRAWS, DRAWS)), np.eye(DRAWS)))
+    one_each = np.eye(DRAWS, dtype=np.float32)
+    plain, distorted = (EVERYTHING(images, drawn).numpy() for drawn in (0 * one_each, one_each))
     assert (np.abs(distorted - plain).max((1, 2)) > 10).all()
 
 
