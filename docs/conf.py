@@ -29,6 +29,9 @@ default_role = "code"
 # Types of other packages, which this site does not document.
 nitpick_ignore_regex = [(r"py:.*", r"(?!mnist_digits).*"), (r"py:.*", r"mnist_digits\.(.*\.)?_?[A-Z]\w*")]
 
+# Options begin with two hyphens, not with a dash.
+smartquotes = False
+
 html_theme = "furo"
 html_title = "MNIST Digits"
 html_static_path = ["_static"]
@@ -38,16 +41,17 @@ html_show_sourcelink = False
 
 
 def plain_text(app, what, name, obj, options, lines):
-    """Take a docstring as plain text: code in backticks, paragraphs, lists; nothing else is markup."""
-    in_list = False
-    for index, line in enumerate(lines):
-        in_list = line.lstrip().startswith("- ") or (in_list and line.startswith(" "))
-        # A description that is continued with an indent is no definition list.
-        words = line if in_list or not index or not lines[index - 1] else line.lstrip()
-        parts = re.split(r"(`[^`]*`)", words)
-        lines[index] = "".join(
-            part if part.startswith("`") else re.sub(r"[*|\\]|_(?!\w)", r"\\\g<0>", part) for part in parts
-        )
+    """Take a docstring as plain text: code in backticks, paragraphs, lists, drawings; nothing else is markup."""
+    blocks = "\n".join(lines).strip("\n").split("\n\n")
+    for number, block in enumerate(blocks):
+        if block.startswith(" "):
+            blocks[number] = f"::\n\n{block}"
+            continue
+        if not block.startswith("- "):
+            # What is continued with an indent is a paragraph all the same, and no list of definitions.
+            block = re.sub(r"^ +", "", block, flags=re.MULTILINE)
+        blocks[number] = re.sub(r"(`[^`]*`)|([*|\\]|_(?!\w))", lambda match: match[1] or f"\\{match[2]}", block)
+    lines[:] = [*"\n\n".join(blocks).split("\n"), ""]
 
 
 def setup(app):
