@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = harness.RESULTS / "confidence.json"
+SETTINGS = {"images": Setting(None, 60), "each": Setting(500, 3), "crops": Setting(50, 2)}
 SEED = 1
 """Of the drawings and crops. The shipped model learned from drawings of seed 0; its threshold is from drawings of
 seed 1, but of the validation images."""
@@ -208,16 +209,7 @@ def _scale_axes(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    as_table,
-    settings={"images": Setting(None, 60), "each": Setting(500, 3), "crops": Setting(50, 2)},
-    draw=draw,
-    picture="risk-coverage.png",
-)
-main = BENCHMARK.main
+BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS, draw=draw, picture="risk-coverage.png")
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

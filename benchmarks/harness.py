@@ -59,6 +59,8 @@ class Benchmark:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     needs_small_set: bool = False
     """Whether tiny mode needs a small dataset; adds the option --data."""
+    only: Iterable[str] = ()
+    """Names of rows that can be measured alone, with the option --only; the results file keeps the others."""
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     flags: Sequence[str] = ()
     """Those of the added arguments whose results, like those of --tiny, are not the benchmark's own."""
@@ -118,6 +120,8 @@ class Benchmark:
             if setting.help:
                 described = f"{setting.help} (default: {setting.full})"
                 parser.add_argument(f"--{name}", type=type(setting.full), default=setting.full, help=described)
+        if self.only:
+            parser.add_argument("--only", nargs="+", choices=self.only, metavar="NAME", help=", ".join(self.only))
         self.add_arguments(parser)
         if self.needs_small_set:
             parser.add_argument("--data", type=Path, help="a folder with four IDX files instead of MNIST")

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = harness.RESULTS / "robustness.json"
+SETTINGS = {
+    "images": Setting(None, 20),
+    "recipes": Setting(("cnn", "dense"), ("dense",)),
+    "recipe_settings": Setting({}, {"epochs": "1", "jit_compile": "false"}),
+    "keras_epochs": Setting(PEERS["keras"].epochs, 1),
+}
 TRAINED = harness.ROOT / "runs" / "robustness"
 """Where the trained networks are kept between runs."""
 IMAGE_STEP = 5
@@ -63,68 +69,50 @@ class Corruption:
     """Factor by which the image is enlarged for it, along each side."""
 
 
-def _both(name: str) -> Callable[[float], dict[str, Any]]:
-    """One argument, a range, whose ends both are the strength."""
-    return lambda strength: {name: (strength, strength)}
+def _range(name: str, **fixed: Any) -> Callable[[float], dict[str, Any]]:
+    """An argument, a range, whose ends both are the strength, and fixed arguments."""
+    return lambda strength: {name: (strength, strength), **fixed}
+
+
+def _symmetric(name: str) -> Callable[[float], dict[str, Any]]:
+    """An argument, a range from -strength to strength, from which a value is drawn for each image."""
+    return lambda strength: {name: (-strength, strength)}
 
 
 CORRUPTIONS = {
-    "noise": Corruption("GaussNoise", _both("std_range"), 0.1, 0.3),
-    "shot noise": Corruption("ShotNoise", _both("scale_range"), 0.3, 1.0),
-    "salt and pepper": Corruption("SaltAndPepper", _both("amount"), 0.02, 0.1),
+    "noise": Corruption("GaussNoise", _range("std_range"), 0.1, 0.3),
+    "shot noise": Corruption("ShotNoise", _range("scale_range"), 0.3, 1.0),
+    "salt and pepper": Corruption("SaltAndPepper", _range("amount"), 0.02, 0.1),
     "erased patches": Corruption(
-        "CoarseDropout",
-        lambda count: {
-            "num_holes_range": (count, count),
-            "hole_height_range": (5, 5),
-            "hole_width_range": (5, 5),
-        },
-        2,
-        6,
+        "CoarseDropout", _range("num_holes_range", hole_height_range=(5, 5), hole_width_range=(5, 5)), 2, 6
     ),
     "spatter": Corruption(
-        "Spatter",
-        lambda cutout: {"mean": (0.6, 0.6), "std": (0.3, 0.3), "cutout_threshold": (cutout, cutout), "mode": "mud"},
-        0.65,
-        0.55,
-        enlarge=4,
+        "Spatter", _range("cutout_threshold", mean=(0.6, 0.6), std=(0.3, 0.3), mode="mud"), 0.65, 0.55, enlarge=4
     ),
-    "motion blur": Corruption("MotionBlur", _both("blur_limit"), 15, 31, enlarge=4),
-    "defocus": Corruption("Defocus", lambda radius: {"radius": (radius, radius)}, 5, 11, enlarge=4),
+    "motion blur": Corruption("MotionBlur", _range("blur_limit"), 15, 31, enlarge=4),
+    "defocus": Corruption("Defocus", _range("radius"), 5, 11, enlarge=4),
     "glass blur": Corruption("GlassBlur", lambda delta: {"max_delta": delta, "iterations": 1}, 4, 9, enlarge=4),
     "zoom blur": Corruption(
         "ZoomBlur", lambda factor: {"max_factor": factor, "step_factor": (0.02, 0.02)}, 1.2, 1.5, enlarge=4
     ),
-    "JPEG": Corruption("ImageCompression", _both("quality_range"), 20, 5),
-    "coarse pixels": Corruption("Downscale", _both("scale_range"), 0.5, 0.35),
+    "JPEG": Corruption("ImageCompression", _range("quality_range"), 20, 5),
+    "coarse pixels": Corruption("Downscale", _range("scale_range"), 0.5, 0.35),
     "low contrast": Corruption(
-        "RandomBrightnessContrast",
-        lambda change: {"brightness_limit": (0, 0), "contrast_limit": (change, change)},
-        -0.5,
-        -0.8,
+        "RandomBrightnessContrast", _range("contrast_limit", brightness_limit=(0, 0)), -0.5, -0.8
     ),
-    "bright paper": Corruption(
-        "RandomBrightnessContrast",
-        lambda change: {"brightness_limit": (change, change), "contrast_limit": (0, 0)},
-        0.2,
-        0.5,
-    ),
-    "fog": Corruption("RandomFog", _both("fog_coef_range"), 0.3, 0.8, enlarge=4),
-    "shadow": Corruption("PlasmaShadow", _both("shadow_intensity_range"), 0.5, 0.9, enlarge=4),
-    "thin strokes": Corruption(
-        "Morphological", lambda width: {"scale": (width, width), "operation": "erosion"}, 5, 9, enlarge=4
-    ),
-    "thick strokes": Corruption(
-        "Morphological", lambda width: {"scale": (width, width), "operation": "dilation"}, 5, 11, enlarge=4
-    ),
-    "turned": Corruption("Affine", lambda degrees: {"rotate": (-degrees, degrees)}, 20, 40),
+    "bright paper": Corruption("RandomBrightnessContrast", _range("brightness_limit", contrast_limit=(0, 0)), 0.2, 0.5),
+    "fog": Corruption("RandomFog", _range("fog_coef_range"), 0.3, 0.8, enlarge=4),
+    "shadow": Corruption("PlasmaShadow", _range("shadow_intensity_range"), 0.5, 0.9, enlarge=4),
+    "thin strokes": Corruption("Morphological", _range("scale", operation="erosion"), 5, 9, enlarge=4),
+    "thick strokes": Corruption("Morphological", _range("scale", operation="dilation"), 5, 11, enlarge=4),
+    "turned": Corruption("Affine", _symmetric("rotate"), 20, 40),
     "sheared": Corruption("Affine", lambda degrees: {"shear": {"x": (-degrees, degrees)}}, 20, 40),
-    "small": Corruption("Affine", lambda scale: {"scale": (scale, scale)}, 0.75, 0.5),
-    "moved": Corruption("Affine", lambda pixels: {"translate_px": (-pixels, pixels)}, 2, 5),
+    "small": Corruption("Affine", _range("scale"), 0.75, 0.5),
+    "moved": Corruption("Affine", _symmetric("translate_px"), 2, 5),
     "bent": Corruption("ElasticTransform", lambda alpha: {"alpha": alpha, "sigma": 8}, 80, 160, enlarge=4),
-    "perspective": Corruption("Perspective", _both("scale"), 0.05, 0.15, enlarge=4),
+    "perspective": Corruption("Perspective", _range("scale"), 0.05, 0.15, enlarge=4),
 }
-"""By the name in the table. Where a range is from -strength to strength, a value is drawn for each image."""
+"""By the name in the table."""
 
 
 def corrupt(images: NDArray[np.uint8], corruption: Corruption, strength: float) -> NDArray[np.uint8]:
@@ -281,21 +269,8 @@ def _draw_dots(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
 
 
 BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    as_table,
-    settings={
-        "images": Setting(None, 20),
-        "recipes": Setting(("cnn", "dense"), ("dense",)),
-        "recipe_settings": Setting({}, {"epochs": "1", "jit_compile": "false"}),
-        "keras_epochs": Setting(PEERS["keras"].epochs, 1),
-    },
-    needs_small_set=True,
-    draw=draw,
-    picture="robustness.png",
+    RESULTS, __doc__, run, as_table, SETTINGS, needs_small_set=True, draw=draw, picture="robustness.png"
 )
-main = BENCHMARK.main
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

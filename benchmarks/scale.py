@@ -33,6 +33,13 @@ from mnist_digits.recognition import Classifier, Reader, read_picture
 from mnist_digits.recognition.bulk import Mode
 
 RESULTS = harness.RESULTS / "scale.json"
+SETTINGS = {
+    "fewer": Setting(2_000, 8),
+    "digits": Setting(20_000, 24),
+    "pages": Setting(200, 2),
+    "names": Setting(1_000_000, 2000),
+    "cluster": Setting(True, False),
+}
 WORKERS = (1, 2)
 LINES, DIGITS_PER_LINE = 5, 8
 PAGE_DIGITS = LINES * DIGITS_PER_LINE
@@ -259,20 +266,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return {"cores": os.cpu_count(), **measure(options, Path(folder))}
 
 
-BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    lambda result: f"{as_table(result)}\n\n{as_estimate(result)}",
-    settings={
-        "fewer": Setting(2_000, 8),
-        "digits": Setting(20_000, 24),
-        "pages": Setting(200, 2),
-        "names": Setting(1_000_000, 2000),
-        "cluster": Setting(True, False),
-    },
-)
-main = BENCHMARK.main
+BENCHMARK = Benchmark(RESULTS, __doc__, run, lambda result: f"{as_table(result)}\n\n{as_estimate(result)}", SETTINGS)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -33,6 +33,12 @@ from mnist_digits.dataset import load_mnist
 from mnist_digits.recognition import Reader
 
 RESULTS = harness.RESULTS / "serving.json"
+SETTINGS = {
+    "seconds": Setting(10.0, 1.0, "seconds of each throughput"),
+    "mixed_seconds": Setting(60, 3),
+    "connections": Setting((1, 8, 64), (2,)),
+    "starts": Setting(5, 1),
+}
 WORKERS = 2
 WARM_SECONDS = 10
 """Seconds of requests after which the service's memory should no longer grow."""
@@ -245,19 +251,7 @@ def as_table(result: dict[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
-BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    as_table,
-    settings={
-        "seconds": Setting(10.0, 1.0, "seconds of each throughput"),
-        "mixed_seconds": Setting(60, 3),
-        "connections": Setting((1, 8, 64), (2,)),
-        "starts": Setting(5, 1),
-    },
-)
-main = BENCHMARK.main
+BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

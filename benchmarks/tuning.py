@@ -20,6 +20,11 @@ from benchmarks import harness
 from benchmarks.harness import Benchmark, Setting, as_percent
 
 RESULTS = harness.RESULTS / "tuning.json"
+SETTINGS = {
+    "trials": Setting(20, 3, "finished trials"),
+    "workers": Setting(2, 1, "processes"),
+    "seeds": Setting(5, 1, "final runs of each configuration"),
+}
 TINY_SETTINGS = ["--set=epochs=1", "--set=jit_compile=false"]
 CONFIGURATIONS = {"default": "`dense`", "best": "what the study found"}
 
@@ -61,20 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=Path(), help="where runs/ is, or is made (default: here)")
 
 
-BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    as_table,
-    settings={
-        "trials": Setting(20, 3, "finished trials"),
-        "workers": Setting(2, 1, "processes"),
-        "seeds": Setting(5, 1, "final runs of each configuration"),
-    },
-    needs_small_set=True,
-    add_arguments=add_arguments,
-)
-main = BENCHMARK.main
+BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS, needs_small_set=True, add_arguments=add_arguments)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

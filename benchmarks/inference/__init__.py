@@ -28,6 +28,18 @@ from benchmarks.inference.pages import PAGES, measure_page
 from mnist_digits.dataset import load_mnist
 
 RESULTS = harness.RESULTS / "inference.json"
+SETTINGS = {
+    "rounds": Setting(5, 1, "turns that each runtime takes"),
+    "processes": Setting(10, 1, "runs of `digits predict`"),
+    "runs": Setting(5, 1, "runs of each other command"),
+    "readings": Setting(15, 1, "readings of each page"),
+    "warm_up": Setting(1, 0),
+    "networks": Setting(("dense", "cnn", "reader"), ("dense",)),
+    "images": Setting(10_000, 100),
+    "seconds": Setting(0.2, 0.01),
+    "side": Setting(2048, 128),
+    "training": Setting((), ("--set=epochs=1", "--set=jit_compile=false")),
+}
 LOADING = "load_mnist"
 
 WATCH = """
@@ -165,25 +177,11 @@ def as_command_table(result: dict[str, Any]) -> str:
     return harness.as_markdown(["a process of its own", "median"], rows)
 
 
+def as_tables(result: dict[str, Any]) -> str:
+    """All of the result."""
+    return "\n\n".join((as_table(result), as_command_table(result), as_page_table(result)))
+
+
 BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    lambda result: "\n\n".join(table(result) for table in (as_table, as_command_table, as_page_table)),
-    settings={
-        "rounds": Setting(5, 1, "turns that each runtime takes"),
-        "processes": Setting(10, 1, "runs of `digits predict`"),
-        "runs": Setting(5, 1, "runs of each other command"),
-        "readings": Setting(15, 1, "readings of each page"),
-        "warm_up": Setting(1, 0),
-        "networks": Setting(("dense", "cnn", "reader"), ("dense",)),
-        "images": Setting(10_000, 100),
-        "seconds": Setting(0.2, 0.01),
-        "side": Setting(2048, 128),
-        "training": Setting((), ("--set=epochs=1", "--set=jit_compile=false")),
-    },
-    needs_small_set=True,
-    parts=(LOADING, *PAGES),
-    measure_part=measure_part,
+    RESULTS, __doc__, run, as_tables, SETTINGS, needs_small_set=True, parts=(LOADING, *PAGES), measure_part=measure_part
 )
-main = BENCHMARK.main

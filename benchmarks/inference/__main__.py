@@ -1,5 +1,5 @@
 """`python -m benchmarks.inference`."""
 
-from benchmarks.inference import main
+from benchmarks.inference import BENCHMARK
 
-main()
+BENCHMARK.main()

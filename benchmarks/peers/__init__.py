@@ -154,21 +154,15 @@ def _scale_axes(axes: "Axes") -> None:
     axes.set_xlim(left, right * (right / left) ** 0.35)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of peers."""
-    parser.add_argument("--only", nargs="+", choices=PEERS, metavar="PEER", help=f"some of {', '.join(PEERS)}")
-
-
 BENCHMARK = Benchmark(
     RESULTS,
     __doc__,
     run,
     as_table,
     needs_small_set=True,
-    add_arguments=add_arguments,
+    only=PEERS,
     draw=draw,
     picture="peers.png",
     parts=PEERS,
     measure_part=race,
 )
-main = BENCHMARK.main

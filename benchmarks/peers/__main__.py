@@ -1,5 +1,5 @@
 """`python -m benchmarks.peers`."""
 
-from benchmarks.peers import main
+from benchmarks.peers import BENCHMARK
 
-main()
+BENCHMARK.main()

@@ -41,6 +41,11 @@ from mnist_digits.files import read_json
 from mnist_digits.runs import RUNS
 
 RESULTS = harness.RESULTS / "reading.json"
+SETTINGS = {
+    "pages": Setting(200, 1, "pages of each level"),
+    # Of the tutorial's network, which Keras's example trains for 15.
+    "epochs": Setting(5, 1),
+}
 NETWORK = harness.ROOT / RUNS / "keras-example.onnx"
 FIRST_DEV_SEED = 1_000_000
 """Seed of the first page for development: so these pages differ from the measured ones in their layout too."""
@@ -235,25 +240,13 @@ def annotate(page: WrittenPage, lines: Sequence[ReadLine]) -> NDArray[np.uint8]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of readers and pages, and what helps to develop a reader."""
+    """Add the choice of pages, and what helps to develop a reader."""
     network = "the tutorial's network; trained if there is no such file"
-    parser.add_argument("--only", nargs="+", choices=PAGE_READERS, metavar="READER", help=", ".join(PAGE_READERS))
     parser.add_argument("--dev", action="store_true", help="pages of training digits, for choices")
     parser.add_argument("--dump", type=Path, metavar="FOLDER", help="where to draw every page that was read wrong")
     parser.add_argument("--network", type=Path, default=NETWORK, help=network)
 
 
 BENCHMARK = Benchmark(
-    RESULTS,
-    __doc__,
-    run,
-    as_table,
-    settings={
-        "pages": Setting(200, 1, "pages of each level"),
-        # Of the tutorial's network, which Keras's example trains for 15.
-        "epochs": Setting(5, 1),
-    },
-    add_arguments=add_arguments,
-    flags=("dev",),
+    RESULTS, __doc__, run, as_table, SETTINGS, only=PAGE_READERS, add_arguments=add_arguments, flags=("dev",)
 )
-main = BENCHMARK.main

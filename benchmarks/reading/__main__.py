@@ -1,5 +1,5 @@
 """`python -m benchmarks.reading`."""
 
-from benchmarks.reading import main
+from benchmarks.reading import BENCHMARK
 
-main()
+BENCHMARK.main()

@@ -6,6 +6,7 @@ line counts with all its digits.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -61,39 +62,31 @@ def only_digits(lines: Iterable[str]) -> list[str]:
     return [line for line in kept if line]
 
 
-def align(true: Sequence[str], read: Sequence[str]) -> list[Pair]:
+def align(true: Sequence[str], read: Sequence[str]) -> Sequence[Pair]:
     """Pairs that contain every line once, in the order of both pages: the fewest edits, then the most exact lines."""
-    costs: dict[tuple[int, int], tuple[int, int]] = {(0, 0): (0, 0)}
-    steps: dict[tuple[int, int], tuple[int, int]] = {}
-    for i in range(len(true) + 1):
-        for j in range(len(read) + 1):
-            ways = {}
-            if i:
-                ways[1, 0] = (len(true[i - 1]), 0)
-            if j:
-                ways[0, 1] = (len(read[j - 1]), 0)
-            if i and j:
-                ways[1, 1] = (sum(count_edits(true[i - 1], read[j - 1])), -(true[i - 1] == read[j - 1]))
-            if ways:
-                totals = {step: _add(costs[i - step[0], j - step[1]], cost) for step, cost in ways.items()}
-                # Among equals the last: a pair rather than a missed and an invented line.
-                steps[i, j] = min(reversed(totals), key=totals.__getitem__)
-                costs[i, j] = totals[steps[i, j]]
-    return _walk_back(steps, len(true), len(read))
 
+    @cache
+    def align_first(i: int, j: int) -> tuple[int, int, tuple[Pair, ...]]:
+        """Edits, exact lines times -1, and pairs, of the first i and j lines."""
+        if not i and not j:
+            return 0, 0, ()
+        candidates = []
+        # Among equals the first: a pair rather than a missed and an invented line.
+        if i and j:
+            edits, inexact, pairs = align_first(i - 1, j - 1)
+            wanted, found = true[i - 1], read[j - 1]
+            candidates.append(
+                (edits + sum(count_edits(wanted, found)), inexact - (wanted == found), (*pairs, (i - 1, j - 1)))
+            )
+        if j:
+            edits, inexact, pairs = align_first(i, j - 1)
+            candidates.append((edits + len(read[j - 1]), inexact, (*pairs, (None, j - 1))))
+        if i:
+            edits, inexact, pairs = align_first(i - 1, j)
+            candidates.append((edits + len(true[i - 1]), inexact, (*pairs, (i - 1, None))))
+        return min(candidates, key=lambda candidate: candidate[:2])
 
-def _add(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
-    return first[0] + second[0], first[1] + second[1]
-
-
-def _walk_back(steps: dict[tuple[int, int], tuple[int, int]], i: int, j: int) -> list[Pair]:
-    """The pairs along the cheapest path, from the first lines to the last."""
-    pairs: list[Pair] = []
-    while i or j:
-        down, right = steps[i, j]
-        i, j = i - down, j - right
-        pairs.append((i if down else None, j if right else None))
-    return pairs[::-1]
+    return align_first(len(true), len(read))[2]
 
 
 def count_edits(true: str, read: str) -> tuple[int, int, int]:

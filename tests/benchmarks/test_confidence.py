@@ -13,7 +13,7 @@ from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 def test_tiny_mode_measures_every_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("skimage")
     output = tmp_path / "confidence.json"
-    confidence.main(["--tiny", "--output", str(output)])
+    confidence.BENCHMARK.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
     assert list(result["declined"]) == [*NON_DIGITS, "photograph"]
     assert np.mean(list(result["declined"].values())) > 0.8

@@ -11,7 +11,7 @@ from mnist_digits.training import RECIPES, networks
 
 def test_tiny_mode_measures_everything(small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "inference.json"
-    inference.main(["--tiny", "--data", str(small_folder), "--output", str(output)])
+    inference.BENCHMARK.main(["--tiny", "--data", str(small_folder), "--output", str(output)])
     content = json.loads(output.read_text())
     (row,) = content["networks"]
     assert row["name"] == "dense"

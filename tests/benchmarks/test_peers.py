@@ -58,7 +58,7 @@ def test_the_file_has_what_was_measured_and_says_what_was_not(
     output.write_text(json.dumps({"rows": {"mlp": _row([1.0], [0.97], "mlp")}}))
     real = peers.importlib.util.find_spec
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
-    peers.main(["--tiny", "--data", str(small_folder), "--output", str(output), "--only", "svm", "pytorch"])
+    peers.BENCHMARK.main(["--tiny", "--data", str(small_folder), "--output", str(output), "--only", "svm", "pytorch"])
     rows = json.loads(output.read_text())["rows"]
     assert list(rows) == ["pytorch", "mlp", "svm"]
     assert rows["pytorch"]["not_measured"] == "torch is not installed"
@@ -102,6 +102,6 @@ def test_the_table_marks_what_was_extrapolated():
 
 def test_tiny_mode_needs_a_small_set(tmp_path: Path, capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit) as stopped:
-        peers.main(["--tiny", "--output", str(tmp_path / "peers.json")])
+        peers.BENCHMARK.main(["--tiny", "--output", str(tmp_path / "peers.json")])
     assert stopped.value.code == 2
     assert "name a small set" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from benchmarks import scale
 
 def test_tiny_mode_measures_everything_but_the_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "scale.json"
-    scale.main(["--tiny", "--output", str(output)])
+    scale.BENCHMARK.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
     for rows in result["workers"].values():
         assert list(rows) == ["loop", "1", "2"]

@@ -12,7 +12,7 @@ needs_wrk = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk sends the re
 @needs_wrk
 def test_tiny_mode_asks_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "serving.json"
-    serving.main(["--tiny", "--output", str(output)])
+    serving.BENCHMARK.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
     assert [row["path"] for row in result["rates"]] == ["/healthz", "/v1/classify", "/v1/predict"]
     for row in result["rates"]:

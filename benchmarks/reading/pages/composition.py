@@ -22,6 +22,7 @@ from benchmarks.reading.pages.clutter import Mark
 from benchmarks.reading.pages.levels import LEVELS, Level, Random
 from benchmarks.reading.pages.photography import choose_camera, choose_materials, photograph
 from benchmarks.reading.pages.sheets import Placed, Sheet, write_sheet
+from mnist_digits.dataset import load_mnist
 
 Box = tuple[int, int, int, int]
 """x, y, width, height, in pixels."""
@@ -210,33 +211,18 @@ def _project(points: NDArray[np.floating], matrix: Homography) -> NDArray[np.flo
     return seen[:, :2] / seen[:, 2:]
 
 
-def draw_boxes(page: WrittenPage) -> NDArray[np.uint8]:
-    """The picture with a box around each digit: uint8 (h, w, 3)."""
-    shown = page.pixels.copy()
-    for line in page.lines:
-        for x, y, width, height in line.boxes:
-            cv2.rectangle(shown, (x, y), (x + width, y + height), (255, 0, 200), 1)
-    return shown
-
-
 def main() -> None:
-    """Draw a few pages of each level."""
-    from mnist_digits.dataset import load_mnist
-
+    """Draw some pages of each level into a folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pages", type=int, default=8, help="of each level (default: 8)")
-    parser.add_argument("--boxes", action="store_true", help="draw a box around each digit")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     train = load_mnist().train
-    for level in LEVELS:
-        for seed in range(options.pages):
-            page = make_page(train.images, train.labels, level, seed)
-            Image.fromarray(draw_boxes(page) if options.boxes else page.pixels).save(
-                options.folder / f"{level}-{seed}.png"
-            )
-            print(f"{level}-{seed}", page.pixels.shape, *(f"“{line.text}”" for line in page.lines))
+    for level, seed in itertools.product(LEVELS, range(options.pages)):
+        page = make_page(train.images, train.labels, level, seed)
+        Image.fromarray(page.pixels).save(options.folder / f"{level}-{seed}.png")
+        print(f"{level}-{seed}", page.pixels.shape, *(f"“{line.text}”" for line in page.lines))
 
 
 if __name__ == "__main__":

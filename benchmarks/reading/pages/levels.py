@@ -23,65 +23,40 @@ class Level:
     """
 
     # The writing.
-    height_px: Range
-    """Height of the digits in pixels, log-uniform."""
-    extent_px: float
-    """Approximate upper limit of the writing's width and height in pixels."""
+    height_px: Range  # of the digits, log-uniform
+    extent_px: float  # approximate upper limit of the writing's width and height
     lines: tuple[int, int]
-    pitch: Range
-    """Distance between lines, in heights."""
-    gap: Range
-    """Distance between neighbouring digits, in heights."""
-    pen_width: Range
-    """In heights."""
-    variation: Range
-    """Of a writing style; see there."""
-    touching: Range
-    """Share of neighbouring digits that touch or overlap."""
-    max_slope_degrees: float
-    """Of the page; lines slope by up to a third of it on the page."""
-    max_bow: float
-    """Distance of a line's ends from the height of its middle, in heights."""
-    p_gaps: float
-    """Strokes with gaps."""
+    pitch: Range  # distance between lines, in heights
+    gap: Range  # distance between neighbouring digits, in heights
+    pen_width: Range  # in heights
+    variation: Range  # see WritingStyle
+    touching: Range  # share of neighbouring digits that touch or overlap
+    max_slope_degrees: float  # of the page; lines slope by up to a third of it on the page
+    max_bow: float  # distance of a line's ends from the height of its middle, in heights
+    p_gaps: float  # in strokes
     p_two_columns: float
-    p_form: float
-    """A printed box for each digit."""
-    p_separators: float
-    """Dashes or dots between words."""
-    clutter: tuple[int, int]
-    """Number of words, scribbles, arrows, underlines and smudges."""
+    p_form: float  # a printed box for each digit
+    p_separators: float  # dashes or dots between words
+    clutter: tuple[int, int]  # number of words, scribbles, arrows, underlines and smudges
     # The paper.
     p_ruled: float
     rule_opacity: Range
-    p_board: float
-    """Light writing on a dark board."""
+    p_board: float  # light writing on a dark board
     ink_opacity: Range
-    grain: Range
-    """Of the ink; see Materials."""
-    texture: Range
-    """Of the paper; see Materials."""
+    grain: Range  # see Materials
+    texture: Range  # see Materials
     # The camera.
-    max_perspective: float
-    """Displacement of the page's corners, as a share of its sides."""
-    p_desk: float
-    """The page's edge is in the picture."""
-    max_gradient: float
-    """Brightness of the sides above that of the middle, as a share."""
+    max_perspective: float  # displacement of the page's corners, as a share of its sides
+    p_desk: float  # the page's edge is in the picture
+    max_gradient: float  # brightness of the sides above that of the middle, as a share
     p_shadow: float
-    shadow_depth: Range
-    """Share of the light that is taken away."""
-    shadow_edge: Range
-    """Standard deviation of the edge's blur, as a share of the picture's longer side; log-uniform."""
-    blur_px: Range
-    """Standard deviation; less where strokes are narrow."""
-    noise: Range
-    """Standard deviation in grey levels; less where strokes are narrow or faint."""
+    shadow_depth: Range  # share of the light that is taken away
+    shadow_edge: Range  # see Camera; log-uniform
+    blur_px: Range  # standard deviation; less where strokes are narrow
+    noise: Range  # standard deviation in grey levels; less where strokes are narrow or faint
     jpeg_quality: tuple[int, int]
-    p_grey: float
-    """A picture without colours."""
-    p_rotated: float
-    """A picture rotated by 90, 180 or 270 degrees."""
+    p_grey: float  # a picture without colours
+    p_rotated: float  # a picture rotated by 90, 180 or 270 degrees
     min_pixels: float
     max_pixels: float
 

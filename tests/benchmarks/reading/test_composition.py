@@ -24,19 +24,25 @@ def digits_in(page: WrittenPage) -> list[tuple[int, tuple[int, int, int, int]]]:
     return [(int(digit), box) for line in pairs for digit, box in line]
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_a_seed_gives_a_page(small: Dataset, level: str):
+@pytest.fixture(scope="module")
+def pages(small: Dataset) -> dict[str, list[WrittenPage]]:
+    """Two pages of each level."""
     images, labels = small.train.images, small.train.labels
-    page, again, other = (make_page(images, labels, level, seed) for seed in (3, 3, 4))
+    return {level: [make_page(images, labels, level, seed) for seed in range(2)] for level in LEVELS}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_seed_gives_a_page(small: Dataset, pages: dict[str, list[WrittenPage]], level: str):
+    page, other = pages[level]
+    again = make_page(small.train.images, small.train.labels, level, 0)
     np.testing.assert_array_equal(page.pixels, again.pixels)
     assert page.lines == again.lines
     assert page.lines != other.lines
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_page_has_rows_of_digits_and_a_box_for_each(small: Dataset, level: str):
-    for seed in range(2):
-        page = make_page(small.train.images, small.train.labels, level, seed)
+def test_a_page_has_lines_of_digits_and_a_box_for_each(pages: dict[str, list[WrittenPage]], level: str):
+    for page in pages[level]:
         height, width, channels = page.pixels.shape
         assert (page.pixels.dtype, channels) == (np.uint8, 3)
         assert LEVELS[level].min_pixels * 0.9 <= height * width <= LEVELS[level].max_pixels

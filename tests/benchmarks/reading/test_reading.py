@@ -18,7 +18,7 @@ from mnist_digits.dataset import load_mnist
 def measured(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that tiny mode writes."""
     output = tmp_path_factory.mktemp("reading") / "reading.json"
-    reading.main(["--tiny", "--dev", "--network", str(small_model), "--output", str(output)])
+    reading.BENCHMARK.main(["--tiny", "--dev", "--network", str(small_model), "--output", str(output)])
     return output
 
 
@@ -42,7 +42,7 @@ def test_tiny_mode_measures_every_level(measured: Path, small_model: Path):
 
 
 def test_the_table_has_a_row_for_each_reader(measured: Path, capsys: pytest.CaptureFixture):
-    reading.main(["--table", "--output", str(measured)])
+    reading.BENCHMARK.main(["--table", "--output", str(measured)])
     lines = capsys.readouterr().out.splitlines()
     row = json.loads(measured.read_text())["rows"]["tutorial"]["levels"]["clean"]
     assert lines[0].startswith(f"| clean: 1 pages, {row['digits']} digits, {row['rows']} rows | digits right |")
@@ -64,7 +64,7 @@ def test_one_reader_can_be_measured_anew(
 
     monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Perfect", lambda network: read, lambda network: 7))
     arguments = ["--tiny", "--dev", "--network", str(small_model), "--output", str(output)]
-    reading.main([*arguments, "--only", "reader", "--dump", str(tmp_path / "wrong")])
+    reading.BENCHMARK.main([*arguments, "--only", "reader", "--dump", str(tmp_path / "wrong")])
     before, after = json.loads(measured.read_text())["rows"], json.loads(output.read_text())["rows"]
     assert after["tutorial"] == before["tutorial"]
     assert {row["digit_accuracy"] for row in after["reader"]["levels"].values()} == {1.0}
@@ -81,7 +81,7 @@ def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
     output = tmp_path / "other.json"
     output.write_text(json.dumps(json.loads(measured.read_text()) | {"pages": 30}))
     with pytest.raises(SystemExit, match="30 pages of training digits"):
-        reading.main(["--tiny", "--dev", "--only", "tutorial", "--output", str(output)])
+        reading.BENCHMARK.main(["--tiny", "--dev", "--only", "tutorial", "--output", str(output)])
 
 
 def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -89,7 +89,7 @@ def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: py
     output.write_text(measured.read_text())
     absent = replace(PAGE_READERS["tesseract"], missing=lambda: "tesseract is not installed; apt-get install it")
     monkeypatch.setitem(PAGE_READERS, "tesseract", absent)
-    reading.main(["--tiny", "--dev", "--only", "tesseract", "--output", str(output)])
+    reading.BENCHMARK.main(["--tiny", "--dev", "--only", "tesseract", "--output", str(output)])
     rows = json.loads(output.read_text())["rows"]
     assert rows["tesseract"] == {"title": "Tesseract 5", "not_measured": "tesseract is not installed"}
     shown = capsys.readouterr()
@@ -103,7 +103,7 @@ def test_who_fails_has_read_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(PAGE_READERS, "reader", PageReader("Broken", lambda network: read, lambda network: 7))
     output = tmp_path / "failed.json"
-    reading.main(["--tiny", "--dev", "--only", "reader", "--output", str(output)])
+    reading.BENCHMARK.main(["--tiny", "--dev", "--only", "reader", "--output", str(output)])
     for row in json.loads(output.read_text())["rows"]["reader"]["levels"].values():
         assert (row["failures"], row["missed"], row["digit_accuracy"]) == (1, row["digits"], 0)
     shown = capsys.readouterr()
@@ -164,6 +164,6 @@ def test_a_reader_of_any_text_reads_plain_digits(name: str, tmp_path: Path):
 
 def test_pages_for_development_never_overwrite_the_results(capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit) as stopped:
-        reading.main(["--dev"])
+        reading.BENCHMARK.main(["--dev"])
     assert stopped.value.code == 2
     assert "name another --output" in capsys.readouterr().err
