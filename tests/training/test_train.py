@@ -120,7 +120,8 @@ def test_the_onnx_model_is_calibrated_on_validation_and_says_so(finished: Run, s
 
 
 @pytest.mark.usefixtures("no_report")
-def test_callbacks_and_tensorboard(small: Dataset, tmp_path: Path):
+def test_callbacks_tensorboard_and_log(small: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "mnist_digits")
     seen: list[int] = []
     rows: list[dict[str, float]] = []
     run = train(
@@ -134,6 +135,11 @@ def test_callbacks_and_tensorboard(small: Dataset, tmp_path: Path):
     assert seen == [0, 1, 2]
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert list((run.folder / "tensorboard").rglob("events.*"))
+    wanted = ["training dense-dropout with seed 0 on 550 images", "epoch 1, loss ", "epoch 2, loss ", "epoch 3, loss "]
+    wanted += ["exported as model.onnx", "finished, test accuracy "]
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("mnist_digits.training")]
+    for message, beginning in zip(messages, wanted, strict=True):
+        assert message.startswith(f"{tmp_path}: {beginning}")
 
 
 class Crash(Exception):

@@ -94,7 +94,7 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
         raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
     check_data(run, data)
     run.remove_leftovers()
-    logger.info("%s: recipe %s, seed %d, %d images", run.folder, plan.recipe.name, plan.seed, len(data.train))
+    logger.info("%s: training %s with seed %d on %d images", run.folder, plan.recipe.name, plan.seed, len(data.train))
     # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
     with ReportProcess(run, data.folder, data.seed) as report:
         backend.start_keras()
@@ -242,6 +242,7 @@ def _export(run: Run, plan: Plan, data: Dataset, model: "keras.Model", metrics: 
     from mnist_digits.training.export.onnx import export_onnx
 
     export_onnx(model, run.onnx, describe_model(plan, metrics), data.test.images, temperature_of(metrics))
+    logger.info("%s: exported as %s", run.folder, run.onnx.name)
 
 
 def new_series(recipe: Recipe, count: int, folder: Path | None = None) -> Path:

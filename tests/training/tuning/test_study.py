@@ -26,7 +26,7 @@ from mnist_digits.training.tuning import study as study_module
 from mnist_digits.training.tuning.outcome import summarise
 from mnist_digits.training.tuning.plan import StudyPlan
 from mnist_digits.training.tuning.search import parse_duration, search
-from mnist_digits.training.tuning.space import default_values, search_space
+from mnist_digits.training.tuning.space import apply_values, default_values, search_space
 from mnist_digits.training.tuning.storage import Patience, open_storage
 from mnist_digits.training.tuning.study import Study
 from mnist_digits.training.tuning.worker import train_trial
@@ -382,3 +382,13 @@ def test_search_refuses_what_it_cannot_do(begin: Begin, small: Dataset):
     for target, workers in ((0, 1), (1, 0)):
         with pytest.raises(UsageError, match="expected at least 1 of each"):
             search(study, small, target, workers=workers)
+
+
+def test_a_study_from_before_fields_were_renamed_is_read():
+    recipe = {"name": "dense", "network": "dense", "averaging": 0.9, "second_momentum": 0.99, "pictures": 0}
+    plan = StudyPlan.of_json({"recipe": recipe, "fixed": ["averaging", "momentum"], "seed": 5, "fingerprint": "06b0"})
+    renamed = find_recipe("dense").with_settings({"ema_decay": "0.9", "beta_2": "0.99"})
+    assert plan == StudyPlan(renamed, ("ema_decay", "beta_1"), 5, "06b0")
+    assert apply_values(plan.recipe, {"averaging": 0.998, "dropout": 0.25}) == replace(
+        renamed, ema_decay=0.998, dropout=0.25
+    )
