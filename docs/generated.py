@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from inspect import cleandoc, getsource
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import typer
 
@@ -75,15 +75,22 @@ def recipes() -> Iterator[str]:
 
 
 def recipe_fields() -> Iterator[str]:
-    """Name, type, default and meaning of every field; the meaning is the string below it in the code."""
+    """Name, values, default and meaning of every field; the meaning is the string below it in the code."""
     meanings = dict(re.findall(r'^    (\w+): [^\n]+\n    """(.+?)"""', getsource(Recipe), re.DOTALL | re.MULTILINE))
-    hints = get_type_hints(Recipe)
+    hints = get_type_hints(Recipe, include_extras=True)
     rows = []
     for field in fields(Recipe):
         default = f"`{field.default}`" if isinstance(field.default, bool | int | float | str) else ""
-        kind = getattr(hints[field.name], "__name__", str(hints[field.name]))
-        rows.append([f"`{field.name}`", kind, default, re.sub(r"\s+", " ", meanings[field.name])])
-    yield from table(["field", "type", "default", "meaning"], rows)
+        meaning = re.sub(r"\s+", " ", meanings[field.name])
+        rows.append([f"`{field.name}`", values(hints[field.name]), default, meaning])
+    yield from table(["field", "values", "default", "meaning"], rows)
+
+
+def values(hint: Any) -> str:
+    """What a field of a recipe may hold: the description in its type, or its choices."""
+    if described := [one.description for one in getattr(hint, "__metadata__", ()) if one.description]:
+        return str(described[0])
+    return " or ".join(f"`{choice}`" for choice in get_args(hint))
 
 
 def routes() -> Iterator[str]:
