@@ -251,7 +251,7 @@ def _draw_dots(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
 
     from mnist_digits.evaluation.figures import BLUE, ORANGE, QUIET
 
-    looks = [
+    looks: list[dict[str, Any]] = [
         {"marker": "o", "color": BLUE, "markersize": 8, "zorder": 3},
         {"marker": "o", "color": BLUE, "markerfacecolor": "white", "markersize": 7},
         {"marker": "D", "color": ORANGE},

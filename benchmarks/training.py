@@ -75,7 +75,7 @@ SETTINGS = {
     "side": Setting(4096, 512),
     "racers": Setting(tuple(PEERS), (ENGINE,)),
 }
-NOT_REACHED = {"epochs": None, "training": None, "whole_process": None}
+NOT_REACHED: dict[str, float | None] = {"epochs": None, "training": None, "whole_process": None}
 
 
 def measure_epochs(data: Dataset, options: argparse.Namespace) -> dict[str, list[float]]:

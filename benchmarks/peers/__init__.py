@@ -123,15 +123,17 @@ def _draw_curve(axes: "Axes", row: dict[str, Any], marker: str) -> None:
 
     seconds, errors = row["seconds_after_epoch"], 1 - np.array(row["test_accuracy_after_epoch"])
     # Dashes and markers tell the curves apart without colour.
-    style = {
+    style: dict[str, Any] = {
         "marker": marker if len(seconds) <= MAX_POINTS_WITH_MARKERS else "",
         "color": BLUE if row["own"] else QUIET,
     }
     style |= {"linewidth": 2.5, "zorder": 3} if row["own"] else {"linewidth": 1.2, "linestyle": "--"}
     axes.plot(seconds, errors, **style)
-    words = {"color": BLUE, "weight": "bold"} if row["own"] else {"color": TEXT}
+    words: dict[str, Any] = {"color": BLUE, "weight": "bold"} if row["own"] else {"color": TEXT}
     # Beside a lone point, the name could lie on another curve.
-    place = {"xytext": (7, 0), "va": "center"} if len(seconds) > 1 else {"xytext": (0, -7), "va": "top", "ha": "center"}
+    place: dict[str, Any] = {"xytext": (7, 0), "va": "center"}
+    if len(seconds) == 1:
+        place = {"xytext": (0, -7), "va": "top", "ha": "center"}
     complete = row["epochs_measured"] == row["epochs"]
     name = row["title"].strip("`") + ("" if complete else f",\n{row['epochs_measured']} of {row['epochs']} epochs")
     axes.annotate(name, (seconds[-1], errors[-1]), textcoords="offset points", **place, **words)

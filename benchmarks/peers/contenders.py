@@ -47,7 +47,7 @@ def all_training_images(data: Dataset) -> Split:
 
 def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 0-255 → float32 0-1, of the same shape."""
-    return images.astype(np.float32) / 255
+    return images.astype(np.float32) / np.float32(255)
 
 
 def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def _place(
     kind: str, ink: NDArray[np.float32], lines: Sequence[Sequence[Mark]], style: WritingStyle, random: Random
 ) -> Mark:
     """A mark at a random position: words often before a line, underlines below one, all others anywhere around."""
-    line = lines[random.integers(len(lines))]
+    line = lines[int(random.integers(len(lines)))]
     printed = kind == "word"
     first, last = line[0], line[-1]
     if kind == "word" and random.random() < 0.6:
@@ -102,7 +102,7 @@ def word(style: WritingStyle, random: Random) -> NDArray[np.float32]:
     left, top, right, bottom = font.getbbox(text)
     drawing = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
     ImageDraw.Draw(drawing).text((2 - left, 2 - top), text, fill=255, font=font)
-    return crop(np.asarray(drawing, np.float32) / 255)
+    return crop(np.asarray(drawing, np.float32) / np.float32(255))
 
 
 def scribble(style: WritingStyle, random: Random) -> NDArray[np.float32]:
@@ -146,7 +146,7 @@ def draw_line(points: NDArray[np.floating], style: WritingStyle) -> NDArray[np.f
     side = np.ceil(points.max(0)).astype(int) + width + 3
     drawing = np.zeros((side[1], side[0]), np.uint8)
     cv2.polylines(drawing, [np.round(points * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)
-    return crop(drawing.astype(np.float32) / 255)
+    return crop(drawing.astype(np.float32) / np.float32(255))
 
 
 KINDS: dict[str, Callable[[WritingStyle, Random], NDArray[np.float32]]] = {

@@ -26,8 +26,8 @@ from mnist_digits.dataset import load_mnist
 
 Box = tuple[int, int, int, int]
 """x, y, width, height, in pixels."""
-Homography = NDArray[np.float64]
-"""float64 (3, 3), from the sheet's coordinates to the picture's pixels."""
+Homography = NDArray[np.floating]
+"""float (3, 3), from the sheet's coordinates to the picture's pixels."""
 MIN_DIGITS_TO_ROTATE = 12
 """Number of digits below which a page is never rotated: with fewer, it may be ambiguous which way is up."""
 SUBPIXEL_BITS = 4
@@ -151,7 +151,7 @@ def draw_rules(
     for ends in lines:
         first, last = _fixed_point(_project(np.array(ends), to_picture)).tolist()
         cv2.line(rules, first, last, 255, width, cv2.LINE_AA, SUBPIXEL_BITS)
-    return rules.astype(np.float32) / 255
+    return rules.astype(np.float32) / np.float32(255)
 
 
 def draw_paper(
@@ -169,7 +169,7 @@ def draw_paper(
     corners = _project(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), to_picture)
     paper = np.zeros(size[::-1], np.uint8)
     cv2.fillPoly(paper, [_fixed_point(corners)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
-    return paper.astype(np.float32) / 255
+    return paper.astype(np.float32) / np.float32(255)
 
 
 def rotate(page: WrittenPage, quarters: int) -> WrittenPage:

@@ -1,6 +1,7 @@
 """The three levels of difficulty of a page, and the distributions that each draws a page's properties from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Level:
 
 
 # fmt: off
-_VALUES = {
+_VALUES: dict[str, tuple[Any, Any, Any]] = {
     #                     clean         everyday       hard
     "height_px":         ((18, 120),    (24, 150),     (16, 200)),
     "extent_px":         (1150,         1500,          1900),

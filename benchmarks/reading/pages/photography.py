@@ -176,7 +176,7 @@ def _shadow(shape: Sequence[int], edge: float, random: Random) -> Plane:
         far = reach * random.uniform(0.4, 0.9, (9, 1))
         corners = cv2.convexHull((centre + far * np.column_stack([np.cos(angles), np.sin(angles)])).astype(np.float32))
     cv2.fillPoly(shade, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return _soften(shade.astype(np.float32) / 255, edge * max(shape))
+    return _soften(shade.astype(np.float32) / np.float32(255), edge * max(shape))
 
 
 def _soften(plane: Plane, sigma: float) -> Plane:

@@ -70,7 +70,8 @@ def write_sheet(images: NDArray[np.uint8], labels: NDArray[np.uint8], level: Lev
     layout = choose_layout(columns, level, random)
     height = layout.style.height
     max_digits = int(np.clip(level.extent_px / height, 4, 14))
-    count = int(min(random.integers(level.lines[0], level.lines[1] + 1), max(1, level.extent_px // layout.pitch)))
+    max_lines = max(1, int(level.extent_px // layout.pitch))
+    count = min(int(random.integers(level.lines[0], level.lines[1] + 1)), max_lines)
     lines: list[list[Placed]] = [[] for _ in range(count)]
     for _ in range(columns):
         start = max(map(_right, lines)) + height * random.uniform(1.8, 5) if lines[0] else 0.0
