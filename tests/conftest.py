@@ -38,10 +38,10 @@ def small_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def declining_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rejecting_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, but images that are more than 0.4 ink are no digits to it."""
-    path = tmp_path_factory.mktemp("declining") / "model.onnx"
-    return write_model(path, *nearest_mean(small.train), declining=True, threshold="0.6")
+    path = tmp_path_factory.mktemp("rejecting") / "model.onnx"
+    return write_model(path, *nearest_mean(small.train), rejecting=True, threshold="0.6")
 
 
 @pytest.fixture

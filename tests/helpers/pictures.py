@@ -1,7 +1,10 @@
 """Digits enlarged from MNIST's training images, and paper to put them on."""
 
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 
 
 def strokes(image: np.ndarray, side: int) -> np.ndarray:
@@ -17,11 +20,23 @@ def paper(random: np.random.Generator, side: int, colour: tuple[int, int, int] =
     return np.float32(colour) + grain[..., None]
 
 
+def soft(mask: np.ndarray) -> np.ndarray:
+    """Ink with soft edges, float32 (h, w) in [0, 1], of a bilevel mask."""
+    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+
+
 def written(sheet: np.ndarray, mask: np.ndarray, pen: tuple[int, int, int] = (35, 35, 45)) -> np.ndarray:
     """The sheet with its strokes in the pen's colour, float32, edges a little soft."""
-    cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
-    return sheet * (1 - cover) + np.float32(pen) * cover
+    ink = soft(mask)[..., None]
+    return sheet * (1 - ink) + np.float32(pen) * ink
 
 
 def photographed(sheet: np.ndarray) -> np.ndarray:
     return np.clip(sheet, 0, 255).astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The content of a file of this kind, by Pillow's name."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()

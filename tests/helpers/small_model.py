@@ -8,19 +8,19 @@ from onnx import helper, numpy_helper
 
 from mnist_digits.dataset import Split
 
-DECLINING = """
+IS_DIGIT = """
             columns = Constant <value_ints = [1]> ()
             covered = ReduceMean <keepdims = 0> (scaled, columns)
             one = Constant <value_float = 1.0> ()
             is_digit = Sub (one, covered)"""
 
 
-def write_model(path: Path, weights: np.ndarray, bias: np.ndarray, declining: bool = False, **metadata: str) -> Path:
+def write_model(path: Path, weights: np.ndarray, bias: np.ndarray, rejecting: bool = False, **metadata: str) -> Path:
     """A model of one layer: softmax of images / 255 times weights, (784, 10), plus bias, (10,).
 
-    declining: is_digit is the share of the image that is paper.
+    rejecting: is_digit is the share of the image that is paper.
     """
-    outputs = "float[n, 10] probabilities" + ", float[n] is_digit" * declining
+    outputs = "float[n, 10] probabilities" + ", float[n] is_digit" * rejecting
     model = onnx.parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 18]>
         small (uint8[n, 28, 28] images) => ({outputs}) {{
@@ -30,7 +30,7 @@ def write_model(path: Path, weights: np.ndarray, bias: np.ndarray, declining: bo
             scaled = Div (flat, full)
             logits = Gemm (scaled, weights, bias)
             probabilities = Softmax (logits)
-            {DECLINING * declining}
+            {IS_DIGIT * rejecting}
         }}""")
     for name, values in {"weights": weights, "bias": bias}.items():
         model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))

@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -15,25 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.pictures import photographed, strokes, written
-from helpers.small_pages import ROWS, SmallPage, overlap, sure_digits, write_page
+from helpers.small_pages import ROWS, SmallPage, overlap, write_page
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
-from mnist_digits.recognition import Classifier, Page, Reader
+from mnist_digits.recognition import Page, Picture, Reader
 
 Digits = list[list[np.ndarray]]
 PEN = (35, 35, 45)
 DRAWN = sorted((Path(__file__).parents[2] / "docs" / "digits").glob("[0-9].*"))
 """A picture of each digit."""
-
-
-@pytest.fixture(scope="module")
-def reader() -> Reader:
-    return Reader()
-
-
-@pytest.fixture(scope="module")
-def sure(mnist: Dataset) -> Digits:
-    return sure_digits(mnist.train, Classifier())
 
 
 @pytest.fixture(scope="module")
@@ -313,17 +304,12 @@ def test_any_small_picture(reader: Reader, data: st.DataObject):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros(4, np.uint8), np.zeros((2, 2), np.int64), np.full((2, 2), np.nan), np.zeros((0, 5), np.uint8)]
+    ("picture", "error"),
+    [(np.zeros((2, 2), np.int64), ValueError), (np.zeros((0, 5), np.uint8), ValueError), ("none.png", DataError)],
 )
-def test_other_arrays_are_refused(reader: Reader, array: np.ndarray):
-    with pytest.raises(ValueError, match="expected"):
-        reader.read(array)
-
-
-def test_what_cannot_be_opened_is_refused(reader: Reader, tmp_path: Path):
-    for picture in (tmp_path / "none.png", b"seven"):
-        with pytest.raises(DataError, match="expected"):
-            reader.read(picture)
+def test_what_is_no_picture_is_refused(reader: Reader, picture: Picture, error: type[Exception]):
+    with pytest.raises(error, match="expected"):
+        reader.read(picture)
 
 
 def test_path_content_and_array_are_read_alike(reader: Reader, page: SmallPage, tmp_path: Path):
@@ -333,6 +319,15 @@ def test_path_content_and_array_are_read_alike(reader: Reader, page: SmallPage, 
     for picture in (path, str(path), path.read_bytes()):
         assert reader.read(picture).to_json() == expected
     assert reader.follow(path).to_page().to_json() == expected
+
+
+def test_each_page_is_logged(reader: Reader, page: SmallPage, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.DEBUG, "mnist_digits"):
+        reader.read(page.pixels())
+    (record,) = (one for one in caplog.records if one.name == "mnist_digits.recognition.reader")
+    height, width = page.labels.shape
+    assert record.getMessage().startswith(f"read a page of {width} × {height} pixels")
+    assert record.getMessage().endswith(f"{len(page.boxes)} detections, {len(page.rows)} text lines")
 
 
 def test_a_picture_is_left_as_it_is(reader: Reader, page: SmallPage):
@@ -365,7 +360,6 @@ def test_json_is_as_promised(reader: Reader, page: SmallPage):
             assert type(digit["confidence"]) is float
             assert 0 < digit["confidence"] <= 1
             assert [type(side) for side in digit["box"]] == [int] * 4
-    assert Page.unreadable().to_json() == {"lines": [], "reason": "unreadable"}
 
 
 def test_every_digit_says_what_it_was_judged_by(reader: Reader, page: SmallPage):

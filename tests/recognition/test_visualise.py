@@ -5,20 +5,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.small_pages import SmallPage, sure_digits, write_page
-from mnist_digits.dataset import Dataset
-from mnist_digits.recognition import Classifier, Page, Reader, Reading, visualise
+from helpers.small_pages import SmallPage, write_page
+from mnist_digits.recognition import Page, Reader, Reading, visualise
 from mnist_digits.recognition.results import Digit, Line
 
 
 @pytest.fixture(scope="module")
-def page(mnist: Dataset) -> SmallPage:
-    return write_page(sure_digits(mnist.train, Classifier()), ["3141", "59"])
+def page(sure: list[list[np.ndarray]]) -> SmallPage:
+    return write_page(sure, ["3141", "59"])
 
 
 @pytest.fixture(scope="module")
-def reading(page: SmallPage) -> Reading:
-    return Reader().follow(page.pixels())
+def reading(reader: Reader, page: SmallPage) -> Reading:
+    return reader.follow(page.pixels())
 
 
 def with_confidence(page: Page, confidence: float) -> Page:
@@ -83,8 +82,8 @@ def test_stages_are_pictures_in_order(page: SmallPage, reading: Reading):
 
 
 @pytest.mark.parametrize("pixels", [np.full((1, 1), 9, np.uint8), np.full((90, 80, 3), 200, np.uint8)])
-def test_a_blank_page_has_stages_too(pixels: np.ndarray):
-    made = visualise.stages(pixels, Reader().follow(pixels))
+def test_a_blank_page_has_stages_too(reader: Reader, pixels: np.ndarray):
+    made = visualise.stages(pixels, reader.follow(pixels))
     assert all(picture.dtype == np.uint8 and picture.size for picture in made.values())
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.small_pages import sure_digits, write_page
+from helpers.small_pages import write_page
 from mnist_digits.dataset import Dataset
-from mnist_digits.recognition import Classifier
 
 DAMAGED = {"text.png": b"seven", "empty.png": b"", "cut.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"}
 
@@ -20,15 +19,13 @@ def damaged() -> set[str]:
 
 
 @pytest.fixture(scope="package")
-def folder(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(mnist: Dataset, sure: list[list[np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits, a blank picture, a page, what is none, and more in folders below."""
     folder = tmp_path_factory.mktemp("pictures")
     for number, image in enumerate(mnist.train.images[:12]):
         Image.fromarray(255 - np.pad(image, 6)).resize((80, 80)).save(folder / f"{number:02d}.png")
     Image.new("L", (90, 60), 220).save(folder / "blank.jpg")
-    Image.fromarray(write_page(sure_digits(mnist.train, Classifier()), ("31 4", "159")).pixels()).save(
-        folder / "page.png"
-    )
+    Image.fromarray(write_page(sure, ("31 4", "159")).pixels()).save(folder / "page.png")
     for name, content in DAMAGED.items():
         (folder / name).write_bytes(content)
     (folder / ".hidden.png").write_bytes(b"")

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_digits.recognition import Classifier, Reader
+from mnist_digits.recognition import Reader
 from mnist_digits.recognition.bulk import SCHEMAS, Mode, Output, Settings, list_pictures
 from mnist_digits.recognition.bulk.table import PictureReader, StoppedError
 from mnist_digits.recognition.classifier import BATCH_IMAGES, CLASSIFIER_PATH
@@ -19,33 +19,33 @@ def test_a_name_that_is_not_utf8_is_a_row(tmp_path: Path):
 
 
 @pytest.mark.parametrize("mode", ["predict", "read"])
-def test_rows_are_what_the_classifier_and_the_reader_say(folder: Path, damaged: set[str], mode: Mode):
+def test_rows_are_what_the_reader_says(reader: Reader, folder: Path, damaged: set[str], mode: Mode):
     paths = sorted(list_pictures([str(folder)]))
     table = PictureReader(mode, CLASSIFIER_PATH).read(paths)
     assert table.schema == SCHEMAS[mode]
     assert table.column("path").to_pylist() == paths
     assert {Path(row["path"]).name for row in table.to_pylist() if row["error"]} == damaged
-    one: Callable[[str], dict] = {"predict": predicted, "read": page}[mode]
+    one: Callable[[Reader, str], dict] = {"predict": predicted, "read": page}[mode]
     for row in table.to_pylist():
         if row["error"]:
             assert {name for name, value in row.items() if value is not None} == {"path", "reason", "error"}
             assert row["reason"] == "unreadable"
             assert row["error"].startswith(row["path"])
         else:
-            assert {**row, "confidence": row["confidence"] and round(row["confidence"], 5)} == one(row["path"])
+            assert {**row, "confidence": row["confidence"] and round(row["confidence"], 5)} == one(reader, row["path"])
 
 
-def predicted(path: str) -> dict:
-    prediction = Classifier().classify(path)
+def predicted(reader: Reader, path: str) -> dict:
+    prediction = reader.classifier.classify(path)
     box = dict(zip(("x", "y", "width", "height"), prediction.box, strict=True)) if prediction.box[2] else None
     confidence = round(float(np.float32(prediction.confidence)), 5)
     found = {"digit": prediction.digit, "confidence": confidence, "box": box, "reason": prediction.reason}
     return {"path": path, **found, "error": None}
 
 
-def page(path: str) -> dict:
-    found = Reader().read(path)
-    confidences = [digit.confidence for line in found.lines for digit in line.digits]
+def page(reader: Reader, path: str) -> dict:
+    found = reader.read(path)
+    confidences = [digit.confidence for digit in found.digits]
     digits = [
         {
             "digit": digit.digit,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.small_pages import Box, SmallPage, overlap, sure_digits, write_page
-from mnist_digits.dataset import Dataset
+from helpers.pictures import soft
+from helpers.small_pages import Box, SmallPage, overlap, write_page
 from mnist_digits.recognition import Classifier, Prediction
 from mnist_digits.recognition.layout.components import find_segments
 from mnist_digits.recognition.layout.decoding import decode_lines
@@ -19,16 +19,6 @@ from mnist_digits.recognition.preprocessing.mnist_format import Normalised
 
 HEIGHT = 56
 NUMBERS = st.lists(st.text("0123456789", min_size=1, max_size=7), min_size=1, max_size=3)
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier()
-
-
-@pytest.fixture(scope="module")
-def sure(mnist: Dataset, classifier: Classifier) -> list[list[np.ndarray]]:
-    return sure_digits(mnist.train, classifier)
 
 
 class Undecided(Classifier):
@@ -46,10 +36,6 @@ class Rejecting(Classifier):
     def classify_normalised(self, inputs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
         predictions = super().classify_normalised(inputs, min_confidence)
         return [replace(one, digit=None, confidence=0.001, reason="not-a-digit") for one in predictions]
-
-
-def soft(mask: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
 
 
 def detections_of(*found: tuple[float, float, int, float]) -> Detections:

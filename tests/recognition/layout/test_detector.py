@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.small_pages import SmallPage, sure_digits, write_page
-from mnist_digits.dataset import Dataset
+from helpers.pictures import soft
+from helpers.small_pages import SmallPage, write_page
 from mnist_digits.errors import DataError
-from mnist_digits.recognition import Classifier
 from mnist_digits.recognition.layout.detector import (
     CERTAIN_SCORE,
     INPUT_DIGIT_HEIGHT_PX,
@@ -32,12 +31,8 @@ def detector() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def page(mnist: Dataset) -> SmallPage:
-    return write_page(sure_digits(mnist.train, Classifier()), height=HEIGHT)
-
-
-def soft(mask: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+def page(sure: list[list[np.ndarray]]) -> SmallPage:
+    return write_page(sure, height=HEIGHT)
 
 
 def printed(font: int) -> np.ndarray:

@@ -2,15 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.pictures import strokes
+from helpers.pictures import soft, strokes
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
 
 CELL = 90
-
-
-def soft(mask: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
 
 
 def grid(rows: int, columns: int, apart: int = 0, thick: int = 2, slope: float = 0) -> np.ndarray:
