@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def rejecting_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     """The same, but images that are more than 0.4 ink are no digits to it."""
     path = tmp_path_factory.mktemp("rejecting") / "model.onnx"
     return write_model(path, *nearest_mean(small.train), rejecting=True, threshold="0.6")
+
+
+@pytest.fixture
+def no_report() -> Iterator[None]:
+    """Trainings in this process leave out the report, which takes longer than the training of a test."""
+    with mock.patch("mnist_digits.training.train.ReportProcess"):
+        yield
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def test_report_is_rebuilt(digits: Digits, trained: Path):
     assert (trained / "report.html").read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_report")
 def test_compare_tells_luck_from_a_difference(digits: Digits, trained: Path, small_folder: Path, tmp_path: Path):
     first = trained
     options = ("--data", small_folder, "--set", "epochs=6", "--output", "second")

@@ -32,6 +32,7 @@ def follow(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"{text} was never printed")
 
 
+@pytest.mark.usefixtures("no_report")
 def test_killed_and_interrupted_runs_end_with_the_weights_of_an_unbroken_one(digits: Digits, tmp_path: Path):
     """On all of MNIST, so that the signals arrive inside an epoch."""
     train = ("train", "dense", "--set", "epochs=5")
@@ -113,6 +114,7 @@ def test_a_full_disk_keeps_the_checkpoint(digits: Digits, small_folder: Path, tm
     assert not (tmp_path / "run/checkpoint").exists()
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_full_disk_at_the_first_checkpoint(digits: Digits, small_folder: Path, tmp_path: Path):
     with files_of_at_most(300_000):
         result = digits(*SMALL, small_folder)
@@ -121,6 +123,7 @@ def test_a_full_disk_at_the_first_checkpoint(digits: Digits, small_folder: Path,
     assert not list((tmp_path / "run").rglob("*.npz"))
 
 
+@pytest.mark.usefixtures("no_report")
 def test_several_seeds_as_json_and_with_tensorboard(digits: Digits, small_folder: Path, tmp_path: Path):
     arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=1", "--seeds", "2", "--seed", "3")
     result = digits(*arguments, "--tensorboard", "--output", "a [b] c", "--json")
