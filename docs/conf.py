@@ -3,15 +3,26 @@
 import re
 import sys
 from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy.typing
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+class NDArray(Generic[TypeVar("T")]):
+    """Takes the place of numpy.typing's, which is shown as `ndarray[tuple[Any, ...], dtype[uint8]]`."""
+
+    __module__ = "numpy.typing"
+
+
+numpy.typing.NDArray = NDArray
 
 import generated
 
 import mnist_digits
 
 project = "MNIST Digits"
-author = "the MNIST Digits contributors"
 version = release = mnist_digits.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
@@ -36,6 +47,7 @@ html_theme = "furo"
 html_title = "MNIST Digits"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -31,13 +31,13 @@ def test_the_table_of_recipes_has_the_figures_of_every_recipe_with_results(path:
     for path in SUMMARIES:
         summary = json.loads(path.read_text())
         accuracy = summary["test_accuracy"]
-        _, parameters, shown, seconds, command = table[path.stem]
+        _, parameters, shown, seconds, *command = table[path.stem]
         assert parameters == f"{summary['parameters']:,}"
         spread = f" ± {accuracy['sd']:.2%}" if summary["count"] > 1 else ""
         assert shown == f"{accuracy['mean']:.2%}{spread} ({summary['count']})".replace("%", " %")
         mean = summary["seconds"]["mean"]
         assert seconds == (f"{mean:.1f} s" if mean < 600 else f"{mean / 60:.0f} min")
-        assert command == f"`digits train {path.stem} --seeds {summary['count']}`"
+        assert command in ([], [f"`digits train {path.stem} --seeds {summary['count']}`"])
 
 
 @pytest.mark.parametrize("path", SUMMARIES, ids=lambda path: path.stem)
