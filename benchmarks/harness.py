@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -94,6 +94,7 @@ class Benchmark:
         """Options and settings by name, and the `command` that a result is stored with."""
         parser = self._create_parser()
         options = parser.parse_args(arguments)
+        options.output = options.output.resolve()
         flags = [f"--{name}" for name in (*self.flags, "tiny") if getattr(options, name)]
         if flags and options.output == self.results and not (options.part or options.table):
             parser.error(f"{flags[0]} measures nothing worth keeping: name another --output")

@@ -1,28 +1,22 @@
 """Pictures of pages of handwritten digits, drawn from MNIST's, with their text and boxes as ground truth.
 
-    python -m benchmarks.reading.pages.composition FOLDER    # some of each level, to look at
-
 No page is stored: the same digits, level and seed give the same page. The levels are scans; photos of notes, forms and
 boards taken with some care; and photos taken with none.
 """
 
-import argparse
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.reading.pages.clutter import Mark
 from benchmarks.reading.pages.levels import LEVELS, Level, Random
 from benchmarks.reading.pages.photography import choose_camera, choose_materials, photograph
 from benchmarks.reading.pages.sheets import Placed, Sheet, write_sheet
-from mnist_digits.dataset import load_mnist
 
 Box = tuple[int, int, int, int]
 """x, y, width, height, in pixels."""
@@ -209,21 +203,3 @@ def _project(points: NDArray[np.floating], matrix: Homography) -> NDArray[np.flo
     """Points, (n, 2) x and y, after a homography."""
     seen = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     return seen[:, :2] / seen[:, 2:]
-
-
-def main() -> None:
-    """Draw some pages of each level into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=8, help="of each level (default: 8)")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    train = load_mnist().train
-    for level, seed in itertools.product(LEVELS, range(options.pages)):
-        page = make_page(train.images, train.labels, level, seed)
-        Image.fromarray(page.pixels).save(options.folder / f"{level}-{seed}.png")
-        print(f"{level}-{seed}", page.pixels.shape, *(f"“{line.text}”" for line in page.lines))
-
-
-if __name__ == "__main__":
-    main()

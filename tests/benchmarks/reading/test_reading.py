@@ -1,6 +1,7 @@
 import itertools
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ from PIL import Image
 
 from benchmarks import reading
 from benchmarks.reading import readers
-from benchmarks.reading.pages.composition import make_page
+from benchmarks.reading.pages.composition import WrittenPage, make_page
 from benchmarks.reading.readers import PAGE_READERS, Fragment, PageReader, Picture, ReadLine, group_into_lines
 from mnist_digits.dataset import load_mnist
+
+
+@cache
+def dev_pages() -> dict[str, WrittenPage]:
+    """Level → the page that tiny mode makes of training digits."""
+    train = load_mnist().train
+    return {level: make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED) for level in reading.LEVELS}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +37,7 @@ def test_tiny_mode_measures_every_level(measured: Path, small_model: Path):
     tutorial = result["rows"]["tutorial"]
     assert tutorial["model_bytes"] == small_model.stat().st_size
     for level, row in tutorial["levels"].items():
-        train = load_mnist().train
-        pages = [make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED)]
-        lines = [line.text.replace(" ", "") for page in pages for line in page.lines]
+        lines = [line.text.replace(" ", "") for line in dev_pages()[level].lines]
         assert (row["digits"], row["rows"]) == (sum(map(len, lines)), len(lines))
         assert row["median_milliseconds"] > 0
         wrong = row["mistaken"] + row["missed"] + row["invented"]
@@ -56,7 +62,7 @@ def test_one_reader_can_be_measured_anew(
 ):
     output = tmp_path / "again.json"
     output.write_text(measured.read_text())
-    perfect = {page.pixels.tobytes(): page for page in _dev_pages()}
+    perfect = {page.pixels.tobytes(): page for page in dev_pages().values()}
 
     def read(picture: Picture) -> list[ReadLine]:
         np.testing.assert_array_equal(np.asarray(Image.open(picture.path)), picture.pixels)
@@ -72,11 +78,6 @@ def test_one_reader_can_be_measured_anew(
     assert not list((tmp_path / "wrong").iterdir())
 
 
-def _dev_pages() -> list:
-    train = load_mnist().train
-    return [make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED) for level in reading.LEVELS]
-
-
 def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
     output = tmp_path / "other.json"
     output.write_text(json.dumps(json.loads(measured.read_text()) | {"pages": 30}))
@@ -84,7 +85,9 @@ def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
         reading.BENCHMARK.main(["--tiny", "--dev", "--only", "tutorial", "--output", str(output)])
 
 
-def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_a_reader_that_is_not_installed_is_named(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
     output = tmp_path / "missing.json"
     output.write_text(measured.read_text())
     absent = replace(PAGE_READERS["tesseract"], missing=lambda: "tesseract is not installed; apt-get install it")
@@ -97,7 +100,9 @@ def test_who_is_missing_is_named(measured: Path, tmp_path: Path, monkeypatch: py
     assert "| Tesseract 5 | not measured |" in shown.out
 
 
-def test_who_fails_has_read_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+def test_a_reader_that_fails_has_read_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
     def read(picture: Picture) -> list[ReadLine]:
         raise ZeroDivisionError("at all")
 
@@ -112,7 +117,7 @@ def test_who_fails_has_read_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_pages_that_were_read_wrong_are_drawn(tmp_path: Path):
-    page = _dev_pages()[0]
+    page = dev_pages()["clean"]
     drawn = reading.annotate(page, [ReadLine("12", ((3, 3, 10, 10),))])
     height, width, _ = page.pixels.shape
     assert drawn.shape[0] > height
@@ -134,8 +139,8 @@ def test_the_tutorial_reads_a_tidy_page(small_model: Path):
         np.testing.assert_allclose(read.boxes, true.boxes, atol=4)
 
 
-def test_rows_follow_their_slope():
-    # Two rows that fall by more than the space between them, given in no order.
+def test_lines_are_followed_along_their_slope():
+    # Two lines that fall by more than the space between them, given in no order.
     boxes = [(x, 20 + x // 5 + row * 40, 18, 20) for row in range(2) for x in range(0, 400, 40)]
     order = np.random.default_rng(0).permutation(len(boxes))
     rows = group_into_lines([Fragment.around(boxes[n]) for n in order])
