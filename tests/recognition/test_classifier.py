@@ -146,7 +146,7 @@ def test_what_is_less_sure_than_asked_for_is_no_digit(small_classifier: Classifi
     assert (rejected.digit, rejected.reason, rejected.confidence) == (None, "not-a-digit", sure)
 
 
-def test_pieces_side_by_side_are_one_digit_where_the_model_is_sure(
+def test_components_side_by_side_are_one_digit_where_the_model_is_sure(
     small_classifier: Classifier, rejecting: Classifier, tmp_path: Path
 ):
     two = drawn(bar(), bar())

@@ -49,7 +49,7 @@ def assert_read(found: Page, page: SmallPage, least_overlap: float = 0.5) -> Non
         assert box[1] + box[3] <= height
 
 
-def test_rows_of_different_lengths(reader: Reader, page: SmallPage):
+def test_lines_of_different_lengths(reader: Reader, page: SmallPage):
     found = reader.read(page.pixels())
     assert_read(found, page)
     assert tuple(line.text for line in found.lines) == ROWS
@@ -87,13 +87,13 @@ def test_wherever_and_however_large(
 
 
 @pytest.mark.parametrize("degrees", [-10, -4, 4, 10])
-def test_sloping_rows(reader: Reader, page: SmallPage, degrees: float):
+def test_sloping_lines(reader: Reader, page: SmallPage, degrees: float):
     sloping = page.sloping(degrees)
     assert_read(reader.read(sloping.pixels()), sloping)
 
 
 @pytest.mark.parametrize("rows", [("31415926535897",), ("3141 592", "65358", "9793")])
-def test_curved_rows(reader: Reader, sure: Digits, rows: tuple[str, ...]):
+def test_curved_lines(reader: Reader, sure: Digits, rows: tuple[str, ...]):
     curved = write_page(sure, rows).curved(50)
     assert_read(reader.read(curved.pixels()), curved)
 
@@ -153,14 +153,14 @@ def test_a_five_with_a_detached_roof(reader: Reader, sure: Digits, mnist: Datase
 
 
 def has_roof_apart(image: np.ndarray) -> bool:
-    """Whether a five consists of two large pieces, as MNIST's writers made many."""
+    """Whether a five consists of two large components, as MNIST's writers made many."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(strokes(image, 112).astype(np.uint8))
     areas = stats[1:, 4]
     return len(areas) == 2 and areas.min() > 0.12 * areas.sum()
 
 
 def shaded(page: SmallPage) -> np.ndarray:
-    """A hand's shadow with a hard edge across the rows."""
+    """A hand's shadow with a hard edge across the lines."""
     x, y = np.meshgrid(*map(np.arange, page.labels.shape[::-1]))
     return photographed(page.pixels() * np.where(x + 0.4 * y > 0.4 * x.max(), 0.55, 1)[..., None])
 
@@ -291,7 +291,7 @@ def test_any_shape_and_content(reader: Reader, shape: tuple[int, ...]):
 @settings(max_examples=40)
 @given(data=st.data())
 def test_any_small_picture(reader: Reader, data: st.DataObject):
-    """Blocks of any size and grey, which are now strokes, now frames, now paper."""
+    """Blocks of any size and grey, which are now strokes, now form boxes, now paper."""
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     shape = data.draw(st.tuples(st.integers(1, 120), st.integers(1, 120)))
     pixels = np.full(shape, data.draw(st.integers(0, 255)), np.uint8)

@@ -29,7 +29,7 @@ def changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one != other).any(axis=2)
 
 
-def test_a_frame_around_each_digit(page: SmallPage, reading: Reading):
+def test_a_box_around_each_digit(page: SmallPage, reading: Reading):
     pixels = page.pixels()
     before = pixels.copy()
     drawn = visualise.annotate(pixels, reading.to_page())
@@ -38,7 +38,7 @@ def test_a_frame_around_each_digit(page: SmallPage, reading: Reading):
     assert drawn.dtype == np.uint8
     differs = changed(drawn, pixels)
     for x, y, width, height in page.boxes:
-        # The frame stands clear of the ink that it shows.
+        # The box stands clear of the ink that it shows.
         for side in (np.s_[y : y + height, x - 6 : x], np.s_[y : y + height, x + width : x + width + 6]):
             assert differs[side].any(axis=1).all()
         for side in (np.s_[y - 6 : y, x : x + width], np.s_[y + height : y + height + 6, x : x + width]):
@@ -50,9 +50,9 @@ def test_uncertain_digits_have_another_colour(page: SmallPage, reading: Reading)
     pixels, found = page.pixels(), reading.to_page()
     sure, unsure = (visualise.annotate(pixels, with_confidence(found, confidence)) for confidence in (0.999, 0.3))
     np.testing.assert_array_equal(changed(sure, pixels), changed(unsure, pixels))
-    frames = changed(sure, unsure)
-    assert frames.sum() > 0.9 * changed(sure, pixels).sum()
-    assert not {tuple(colour) for colour in sure[frames]} & {tuple(colour) for colour in unsure[frames]}
+    boxes = changed(sure, unsure)
+    assert boxes.sum() > 0.9 * changed(sure, pixels).sum()
+    assert not {tuple(colour) for colour in sure[boxes]} & {tuple(colour) for colour in unsure[boxes]}
 
 
 def test_grey_pictures_and_digits_at_the_border():

@@ -54,8 +54,8 @@ def seen(page: SmallPage, value: float = 0.8) -> Detections:
 
 
 def read(ink: np.ndarray, detections: Detections, classifier: Classifier) -> list[list[Token]]:
-    rows = find_text_lines(detections.centres, HEIGHT)
-    return decode_lines(ink, find_segments(ink, detections, HEIGHT), detections, rows, HEIGHT, classifier)
+    lines = find_text_lines(detections.centres, HEIGHT)
+    return decode_lines(ink, find_segments(ink, detections, HEIGHT), detections, lines, HEIGHT, classifier)
 
 
 def texts(lines: list[list[Token]]) -> list[str]:
@@ -74,17 +74,17 @@ def alone(page: SmallPage, *detections: tuple[float, float, int, float]) -> tupl
 
 
 @settings(max_examples=15)
-@given(rows=NUMBERS)
+@given(numbers=NUMBERS)
 def test_as_many_tokens_as_digits_from_left_to_right(
-    classifier: Classifier, sure: list[list[np.ndarray]], rows: list[str]
+    classifier: Classifier, sure: list[list[np.ndarray]], numbers: list[str]
 ):
-    page = write_page(sure, rows, height=HEIGHT)
+    page = write_page(sure, numbers, height=HEIGHT)
     found = read(soft(page.mask), seen(page), classifier)
-    assert texts(found) == rows
-    for row in found:
-        assert (np.diff([token.box[0] + token.box[2] / 2 for token in row]) > 0).all()
-        assert min(token.credibility for token in row) > 0.8
-    for token, box in zip((token for row in found for token in row), page.boxes, strict=True):
+    assert texts(found) == numbers
+    for line in found:
+        assert (np.diff([token.box[0] + token.box[2] / 2 for token in line]) > 0).all()
+        assert min(token.credibility for token in line) > 0.8
+    for token, box in zip((token for line in found for token in line), page.boxes, strict=True):
         assert overlap(token.box, box) > 0.8
 
 
@@ -92,7 +92,7 @@ def test_what_the_shipped_detector_sees_is_read(classifier: Classifier, sure: li
     page = write_page(sure, ["0123456789"] * 3, height=HEIGHT)
     ink = soft(page.mask)
     found = read(ink, Detector().detect(ink, HEIGHT).detections, classifier)
-    assert [len(row) for row in found] == [10, 10, 10]
+    assert [len(line) for line in found] == [10, 10, 10]
     assert np.mean([one == other for one, other in zip("".join(texts(found)), "0123456789" * 3, strict=True)]) > 0.9
 
 
@@ -148,9 +148,9 @@ def test_the_detector_decides_where_the_classifier_does_not(sure: list[list[np.n
     detections = seen(page)
     scores = np.full((4, 10), 0.02, np.float32)
     scores[:, digit] = 0.6
-    (row,) = read(soft(page.mask), Detections(detections.centres, scores), Undecided())
-    assert texts([row]) == [4 * str(digit)]
-    for token in row:
+    (line,) = read(soft(page.mask), Detections(detections.centres, scores), Undecided())
+    assert texts([line]) == [4 * str(digit)]
+    for token in line:
         assert token.prediction
         assert token.prediction.confidence > 0.9
         assert token.prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
@@ -159,10 +159,10 @@ def test_the_detector_decides_where_the_classifier_does_not(sure: list[list[np.n
 @pytest.mark.parametrize(("scores", "read_as"), [(0.7, "4994"), (0.3, "....")])
 def test_a_rough_digit_is_what_a_sure_detector_says(sure: list[list[np.ndarray]], scores: float, read_as: str):
     page = write_page(sure, ["4994"], height=HEIGHT)
-    (row,) = read(soft(page.mask), seen(page, scores), Rejecting())
-    assert texts([row]) == [read_as]
+    (line,) = read(soft(page.mask), seen(page, scores), Rejecting())
+    assert texts([line]) == [read_as]
     # Whoever asks for certainty is not given it.
-    assert all(token.prediction.confidence < 0.5 for token in row if token.prediction)
+    assert all(token.prediction.confidence < 0.5 for token in line if token.prediction)
 
 
 def test_a_sure_classifier_is_believed(classifier: Classifier, sure: list[list[np.ndarray]]):

@@ -11,7 +11,6 @@ from helpers.small_pages import SmallPage, write_page
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.layout.detector import (
     CERTAIN_SCORE,
-    INPUT_DIGIT_HEIGHT_PX,
     INPUT_SIDE_STEP_PX,
     MAX_INPUT_PIXELS,
     MIN_SCORE,
@@ -177,7 +176,7 @@ def test_pages_of_any_size(detector: Detector, shape: tuple[int, int], height: f
     seen = np.array(output.digit_mask.shape) * output.cell_px
     assert (seen > np.array(shape) - 2 * output.cell_px).all()
     least = 4 * np.array(output.digit_mask.shape) - INPUT_SIDE_STEP_PX
-    assert least.prod() <= 1.01 * MAX_INPUT_PIXELS or min(shape) < INPUT_DIGIT_HEIGHT_PX
+    assert least.prod() <= 1.01 * MAX_INPUT_PIXELS
 
 
 def test_a_missing_or_broken_file(tmp_path: Path):

@@ -18,7 +18,7 @@ def token(x: int, digit: int | None, confidence: float = 0.99, width: int = 12, 
     return Token(box, Prediction(digit, confidence, probabilities, None, image, box), -float(np.log(confidence)))
 
 
-def row(text: str, confidence: float = 0.99, start: int = 0) -> list[Token]:
+def line(text: str, confidence: float = 0.99, start: int = 0) -> list[Token]:
     """A token for each digit or letter; a wide gap for each space."""
     tokens, x = [], start
     for character in text:
@@ -34,29 +34,29 @@ def texts(words: list[list[Token]]) -> list[str]:
 
 @pytest.mark.parametrize("text", ["1", "123", "12 34", "123 45 678 90", "3141 59 26"])
 def test_credible_words_are_kept(text: str):
-    assert texts(numbers(row(text), HEIGHT)) == text.split()
+    assert texts(numbers(line(text), HEIGHT)) == text.split()
 
 
 def test_words_of_something_else_are_dropped():
-    assert texts(numbers(row("abc 123 wxyz 45"), HEIGHT)) == ["123", "45"]
-    assert numbers(row("abc"), HEIGHT) == []
+    assert texts(numbers(line("abc 123 wxyz 45"), HEIGHT)) == ["123", "45"]
+    assert numbers(line("abc"), HEIGHT) == []
     assert numbers([], HEIGHT) == []
 
 
 def test_a_digit_among_letters_is_dropped():
-    assert texts(numbers(row("abcd1ef 234"), HEIGHT)) == ["234"]
+    assert texts(numbers(line("abcd1ef 234"), HEIGHT)) == ["234"]
 
 
 def test_what_stands_between_credible_digits_is_left_out():
-    assert texts(numbers(row("12x45"), HEIGHT)) == ["1245"]
+    assert texts(numbers(line("12x45"), HEIGHT)) == ["1245"]
 
 
 def test_words_of_guesses_are_dropped():
-    assert texts(numbers([*row("1234"), *row("567", 0.15, start=200)], HEIGHT)) == ["1234"]
+    assert texts(numbers([*line("1234"), *line("567", 0.15, start=200)], HEIGHT)) == ["1234"]
 
 
 def test_where_little_is_clear_words_must_be_more_credible():
-    tokens = [*row("1234"), *row("567", 0.5, start=200)]
+    tokens = [*line("1234"), *line("567", 0.5, start=200)]
     assert texts(numbers(tokens, HEIGHT)) == texts(numbers(tokens, HEIGHT, 0.45)) == ["1234", "567"]
     assert texts(numbers(tokens, HEIGHT, 0.3)) == ["1234"]
     assert numbers(tokens, HEIGHT, 0.2) == []

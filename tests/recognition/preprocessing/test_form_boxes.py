@@ -51,7 +51,7 @@ def test_digits_stay_and_boxes_go(mnist: Dataset, apart: int, thick: int, slope:
     assert tall(found) == tall(soft(digits))
 
 
-def test_no_digit_is_taken_for_a_frame(mnist: Dataset):
+def test_no_digit_is_taken_for_a_form_box(mnist: Dataset):
     for image in mnist.train.images[:600]:
         for side in (50, 120):
             ink = soft(np.pad(strokes(image, side), side))

@@ -25,8 +25,8 @@ def ruled(sheet: np.ndarray, pitch: int, colour: tuple[int, int, int], both: boo
     lines = np.zeros((SIDE, SIDE), np.uint8)
     for start in range(-SIDE, 2 * SIDE, pitch):
         ends = np.array([[-SIDE, start - slope * SIDE], [2 * SIDE, start + 2 * slope * SIDE]])
-        for course in (ends, (ends * (1, -1))[:, ::-1] + (0, SIDE)) if both else (ends,):
-            cv2.polylines(lines, [np.rint(course).astype(np.int32)], False, 1, 1)
+        for points in (ends, (ends * (1, -1))[:, ::-1] + (0, SIDE)) if both else (ends,):
+            cv2.polylines(lines, [np.rint(points).astype(np.int32)], False, 1, 1)
     return np.where(lines[..., None] > 0, np.float32(colour), sheet)
 
 
@@ -87,8 +87,8 @@ def test_chalk_is_found_in_the_noise_of_a_dark_picture(mnist: Dataset, chalk: in
 def test_strokes_are_whole(mnist: Dataset, kind: str):
     mask = strokes(mnist.train.images[1], SIDE)
     ink = find_ink(photographed(PICTURES[kind](mask, np.random.default_rng(1))))
-    pieces = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8))[2][1:, 4]
-    assert (pieces > 0.02 * mask.sum()).sum() == 1
+    areas = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8))[2][1:, 4]
+    assert (areas > 0.02 * mask.sum()).sum() == 1
 
 
 @pytest.mark.parametrize(

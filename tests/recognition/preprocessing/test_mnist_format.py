@@ -148,7 +148,7 @@ def test_detached_roof_belongs_to_its_five():
     assert distance(result.image, without) > 0.2
 
 
-def test_pieces_of_a_broken_stroke_are_kept(digit: np.ndarray):
+def test_components_of_a_broken_stroke_are_kept(digit: np.ndarray):
     broken = digit.copy()
     broken[::40] = broken[1::40] = 255
     assert distance(seen(digit).image, seen(broken).image) < 0.2

@@ -26,37 +26,28 @@ Mode = Literal["read", "predict"]
 DOWNLOADS_AHEAD = 16
 """Pictures that are downloaded while others are read."""
 
-_BOX = pyarrow.struct([pyarrow.field(name, pyarrow.int32(), nullable=False) for name in ("x", "y", "width", "height")])
+
+def _required(name: str, kind: pyarrow.DataType) -> pyarrow.Field:
+    return pyarrow.field(name, kind, nullable=False)
+
+
+_CONFIDENCE = ("confidence", pyarrow.float32())
+_BOX = pyarrow.struct([_required(name, pyarrow.int32()) for name in ("x", "y", "width", "height")])
 _DIGIT = pyarrow.struct(
     [
-        pyarrow.field("digit", pyarrow.int8(), nullable=False),
-        pyarrow.field("confidence", pyarrow.float32(), nullable=False),
-        pyarrow.field("line", pyarrow.int32(), nullable=False),
-        pyarrow.field("box", _BOX, nullable=False),
+        _required("digit", pyarrow.int8()),
+        _required(*_CONFIDENCE),
+        _required("line", pyarrow.int32()),
+        _required("box", _BOX),
     ]
 )
-_FIRST = [pyarrow.field("path", pyarrow.string(), nullable=False)]
-_LAST = [pyarrow.field("reason", pyarrow.string()), pyarrow.field("error", pyarrow.string())]
+_DIGITS = pyarrow.list_(_required("element", _DIGIT))
+_PATH = _required("path", pyarrow.string())
+_WHY_NOT = (("reason", pyarrow.string()), ("error", pyarrow.string()))
 
 SCHEMAS: dict[Mode, pyarrow.Schema] = {
-    "predict": pyarrow.schema(
-        [
-            *_FIRST,
-            pyarrow.field("digit", pyarrow.int8()),
-            pyarrow.field("confidence", pyarrow.float32()),
-            pyarrow.field("box", _BOX),
-            *_LAST,
-        ]
-    ),
-    "read": pyarrow.schema(
-        [
-            *_FIRST,
-            pyarrow.field("text", pyarrow.string()),
-            pyarrow.field("confidence", pyarrow.float32()),
-            pyarrow.field("digits", pyarrow.list_(pyarrow.field("element", _DIGIT, nullable=False))),
-            *_LAST,
-        ]
-    ),
+    "predict": pyarrow.schema([_PATH, ("digit", pyarrow.int8()), _CONFIDENCE, ("box", _BOX), *_WHY_NOT]),
+    "read": pyarrow.schema([_PATH, ("text", pyarrow.string()), _CONFIDENCE, ("digits", _DIGITS), *_WHY_NOT]),
 }
 """The columns of a row. `path` is absolute; `reason` as in `digits predict --json` and `digits read --json`; `error` is
 null unless the file could not be read, in which case all but these three are null.

@@ -36,19 +36,19 @@ OVERLOOKED_SCORE = 0.27
 MIN_OVERLOOKED_ASPECT = 0.35
 """Width over height above which an overlooked component may be a digit; a narrower one may be a rest of ruling."""
 
-TORN_GAP = 0.125
+TORN_GAP_HEIGHTS = 0.125
 """Height and width, in digit heights, of gaps in a stroke that rough paper leaves."""
 
 MAX_SEGMENTED_COMPONENTS = 1000
 """Number of components, the largest, that are looked at: a page of specks would have too many."""
 
-MAX_SPECK = 0.12
+MAX_SPECK_HEIGHTS = 0.12
 """Longest side, in digit heights, of a dot or dirt."""
 
-DIGIT_REACH_X, DIGIT_REACH_Y = 0.45, 0.8
+REACH_X_HEIGHTS, REACH_Y_HEIGHTS = 0.45, 0.8
 """Usual distance of a digit's outermost ink from its centre, in digit heights."""
 
-MAX_DISTANCE = 1.2
+MAX_DISTANCE_REACHES = 1.2
 """Maximum median distance of a segment's pixels from the centre of its detection, in units of these."""
 
 MIN_OWN_SHARE = 0.85
@@ -123,7 +123,7 @@ def find_components(ink: NDArray[np.float32], digit_height: float | None = None)
     digit_height: in pixels; if given, gaps as rough paper leaves in strokes do not part components.
     """
     mask = (ink > MIN_STROKE_INK).view(np.uint8)
-    side = max(3, int(TORN_GAP * digit_height) // 2 * 2 + 1) if digit_height else 1
+    side = max(3, int(TORN_GAP_HEIGHTS * digit_height) // 2 * 2 + 1) if digit_height else 1
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, square(side))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     return Components(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
@@ -213,7 +213,7 @@ def _largest(stats: NDArray[np.int32], digit_height: float) -> list[int]:
     longest = stats[:, 2:4].max(axis=1)
     longest[0] = 0
     order = np.argsort(-longest, kind="stable")[:MAX_SEGMENTED_COMPONENTS]
-    largest: list[int] = np.sort(order[longest[order] >= max(2.0, MAX_SPECK * digit_height)]).tolist()
+    largest: list[int] = np.sort(order[longest[order] >= max(2.0, MAX_SPECK_HEIGHTS * digit_height)]).tolist()
     return largest
 
 
@@ -232,17 +232,17 @@ def _parts(
     )
     if not len(near):
         return
-    across = (columns[:, None] - x[near]) / (DIGIT_REACH_X * digit_height)
-    down = (rows[:, None] - y[near]) / (DIGIT_REACH_Y * digit_height)
+    across = (columns[:, None] - x[near]) / (REACH_X_HEIGHTS * digit_height)
+    down = (rows[:, None] - y[near]) / (REACH_Y_HEIGHTS * digit_height)
     distances = np.hypot(across, down)
     nearest, distance = distances.argmin(axis=1), distances.min(axis=1)
     counts = np.bincount(nearest, minlength=len(near))
     if counts.max() >= MIN_OWN_SHARE * len(rows):
-        if np.median(distance) <= MAX_DISTANCE:
+        if np.median(distance) <= MAX_DISTANCE_REACHES:
             yield int(near[counts.argmax()]), np.ones(len(rows), bool)
         return
     for index in np.flatnonzero(counts):
-        part = (nearest == index) & (distance < 1.3 * MAX_DISTANCE)
+        part = (nearest == index) & (distance < 1.3 * MAX_DISTANCE_REACHES)
         if part.sum() > 3:
             yield int(near[index]), part
 

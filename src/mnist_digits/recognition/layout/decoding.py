@@ -42,7 +42,7 @@ SECOND_DETECTION_COST, UNCONNECTED_DETECTION_COST = 0.5, 1.0
 MIN_ROUGH_SCORE, ROUGH_CONFIDENCE = 0.45, 0.5
 """Score above which the detector alone is believed, and the share of the score that is then the confidence."""
 
-ROUGH_HEIGHTS, MAX_ROUGH_WIDTH = (0.65, 1.5), 1.1
+ROUGH_HEIGHT_RANGE, MAX_ROUGH_ASPECT = (0.65, 1.5), 1.1
 """In digit heights: minimum and maximum height and maximum width of a segment that is believed so."""
 
 EXTRA_SEGMENT_COST = 0.05
@@ -54,8 +54,8 @@ CUT_COMPONENT_COST = 2.0
 CUT_DETECTION_COST = 1.0
 """The same for two digits at one detection."""
 
-LOW_DIGIT_COST, MIN_DIGIT_HEIGHT = 3.0, 0.25
-"""Cost per digit height by which a digit is lower than so many digit heights."""
+LOW_DIGIT_COST, MIN_HEIGHT_RATIO = 3.0, 0.25
+"""Cost per digit height that a digit is lower than MIN_HEIGHT_RATIO digit heights."""
 
 DETECTOR_EXPONENT, DETECTOR_FLOOR = 2.0, 0.05
 """The classifier's probabilities are multiplied by the detector's, plus the floor, to the power of the exponent."""
@@ -183,8 +183,8 @@ def _rough_digit(lattice: _Lattice, segment: int) -> Token | None:
     detection, box = segments.detections[segment], joint_box(segments.boxes[[segment]])
     scores = lattice.detections.scores[detection]
     largest = max(box[2:]) == segments.boxes[segments.detections == detection, 2:].max()
-    lowest, highest = ROUGH_HEIGHTS
-    sized = lowest < box[3] / lattice.digit_height < highest and box[2] < MAX_ROUGH_WIDTH * lattice.digit_height
+    lowest, highest = ROUGH_HEIGHT_RANGE
+    sized = lowest < box[3] / lattice.digit_height < highest and box[2] < MAX_ROUGH_ASPECT * lattice.digit_height
     if not (largest and sized and scores.max() > MIN_ROUGH_SCORE and members in lattice.predictions):
         return None
     prediction = _combined(lattice.predictions[members], scores)
@@ -205,7 +205,7 @@ def _digit(lattice: _Lattice, members: Members, edge_cost: float) -> Token:
     prediction = _combined(lattice.predictions[members], lattice.detections.scores[detections[strongest]])
     cost = edge_cost - math.log(max(prediction.confidence, 1e-4)) + EXTRA_SEGMENT_COST * (len(members) - 1)
     cost += UNDETECTED_COST * (1 - float(presence[strongest])) + second * float(presence.sum() - presence[strongest])
-    return Token(box, prediction, cost + LOW_DIGIT_COST * max(0.0, MIN_DIGIT_HEIGHT - box[3] / lattice.digit_height))
+    return Token(box, prediction, cost + LOW_DIGIT_COST * max(0.0, MIN_HEIGHT_RATIO - box[3] / lattice.digit_height))
 
 
 def _combined(prediction: Prediction, scores: NDArray[np.float32]) -> Prediction:

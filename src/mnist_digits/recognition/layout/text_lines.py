@@ -11,16 +11,16 @@ MAX_SLOPE_DEGREES = 20
 MAX_SLOPE_SAMPLE = 300
 """Number of centres that the common slope is estimated from."""
 
-MAX_OFFSET_TO_JOIN = 0.6
+MAX_JOINED_OFFSET_HEIGHTS = 0.6
 """Maximum vertical distance, in digit heights, of a centre from the line that it continues."""
 
-MAX_OFFSET_TO_MERGE = 0.45
+MAX_MERGED_OFFSET_HEIGHTS = 0.45
 """Maximum mean vertical distance, in digit heights, of a line's centres from another baseline to be merged with it."""
 
-MIN_DIGIT_PITCH = 0.3
+MIN_PITCH_HEIGHTS = 0.3
 """Minimum horizontal distance, in digit heights, of two centres in one line."""
 
-MAX_OFFSET_OF_MEMBER = 0.9
+MAX_MEMBER_OFFSET_HEIGHTS = 0.9
 """Maximum vertical distance, in digit heights, of a digit's centre from the baseline of its line."""
 
 
@@ -89,7 +89,7 @@ def _followed(centres: NDArray[np.floating], digit_height: float, slope: float) 
     for digit in np.argsort(x):
         mean_x, mean_y, rise = ends[: len(lines)].T
         offset = np.abs(y[digit] - mean_y - rise * np.minimum(x[digit] - mean_x, 6 * digit_height)) / digit_height
-        index = int(offset.argmin()) if len(lines) and offset.min() < MAX_OFFSET_TO_JOIN else len(lines)
+        index = int(offset.argmin()) if len(lines) and offset.min() < MAX_JOINED_OFFSET_HEIGHTS else len(lines)
         if index == len(lines):
             lines.append([])
         lines[index].append(int(digit))
@@ -129,7 +129,7 @@ def _merged_baselines(
         for index, (others, baseline) in enumerate(kept):
             offset = np.abs(y - np.polyval(baseline, x)).mean() / digit_height
             pitch = np.abs(x[:, None] - centres[others, 0]).min() / digit_height
-            if offset < MAX_OFFSET_TO_MERGE and pitch > MIN_DIGIT_PITCH:
+            if offset < MAX_MERGED_OFFSET_HEIGHTS and pitch > MIN_PITCH_HEIGHTS:
                 joined = np.concatenate([others, own])
                 kept[index] = joined, _baseline(centres[joined], digit_height, slope)
                 break
@@ -146,5 +146,5 @@ def _assigned(
         return []
     x, y = centres.T
     offsets = np.abs(np.stack([np.polyval(baseline, x) for baseline in baselines]) - y)
-    nearest, near = offsets.argmin(axis=0), offsets.min(axis=0) < MAX_OFFSET_OF_MEMBER * digit_height
+    nearest, near = offsets.argmin(axis=0), offsets.min(axis=0) < MAX_MEMBER_OFFSET_HEIGHTS * digit_height
     return [np.flatnonzero(near & (nearest == index)) for index in range(len(baselines))]
