@@ -9,6 +9,7 @@ What `train`, `read` and bulk reading do is logged to the loggers below `mnist_d
 
 import importlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _MODULES = {
     "load_mnist": "mnist_digits.dataset",
     "train": "mnist_digits.training",
 }
+
+# ONNX Runtime's wheels report how they are used. They look at this variable once, when they are imported; by the time
+# that onnxruntime.disable_telemetry_events() can be called, their database and their first request are on their way.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
