@@ -54,6 +54,12 @@ MAX_DISTANCE_REACHES = 1.2
 MIN_OWN_SHARE = 0.85
 """Minimum share of a component's pixels nearest to one detection for all of them to belong to it."""
 
+MAX_DISTANCES = 4_000_000
+"""Number of distances, of pixels times detections, that are computed at once."""
+
+FAR = 4.0
+"""Distance, in units of these reaches, beyond which no detection is looked for in a component of more distances."""
+
 MIN_DIGIT_HEIGHT_PX = 6
 
 
@@ -232,11 +238,9 @@ def _parts(
     )
     if not len(near):
         return
-    across = (columns[:, None] - x[near]) / (REACH_X_HEIGHTS * digit_height)
-    down = (rows[:, None] - y[near]) / (REACH_Y_HEIGHTS * digit_height)
-    distances = np.hypot(across, down)
-    nearest, distance = distances.argmin(axis=1), distances.min(axis=1)
-    counts = np.bincount(nearest, minlength=len(near))
+    unit = np.array([REACH_X_HEIGHTS, REACH_Y_HEIGHTS]) * digit_height
+    nearest, distance = _nearest(np.stack([columns, rows], axis=1) / unit, detections.centres[near] / unit)
+    counts = np.bincount(nearest[distance < np.inf], minlength=len(near))
     if counts.max() >= MIN_OWN_SHARE * len(rows):
         if np.median(distance) <= MAX_DISTANCE_REACHES:
             yield int(near[counts.argmax()]), np.ones(len(rows), bool)
@@ -245,6 +249,29 @@ def _parts(
         part = (nearest == index) & (distance < 1.3 * MAX_DISTANCE_REACHES)
         if part.sum() > 3:
             yield int(near[index]), part
+
+
+def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+    """The nearest of some centres, float (m, 2), to each point, float (n, 2): its index, (n,), and distance, (n,).
+
+    Where there are many of both, centres farther than FAR are not looked for, and the distance is infinite: time and
+    memory then grow with the points, not with their product.
+    """
+    if len(points) * len(centres) <= MAX_DISTANCES:
+        distances = np.hypot(*np.moveaxis(points[:, None] - centres, -1, 0))
+        return distances.argmin(axis=1), distances.min(axis=1)
+    nearest, distance = np.zeros(len(points), int), np.full(len(points), np.inf)
+    cells = np.floor(points / FAR).astype(int)
+    order = np.lexsort(cells.T)
+    starts = np.flatnonzero(np.any(np.diff(cells[order], axis=0, prepend=cells[order[:1]] - 1), axis=1))
+    for own in np.split(order, starts[1:]):
+        cell = FAR * cells[own[0]]
+        around = np.flatnonzero(np.all((centres >= cell - FAR) & (centres <= cell + 2 * FAR), axis=1))
+        for part in np.array_split(own, 1 + len(own) * len(around) // MAX_DISTANCES) if len(around) else ():
+            distances = np.hypot(*np.moveaxis(points[part][:, None] - centres[around], -1, 0))
+            nearest[part], distance[part] = around[distances.argmin(axis=1)], distances.min(axis=1)
+    distance[distance > FAR] = np.inf
+    return nearest, distance
 
 
 def cut_out(

@@ -1,5 +1,7 @@
 """Any picture → its pixels as displayed: formats, bit depths, palettes, transparency, EXIF orientation."""
 
+import ctypes
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -18,6 +20,12 @@ Picture = str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image
 
 MAX_PICTURE_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded; a phone's largest have about 50 million."""
+
+MAX_PICTURE_SIDE_PX = 20_000
+"""Longest side of a picture. A strip of more would be compressed to a small file and reach far in every filter."""
+
+MAX_JPEG_SCANS = 100
+"""Number of scans of a progressive JPEG, which usually has 10: each takes the time of decoding the whole picture."""
 
 MAX_PICTURE_BYTES = 8 * MAX_PICTURE_PIXELS
 """No file of so many pixels is larger: four channels of 16 bits, uncompressed."""
@@ -87,16 +95,19 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
     (h, w, 4) with alpha last. EXIF orientation is applied. Transparent pixels are blended with a plain ground that
     contrasts with the visible ones.
 
-    Raises DataError when a file cannot be read, is damaged, or has more than MAX_PICTURE_PIXELS; ValueError when an
-    array has another dtype, shape or range, or an image no pixels.
+    Raises DataError when a file cannot be read, is damaged, or has more than MAX_PICTURE_PIXELS, a side of more than
+    MAX_PICTURE_SIDE_PX or more than MAX_JPEG_SCANS; ValueError when an array has another dtype, shape or range, or an
+    image no pixels or too many.
     """
     if isinstance(picture, np.ndarray):
         return _without_alpha(_checked(picture))
     if isinstance(picture, Image.Image):
         if 0 in picture.size:
             raise ValueError(f"image of {picture.width} × {picture.height} pixels, expected at least one")
+        if wrong := _size_fault(*picture.size):
+            raise ValueError(f"image of {wrong}")
         with _as_data_error("picture"):
-            return _without_alpha(_pixels(picture, "picture"))
+            return _without_alpha(_pixels(picture))
     if isinstance(picture, bytes):
         return _decode(io.BytesIO(picture), "picture")
     path = Path(picture)
@@ -111,6 +122,8 @@ def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
     """The array as uint8, grey, RGB or RGBA; ValueError when it is not one of those."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
         raise ValueError(f"array of shape {array.shape}, expected (h, w), (h, w, 3) or (h, w, 4) with pixels in it")
+    if wrong := _size_fault(array.shape[1], array.shape[0]):
+        raise ValueError(f"array of {wrong}")
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
@@ -124,7 +137,11 @@ def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
     """Pixels of an opened file, without alpha. Raises DataError, with its name, when it is damaged or no picture."""
     with _as_data_error(name), Image.open(file, formats=_formats(file, name)) as image:
-        return _without_alpha(_pixels(image, name))
+        if wrong := _size_fault(*image.size):
+            raise DataError(f"{name}: {wrong}")
+        if image.format == "TIFF":
+            _silence_libtiff()
+        return _without_alpha(_pixels(image))
 
 
 @contextmanager
@@ -135,7 +152,9 @@ def _as_data_error(name: str) -> Iterator[None]:
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(_too_large(name, f"many times {MAX_PICTURE_PIXELS:,}")) from None
+        raise DataError(
+            f"{name}: many times {MAX_PICTURE_PIXELS:,} pixels, expected at most so many; scale it"
+        ) from None
     except UnidentifiedImageError:
         kinds = ", ".join(kind for kind in PICTURE_KINDS if kind != "HEIF")
         raise DataError(f"{name}: not a picture, expected {kinds} or HEIC; convert it or copy it again") from None
@@ -145,14 +164,42 @@ def _as_data_error(name: str) -> Iterator[None]:
         raise DataError(f"{name}: damaged picture ({reason}), expected a whole one; copy it again") from None
 
 
-def _too_large(name: str, found: str) -> str:
-    return f"{name}: {found} pixels, expected at most {MAX_PICTURE_PIXELS:,}; scale it down"
+def _size_fault(width: int, height: int) -> str | None:
+    """What is wrong with a picture of so many pixels along its sides; None when it may be read."""
+    if width * height <= MAX_PICTURE_PIXELS and max(width, height) <= MAX_PICTURE_SIDE_PX:
+        return None
+    return (
+        f"{width:,} × {height:,} pixels, expected at most {MAX_PICTURE_PIXELS:,} in all and "
+        f"{MAX_PICTURE_SIDE_PX:,} along a side; scale it down or cut it up"
+    )
+
+
+def _count_scans(file: IO[bytes]) -> int:
+    """Number of scans in a JPEG file: of its markers "start of scan", which its compressed data cannot contain."""
+    count, last = 0, b""
+    while chunk := file.read(1 << 20):
+        count += (last + chunk).count(b"\xff\xda")
+        last = chunk[-1:]
+    file.seek(0)
+    return count
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep the libtiff in Pillow's wheels from writing what it finds wrong to stderr: Pillow raises it anyway."""
+    for library in Path(Image.__file__).parents[1].glob("pillow.libs/libtiff-*.so*"):
+        ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)
 
 
 def _formats(file: IO[bytes], name: str) -> list[str]:
-    """The formats that Pillow may try. Raises DataError for a HEIC file when its plugin is missing."""
+    """The formats that Pillow may try.
+
+    Raises DataError for a HEIC file when its plugin is missing, and for a JPEG file of too many scans.
+    """
     head = file.read(12)
     file.seek(0)
+    if head.startswith(b"\xff\xd8") and (scans := _count_scans(file)) > MAX_JPEG_SCANS:
+        raise DataError(f"{name}: a JPEG of {scans:,} scans, expected at most {MAX_JPEG_SCANS}; save it anew")
     if head[4:8] != b"ftyp" or head[8:] not in HEIF_BRANDS:
         return [kind for kind in PICTURE_KINDS if kind != "HEIF"]
     try:
@@ -163,14 +210,8 @@ def _formats(file: IO[bytes], name: str) -> list[str]:
     return list(PICTURE_KINDS)
 
 
-def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """The first (or current) frame, upright by its EXIF orientation: uint8 (h, w), (h, w, 3) or (h, w, 4).
-
-    Raises DataError when it has too many pixels, before it is decoded.
-    """
-    width, height = image.size
-    if width * height > MAX_PICTURE_PIXELS:
-        raise DataError(_too_large(name, f"{width:,} × {height:,}"))
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """The first (or current) frame, upright by its EXIF orientation: uint8 (h, w), (h, w, 3) or (h, w, 4)."""
     turn = _exif_turn(image)
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
@@ -194,10 +235,12 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Integers of 12 to 32 bits or floats, (h, w), as uint8: 16 bits keep their range, others are stretched to 255."""
     if values.dtype == np.uint16 and values.max() > 4095:
         return (values >> 8).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
-    low, high = min(values.min(), 0.0), values.max()
+    values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+    low, high = min(float(values.min()), 0.0), float(values.max())
     if high > 255 or low < 0 or high <= 1:
-        values = (values - low) * (255 / max(high - low, 1e-12))
+        scale = 255 / max(high - low, 1e-12)
+        values *= np.float32(scale)
+        values -= np.float32(low * scale)
     return np.rint(values).astype(np.uint8)
 
 
