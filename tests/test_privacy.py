@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from helpers.command import command_line
@@ -93,7 +94,8 @@ def service(watched: Watched) -> Iterator[tuple[str, float]]:
     with subprocess.Popen(command, env=environment, cwd=watched.folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield process.stdout.readline().split()[0], time.monotonic()
-        process.terminate()
+        for child in psutil.Process(process.pid).children():
+            child.terminate()
 
 
 def check(watched: Watched, log: str) -> None:

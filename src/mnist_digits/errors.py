@@ -9,10 +9,23 @@ Functions that take arrays raise ValueError for a wrong shape, dtype or range. A
 """
 
 
+def printable(text: str) -> str:
+    r"""The text with escapes, such as `\x1b`, in place of what is no letter, sign or space.
+
+    Names of files and what decoders say may hold anything: line feeds, commands to a terminal, marks that reverse the
+    direction of writing, bytes that are no UTF-8.
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 class DigitsError(Exception):
     """Base class of all errors that a user can mend; `exit_status` is that of the command `digits`."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        """The message as one line that is safe to print."""
+        return printable(super().__str__())
 
 
 class UsageError(DigitsError):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mnist_digits.errors import printable
 from mnist_digits.runs import Run
 
 if TYPE_CHECKING:
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
     from mnist_digits.recognition import Page, Prediction
     from mnist_digits.training.train import Progress as EpochProgress
 
-results = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class SafeConsole(Console):
+    """A console whose plain texts cannot command the terminal, whatever name of a file is in them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As Rich prints, line by line."""
+        safe = ["\n".join(map(printable, one.split("\n"))) if isinstance(one, str) else one for one in objects]
+        super().print(*safe, **options)
+
+
+results = SafeConsole(highlight=False, soft_wrap=True)
+messages = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -99,7 +110,7 @@ def _print_facts(facts: dict[str, str]) -> None:
     """A line each, as they are: a path is neither cut short nor taken for markup."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        results.print(f"{name:<{width}}  {value}", markup=False)
+        results.print(f"{name:<{width}}  {printable(value)}", markup=False)
 
 
 def _accuracy(metrics: dict[str, Any]) -> str:
@@ -119,7 +130,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         low, high = row["interval95"]
         against = row.get("against_first")
         table.add_row(
-            Text(row["run"], overflow="fold"),
+            Text(printable(row["run"]), overflow="fold"),
             _percent(row["accuracy"]),
             f"{100 * low:.2f}-{_percent(high)}",
             f"{row['parameters']:,}",
@@ -142,14 +153,14 @@ def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
         found = f"–  {prediction.reason.replace('-', ' ')}"
     else:
         found = f"{prediction.digit}  {_percent(prediction.confidence):>8}  {_bar(prediction.confidence)}"
-    results.print(f"{found:<{13 + BAR}}  {_printable(file)}", markup=False, emoji=False)
+    results.print(f"{found:<{13 + BAR}}  {printable(file)}", markup=False, emoji=False)
     if show:
         results.print(_drawing(prediction.image), markup=False)
 
 
 def print_page(file: str, page: "Page") -> None:
     """The file's name, and below it a line for each of the page's, uncertain digits in another colour."""
-    results.print(_printable(file), markup=False, emoji=False, style="dim")
+    results.print(printable(file), markup=False, emoji=False, style="dim")
     if page.reason:
         results.print(f"  –  {page.reason}", markup=False)
     for line in page.lines:
@@ -161,11 +172,6 @@ def _bar(fraction: float) -> str:
     """A bar of up to BAR characters, to an eighth of one."""
     whole, eighths = divmod(round(8 * BAR * fraction), 8)
     return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
-
-
-def _printable(name: str) -> str:
-    """A file's name as one harmless line, whatever bytes are in it."""
-    return "".join(character if character.isprintable() else "?" for character in name)
 
 
 def _drawing(image: "np.ndarray") -> str:

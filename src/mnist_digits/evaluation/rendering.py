@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from mnist_digits.errors import printable
+
 
 def render(template: str, **content: Any) -> str:
     """The text of a template, a file beside this one, with the content in its places.
@@ -44,7 +46,7 @@ def _in_words(value: Any) -> str:
         return ", ".join(map(_in_words, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    return "none" if value is None else printable(str(value))
 
 
 def _quote(text: str) -> str:
