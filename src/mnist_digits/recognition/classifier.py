@@ -14,8 +14,9 @@ from mnist_digits.recognition.preprocessing.image_io import Picture, read_pictur
 from mnist_digits.recognition.preprocessing.ink import find_ink
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
 from mnist_digits.recognition.results import IMAGE_SIDE_PX, Judgement, Prediction, PredictionReason
+from mnist_digits.recognition.session import MODELS, in_one_line, open_session, try_session
 
-CLASSIFIER_PATH = Path(__file__).parent / "models" / "digits.onnx"
+CLASSIFIER_PATH = MODELS / "digits.onnx"
 """The classifier that is shipped with the package."""
 
 BATCH_IMAGES = 256
@@ -108,6 +109,15 @@ class Classifier:
         batches = np.split(images, range(BATCH_IMAGES, len(images), BATCH_IMAGES))
         results = [self._session.run(self._outputs, {"images": batch}) for batch in batches]
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
+        # Also false for what is not a number: a model that was right when it was tried may overflow later.
+        if not all(output.min(initial=0) >= 0 and output.max(initial=0) <= 1.001 for output in outputs):
+            raise DataError(
+                f"{self._path}: outputs that are no probabilities for some images; expected [0, 1]: train anew"
+            )
+        return self._split(outputs)
+
+    def _split(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """The model's outputs as probabilities and is_digit, or None."""
         return outputs[0], outputs[1] if self.can_reject else None
 
     def _check_outputs(self) -> None:
@@ -115,10 +125,10 @@ class Classifier:
         images = np.zeros((2, IMAGE_SIDE_PX, IMAGE_SIDE_PX), np.uint8)
         images[1, 4:24, 12:16] = 255
         try:
-            probabilities, is_digit = self._run(images)
+            probabilities, is_digit = self._split(try_session(self._session, self._outputs, images))
         # ONNX Runtime raises a class of its own for each of its failures.
         except Exception as error:
-            raise DataError(f"{self._path}: fails on two images ({_in_one_line(error)}); {_EXPECTED}") from None
+            raise DataError(f"{self._path}: fails on two images ({in_one_line(error)}); {_EXPECTED}") from None
         is_digit = np.ones(2, np.float32) if is_digit is None else is_digit
         if probabilities.shape != (2, 10) or is_digit.shape != (2,):
             raise DataError(f"{self._path}: {len(probabilities)} answers for two images; {_EXPECTED}")
@@ -177,22 +187,6 @@ def _confidences(probabilities: NDArray[np.float32], is_digit: NDArray[np.float3
     return np.minimum(highest if is_digit is None else highest * is_digit, np.float32(1))
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """The model in a file, loaded. threads: cores for one run. Raises DataError when the file holds none."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # errors are raised, and need not be printed as well
-    try:
-        content = path.read_bytes()
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a model: `digits train` writes model.onnx") from None
-    except Exception as error:
-        raise DataError(
-            f"{path}: not a model that ONNX Runtime can load ({_in_one_line(error)}); copy it again"
-        ) from None
-
-
 def _check_signature(path: Path, session: onnxruntime.InferenceSession) -> None:
     """Raise DataError for a model whose inputs or outputs differ from this project's classifiers'."""
     takes, gives = _described(session.get_inputs()), _described(session.get_outputs())
@@ -219,10 +213,6 @@ def _threshold(path: Path, metadata: dict[str, str]) -> float:
     if not 0 <= threshold <= 1:
         raise DataError(f"{path}: threshold {text} in its metadata, expected a number in [0, 1] beside is_digit")
     return threshold
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _checked(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

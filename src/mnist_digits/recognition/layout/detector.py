@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_digits.recognition.classifier import open_session
 from mnist_digits.recognition.preprocessing.ink import equalise_ink
+from mnist_digits.recognition.session import MODELS, open_session
 
-DETECTOR_PATH = Path(__file__).parents[1] / "models" / "detector.onnx"
+DETECTOR_PATH = MODELS / "detector.onnx"
 """The detector that is shipped with the package."""
 
 INPUT_DIGIT_HEIGHT_PX = 24
