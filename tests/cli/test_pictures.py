@@ -259,7 +259,7 @@ ODD_NAME = "a\x1b[31m\n\udcff[bold]:smile:.png"
 
 def test_no_files_name_harms_the_terminal(small: Dataset, capsys: pytest.CaptureFixture[str]):
     output.print_prediction(ODD_NAME, Classifier().classify(255 - small.test.images[0]), show=False)
-    assert capsys.readouterr().out.endswith("  a?[31m??[bold]:smile:.png\n")
+    assert capsys.readouterr().out.endswith("  a\\x1b[31m\\n\\udcff[bold]:smile:.png\n")
 
 
 def test_uncertain_digits_are_not_left_out(capsys: pytest.CaptureFixture[str]):
@@ -269,4 +269,4 @@ def test_uncertain_digits_are_not_left_out(capsys: pytest.CaptureFixture[str]):
     )
     assert [digit.uncertain for digit in (one, two)] == [False, True]
     output.print_page(ODD_NAME, Page((Line(((one, two), (one,))),), None))
-    assert capsys.readouterr().out == "a?[31m??[bold]:smile:.png\n  12 1\n"
+    assert capsys.readouterr().out == "a\\x1b[31m\\n\\udcff[bold]:smile:.png\n  12 1\n"

@@ -107,7 +107,7 @@ def test_pillow_images_that_cannot_be_read_are_refused():
         read_picture(Image.new("L", (0, 5)))
     with pytest.raises(DataError, match="picture: damaged picture"):
         read_picture(Image.open(io.BytesIO(FILES["jpeg"][:-20])))
-    with pytest.raises(DataError, match=f"8,100 × 8,100 pixels, expected at most {MAX_PICTURE_PIXELS:,}"):
+    with pytest.raises(ValueError, match=f"8,100 × 8,100 pixels, expected at most {MAX_PICTURE_PIXELS:,}"):
         read_picture(Image.open(io.BytesIO(bomb(8_100, 8_100))))
 
 
@@ -188,7 +188,7 @@ def bomb(width: int, height: int) -> bytes:
         (FILES["jpeg"][:-20], "damaged picture"),
         (FILES["png"][:50], "damaged picture"),
         (FILES["bmp"][:100], "damaged picture"),
-        (bomb(40_000, 40_000), f"pixels, expected at most {MAX_PICTURE_PIXELS:,}; scale it down"),
+        (bomb(40_000, 40_000), f"pixels, expected at most {MAX_PICTURE_PIXELS:,} in all"),
         (bomb(8_100, 8_100), f"8,100 × 8,100 pixels, expected at most {MAX_PICTURE_PIXELS:,}"),
     ],
 )

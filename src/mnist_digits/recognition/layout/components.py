@@ -57,7 +57,7 @@ MIN_OWN_SHARE = 0.85
 MAX_DISTANCES = 4_000_000
 """Number of distances, of pixels times detections, that are computed at once."""
 
-FAR = 4.0
+FAR_REACHES = 4.0
 """Distance, in units of these reaches, beyond which no detection is looked for in a component of more distances."""
 
 MIN_DIGIT_HEIGHT_PX = 6
@@ -254,23 +254,23 @@ def _parts(
 def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
     """The nearest of some centres, float (m, 2), to each point, float (n, 2): its index, (n,), and distance, (n,).
 
-    Where there are many of both, centres farther than FAR are not looked for, and the distance is infinite: time and
-    memory then grow with the points, not with their product.
+    Where there are many of both, centres farther than FAR_REACHES are not looked for, and the distance is infinite:
+    time and memory then grow with the points, not with their product.
     """
     if len(points) * len(centres) <= MAX_DISTANCES:
         distances = np.hypot(*np.moveaxis(points[:, None] - centres, -1, 0))
         return distances.argmin(axis=1), distances.min(axis=1)
     nearest, distance = np.zeros(len(points), int), np.full(len(points), np.inf)
-    cells = np.floor(points / FAR).astype(int)
+    cells = np.floor(points / FAR_REACHES).astype(int)
     order = np.lexsort(cells.T)
     starts = np.flatnonzero(np.any(np.diff(cells[order], axis=0, prepend=cells[order[:1]] - 1), axis=1))
     for own in np.split(order, starts[1:]):
-        cell = FAR * cells[own[0]]
-        around = np.flatnonzero(np.all((centres >= cell - FAR) & (centres <= cell + 2 * FAR), axis=1))
+        cell = FAR_REACHES * cells[own[0]]
+        around = np.flatnonzero(np.all((centres >= cell - FAR_REACHES) & (centres <= cell + 2 * FAR_REACHES), axis=1))
         for part in np.array_split(own, 1 + len(own) * len(around) // MAX_DISTANCES) if len(around) else ():
             distances = np.hypot(*np.moveaxis(points[part][:, None] - centres[around], -1, 0))
             nearest[part], distance[part] = around[distances.argmin(axis=1)], distances.min(axis=1)
-    distance[distance > FAR] = np.inf
+    distance[distance > FAR_REACHES] = np.inf
     return nearest, distance
 
 

@@ -24,6 +24,11 @@ MAX_PICTURE_PIXELS = 64_000_000
 MAX_PICTURE_SIDE_PX = 20_000
 """Longest side of a picture. A strip of more would be compressed to a small file and reach far in every filter."""
 
+_EXPECTED_SIZE = (
+    f"expected at most {MAX_PICTURE_PIXELS:,} in all and {MAX_PICTURE_SIDE_PX:,} along a side; "
+    "scale it down or cut it up"
+)
+
 MAX_JPEG_SCANS = 100
 """Number of scans of a progressive JPEG, which usually has 10: each takes the time of decoding the whole picture."""
 
@@ -152,9 +157,7 @@ def _as_data_error(name: str) -> Iterator[None]:
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{name}: many times {MAX_PICTURE_PIXELS:,} pixels, expected at most so many; scale it"
-        ) from None
+        raise DataError(f"{name}: many times {MAX_PICTURE_PIXELS:,} pixels, {_EXPECTED_SIZE}") from None
     except UnidentifiedImageError:
         kinds = ", ".join(kind for kind in PICTURE_KINDS if kind != "HEIF")
         raise DataError(f"{name}: not a picture, expected {kinds} or HEIC; convert it or copy it again") from None
@@ -168,10 +171,7 @@ def _size_fault(width: int, height: int) -> str | None:
     """What is wrong with a picture of so many pixels along its sides; None when it may be read."""
     if width * height <= MAX_PICTURE_PIXELS and max(width, height) <= MAX_PICTURE_SIDE_PX:
         return None
-    return (
-        f"{width:,} × {height:,} pixels, expected at most {MAX_PICTURE_PIXELS:,} in all and "
-        f"{MAX_PICTURE_SIDE_PX:,} along a side; scale it down or cut it up"
-    )
+    return f"{width:,} × {height:,} pixels, {_EXPECTED_SIZE}"
 
 
 def _count_scans(file: IO[bytes]) -> int:
