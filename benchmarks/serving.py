@@ -163,7 +163,9 @@ def as_lua(kinds: list[dict[str, Any]]) -> str:
     return "{" + ", ".join(f"{{{row}}}" for row in rows) + "}"
 
 
-def measure_mixed(process: psutil.Process, address: str, folder: Path, connections: int, seconds: float) -> dict:
+def measure_mixed(
+    process: psutil.Process, address: str, folder: Path, connections: int, seconds: float
+) -> dict[str, Any]:
     """Counts of responses by kind, and the memory of the service's processes, in megabytes, sampled once a second."""
     memory: list[float] = []
     ended = threading.Event()

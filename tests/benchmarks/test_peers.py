@@ -37,7 +37,7 @@ def test_a_peer_learns(name: str, small_folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_looked_up_of_a_recipe_is_what_it_would_keep(small: Dataset):
-    recipe = replace(RECIPES["dense"], epochs=2, ema_decay=0.9)
+    recipe = replace(RECIPES["dense"], epochs=2, ema_decay=0.9, jit_compile=False)
     backend.start_keras()
     watch = Stopwatch(small.test)
     parameters = contenders.train_recipe(recipe, small, 2, watch)

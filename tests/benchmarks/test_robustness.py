@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ pytest.importorskip("albumentations")
 def measured(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the tiny mode leaves."""
     output = tmp_path_factory.mktemp("robustness") / "robustness.json"
-    robustness.BENCHMARK.main(["--tiny", "--data", str(small_folder), "--output", str(output)])
+    with mock.patch("mnist_digits.training.train.ReportProcess"):
+        robustness.BENCHMARK.main(["--tiny", "--data", str(small_folder), "--output", str(output)])
     return output
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from helpers.pictures import paper, photographed, strokes, written
 from mnist_digits.dataset import Split
-from mnist_digits.recognition import Classifier
+from mnist_digits.recognition import Box, Classifier
+from mnist_digits.recognition.layout.detector import Detections
 
-Box = tuple[int, int, int, int]
 ROWS = ("3141 59", "26", "535 8979 32", "7")
 """Rows of different lengths, in words."""
 
@@ -146,3 +146,20 @@ def overlap(one: Box, other: Box) -> float:
     wide, high = (min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     both = max(0, wide) * max(0, high)
     return both / (one[2] * one[3] + other[2] * other[3] - both)
+
+
+def inked(*boxes: Box, shape: tuple[int, int] = (300, 400), strength: float = 1.0) -> np.ndarray:
+    """Boxes filled with ink."""
+    ink = np.zeros(shape, np.float32)
+    for x, y, width, height in boxes:
+        ink[y : y + height, x : x + width] = strength
+    return ink
+
+
+def detections_at(*places: tuple[float, float]) -> Detections:
+    return Detections(np.array(places, float).reshape(-1, 2), np.full((len(places), 10), 0.5, np.float32))
+
+
+def amid(*boxes: Box) -> Detections:
+    """A detection in the middle of each box."""
+    return detections_at(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])

@@ -151,19 +151,6 @@ def crash(epoch: int, row: dict[str, float]) -> None:
         raise Crash
 
 
-def test_a_broken_run_keeps_its_epochs_and_goes_on(small: Dataset, finished: Run, tmp_path: Path):
-    run = create_run(SHORT, small, tmp_path, seed=7)
-    with pytest.raises(Crash):
-        resume(run, small, progress=crash)
-    assert run.checkpoint.exists()
-    assert len(run.history.read_text().splitlines()) == 1 + 2
-    assert not run.metrics.exists()
-    resume(run, small)
-    assert {path.name for path in run.folder.iterdir()} == FILES
-    for whole, resumed in zip(load(finished.model).get_weights(), load(run.model).get_weights(), strict=True):
-        assert whole.tobytes() == resumed.tobytes()
-
-
 @pytest.mark.usefixtures("no_report")
 def test_a_run_killed_after_its_last_epoch_is_only_completed(small: Dataset, tmp_path: Path):
     run = create_run(SHORT.with_settings({"epochs": "2"}), small, tmp_path, seed=7)
@@ -226,14 +213,19 @@ def test_a_run_is_not_continued_in_another_precision_or_backend(small: Dataset, 
 
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("name", ["dense-plus", "cnn"])
-def test_a_distorting_recipe_is_trained_resumed_and_exported(small: Dataset, tmp_path: Path, name: str):
-    recipe = find_recipe(name).with_settings({"epochs": "3"})
+def test_a_broken_run_keeps_its_epochs_and_goes_on_bit_for_bit(small: Dataset, tmp_path: Path, name: str):
+    # Distortion, averaged weights, dropout, and XLA or batch norm: all that has a state.
+    recipe = find_recipe(name).with_settings({"epochs": "3", "dropout": "0.1"})
     broken = create_run(recipe, small, tmp_path / "broken", seed=1)
     with pytest.raises(Crash):
         resume(broken, small, progress=crash)
+    assert broken.checkpoint.exists()
+    assert len(broken.history.read_text().splitlines()) == 1 + 2
+    assert not broken.metrics.exists()
     resume(broken, small)
     whole = train(recipe, small, tmp_path / "whole", seed=1)
     assert whole.distortions.read_bytes() == broken.distortions.read_bytes()
+    assert {path.name for path in broken.folder.iterdir()} == FILES - {"model_card.md", "report.html"}
     for a, b in zip(load(broken.model).get_weights(), load(whole.model).get_weights(), strict=True):
         assert a.dtype == np.float32
         assert a.tobytes() == b.tobytes()

@@ -14,15 +14,14 @@ from mnist_digits.recognition.classifier import Classifier
 from mnist_digits.recognition.layout.components import (
     MIN_COMPONENT_MASK,
     Components,
-    Segments,
     add_overlooked,
     find_components,
-    find_segments,
     ink_of_digits,
     typical_heights,
 )
 from mnist_digits.recognition.layout.decoding import decode_lines
 from mnist_digits.recognition.layout.detector import Detections, Detector, DetectorOutput
+from mnist_digits.recognition.layout.segments import Segments, find_segments
 from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes

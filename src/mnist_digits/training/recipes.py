@@ -1,7 +1,7 @@
 """Every number that decides a training result, by name: the recipes, and reading and writing one as a file."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -107,8 +107,7 @@ class Recipe:
         """
         if not isinstance(values, dict) or not {"name", "network"} <= values.keys():
             raise UsageError("holds no recipe: expected an object with name, network and other fields of one")
-        renamed = json.dumps(dict(zip(current_names(values), values.values(), strict=True)))
-        return TypeAdapter(cls).validate_json(renamed, strict=True)
+        return TypeAdapter(cls).validate_json(json.dumps(by_current_names(values)), strict=True)
 
     def to_json(self) -> dict[str, Any]:
         """Field name → value."""
@@ -119,7 +118,7 @@ class Recipe:
 
         Raises UsageError for a field that does not exist or may not be set, and for a value that does not fit.
         """
-        changes: dict[str, Any] = dict(zip(current_names(settings), settings.values(), strict=True))
+        changes = by_current_names(settings)
         unknown = [name for name in changes if name not in SETTABLE]
         if unknown:
             raise UsageError(f"--set {unknown[0]}: no such field of a recipe; expected one of {', '.join(SETTABLE)}")
@@ -162,9 +161,9 @@ SETTABLE = tuple(field.name for field in fields(Recipe) if field.name not in ("n
 """Names of the fields that `--set` may change."""
 
 
-def current_names(names: Iterable[str]) -> list[str]:
-    """Names of fields, where earlier ones are replaced by those that they have now."""
-    return [RENAMED.get(name, name) for name in names]
+def by_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of fields, where earlier names are replaced by those that the fields have now."""
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _one_line(error: ValidationError) -> str:

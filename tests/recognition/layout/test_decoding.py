@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from helpers.pictures import soft
 from helpers.small_pages import Box, SmallPage, overlap, write_page
 from mnist_digits.recognition import Classifier, Prediction
-from mnist_digits.recognition.layout.components import find_segments
 from mnist_digits.recognition.layout.decoding import decode_lines
 from mnist_digits.recognition.layout.detector import Detections, Detector
+from mnist_digits.recognition.layout.segments import find_segments
 from mnist_digits.recognition.layout.text_lines import find_text_lines
 from mnist_digits.recognition.layout.words import Token
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.recognition.classifier import Classifier
-from mnist_digits.recognition.layout.components import MAX_DIGIT_ASPECT, Segments, cut_out, joint_box
+from mnist_digits.recognition.layout.components import MAX_DIGIT_ASPECT
 from mnist_digits.recognition.layout.detector import Detections
+from mnist_digits.recognition.layout.segments import Segments, cut_out, joint_box
 from mnist_digits.recognition.layout.text_lines import TextLine
 from mnist_digits.recognition.layout.words import Token
 from mnist_digits.recognition.preprocessing.mnist_format import normalise

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json, write_json
-from mnist_digits.training.recipes import write_recipe
+from mnist_digits.training.recipes import by_current_names, write_recipe
 from mnist_digits.training.train import Announce, train_seeds
 from mnist_digits.training.tuning.space import default_values
 from mnist_digits.training.tuning.study import FINISHED, Study
@@ -33,7 +33,7 @@ def summarise(study: Study) -> dict[str, Any]:
     best = study.best()
     own_values = default_values(study.plan.recipe, study.plan.space)
     # Interrupted, it was finished under another number than 0.
-    first = next((trial for trial in finished if trial.params == own_values), None)
+    first = next((trial for trial in finished if by_current_names(trial.params) == own_values), None)
     return {
         "study": study.name,
         "recipe": study.plan.recipe.name,
@@ -52,7 +52,7 @@ def summarise(study: Study) -> dict[str, Any]:
 
 
 def _describe(trial: FrozenTrial) -> dict[str, Any]:
-    return {"trial": trial.number, "validation_accuracy": trial.value, "values": trial.params}
+    return {"trial": trial.number, "validation_accuracy": trial.value, "values": by_current_names(trial.params)}
 
 
 def write_best(study: Study, folder: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Any, Self
 from optuna.distributions import BaseDistribution
 
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.training.recipes import Recipe, current_names
+from mnist_digits.training.recipes import Recipe, by_current_names
 from mnist_digits.training.tuning.space import search_space
 
 
@@ -36,7 +36,7 @@ class StudyPlan:
     def of_json(cls, content: dict[str, Any]) -> Self:
         """The plan that `to_json` described. Raises DataError when this version does not know it."""
         try:
-            fixed = tuple(current_names(content["fixed"]))
+            fixed = tuple(by_current_names(dict.fromkeys(content["fixed"])))
             return cls(Recipe.from_json(content["recipe"]), fixed, content["seed"], content["fingerprint"])
         except (KeyError, TypeError, UsageError) as error:
             raise DataError(f"not a study of this version ({error}); begin another with --name") from error

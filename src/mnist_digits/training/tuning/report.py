@@ -18,6 +18,7 @@ from mnist_digits.evaluation.figures import STYLE
 from mnist_digits.evaluation.rendering import render
 from mnist_digits.evaluation.report import save_figure
 from mnist_digits.files import write_text
+from mnist_digits.training.recipes import by_current_names
 from mnist_digits.training.tuning.outcome import REPORT, summarise, train_command
 from mnist_digits.training.tuning.storage import without_notices
 from mnist_digits.training.tuning.study import Study
@@ -67,7 +68,8 @@ def _best_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.params.items()}
+    given = by_current_names(trial.params)
+    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in given.items()}
     return {"number": trial.number, "accuracy": trial.value, "values": values}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from mnist_digits.errors import UsageError
-from mnist_digits.training.recipes import Recipe, current_names
+from mnist_digits.training.recipes import Recipe, by_current_names
 
 RANGES: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(3e-4, 3e-2, log=True),
@@ -58,4 +58,4 @@ def default_values(recipe: Recipe, space: Mapping[str, BaseDistribution]) -> dic
 
 def apply_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with the values that a trial was given."""
-    return replace(recipe, **dict(zip(current_names(values), values.values(), strict=True)))
+    return replace(recipe, **by_current_names(values))
