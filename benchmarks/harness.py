@@ -234,8 +234,8 @@ def new_figure(height: float) -> "Iterator[tuple[Figure, Axes]]":
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from mnist_digits.evaluation.figures import STYLE, WIDTH
+    from mnist_digits.evaluation.figures import FIGURE_WIDTH_INCHES, STYLE
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), layout="constrained")
         yield figure, figure.subplots()

@@ -1,6 +1,7 @@
 """The package as another program imports it."""
 
 import logging
+import re
 import subprocess
 import sys
 import venv
@@ -38,6 +39,13 @@ def test_nothing_is_imported_before_it_is_used():
     reading = loaded("from mnist_digits import Classifier, Reader, load_mnist")
     assert "onnxruntime" in reading
     assert reading & {"keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "scipy", "fastapi"} == set()
+
+
+def test_only_the_confusion_matrix_needs_seaborn_and_nothing_pandas():
+    source = Path(mnist_digits.__file__).parent
+    pattern = re.compile(r"^\s*(?:import|from) (seaborn|pandas)\b", re.MULTILINE)
+    found = {(path.name, match[1]) for path in source.rglob("*.py") for match in pattern.finditer(path.read_text())}
+    assert found == {("figures.py", "seaborn")}
 
 
 def test_the_logger_is_silent_until_it_is_asked():

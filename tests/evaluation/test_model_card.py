@@ -167,5 +167,5 @@ def test_what_no_command_makes_again_is_made_in_python(run, small_folder, change
 def test_damaged_figures_of_corrected_labels_are_refused(of_mnist):
     run, _ = of_mnist
     change(run.metrics, test_corrected={"accuracy": 1.0})
-    with pytest.raises(DataError, match="has no loss"):
+    with pytest.raises(DataError, match=r"has no test_corrected\.interval95"):
         read_results(run)

@@ -17,7 +17,7 @@ from matplotlib.image import imread
 from mnist_digits.errors import DataError
 from mnist_digits.evaluation import report
 from mnist_digits.evaluation.report import draw_data, write_report
-from mnist_digits.evaluation.report_process import PATIENCE, ReportProcess
+from mnist_digits.evaluation.report_process import TERMINATION_SECONDS, ReportProcess
 from mnist_digits.evaluation.run_files import read_first_weights
 
 DATA_FIGURES = {"samples", "class-counts", "mean-digits"}
@@ -208,12 +208,12 @@ def test_flipped_bytes_in_a_model_are_noticed(run, small):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("metrics", {"test": {}}, "has no accuracy"),
-        ("metrics", {"training": {"seconds": "long"}}, "seconds is 'long', not a number"),
-        ("metrics", {"training": []}, "damaged"),
-        ("recipe", {"recipe": {}}, "has no name"),
-        ("recipe", {"recipe": "dense"}, "damaged"),
-        ("recipe", {"data": "mnist"}, "damaged"),
+        ("metrics", {"test": {}}, r"has no test\.accuracy"),
+        ("metrics", {"training": {"seconds": "long"}}, r"training\.seconds is 'long', should be a valid number"),
+        ("metrics", {"training": []}, r"training is \[\], should be an object"),
+        ("recipe", {"recipe": {}}, r"has no recipe\.name"),
+        ("recipe", {"recipe": "dense"}, "recipe is 'dense', should be an object"),
+        ("recipe", {"data": "mnist"}, "data is 'mnist', should be an object"),
     ],
 )
 def test_json_of_another_kind_is_refused(run, small, name, content, words):
@@ -267,7 +267,7 @@ def test_a_figure_that_cannot_be_written(run, small):
 
 @pytest.fixture
 def main(run, small, monkeypatch):
-    """The painter's side, in this process, with a given line on its standard input."""
+    """The report process's main function, in this process, with a given line on its standard input."""
     handler = signal.getsignal(signal.SIGTERM)
 
     def call(line: str) -> int:
@@ -278,14 +278,14 @@ def main(run, small, monkeypatch):
     signal.signal(signal.SIGTERM, handler)
 
 
-def test_painter_ends_quietly_when_its_parent_does(main, run, capsys):
+def test_the_report_process_ends_quietly_when_its_parent_does(main, run, capsys):
     assert main("") == 0
     assert names(run) == DATA_FIGURES
     assert not run.report.exists()
     assert capsys.readouterr() == ("", "")
 
 
-def test_painter_says_what_is_wrong_in_one_line(main, run, capsys):
+def test_the_report_process_says_what_is_wrong_in_one_line(main, run, capsys):
     run.history.unlink()
     assert main("finish\n") == 3
     output = capsys.readouterr()
@@ -294,23 +294,23 @@ def test_painter_says_what_is_wrong_in_one_line(main, run, capsys):
     assert output.err.count("\n") == 1
 
 
-def test_another_process_paints_the_same_report(run, written, small):
-    with ReportProcess(run, small.folder, 0) as painter:
-        painter.finish()
+def test_another_process_writes_the_same_report(run, written, small):
+    with ReportProcess(run, small.folder, 0) as process:
+        process.finish()
     assert run.report.read_bytes() == written.report.read_bytes()
 
 
 def test_a_failure_in_the_other_process_is_told_here(run, tmp_path):
     nowhere = tmp_path / "nowhere"
-    painter = ReportProcess(run, nowhere, 0)
-    # A process that has ended reads nothing: the word goes nowhere, and that is no error of its own.
-    wait_until(lambda: os.waitid(os.P_PID, painter._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
-    painter.finish()
+    process = ReportProcess(run, nowhere, 0)
+    # A process that has ended reads nothing; that `finish` cannot reach it is no error of its own.
+    wait_until(lambda: os.waitid(os.P_PID, process._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+    process.finish()
     with pytest.raises(DataError, match=f"^{re.escape(str(nowhere))}: no such folder[^\n]*$"):
-        painter.wait()
+        process.wait()
 
 
-def test_without_the_word_the_other_process_leaves_no_report(run, small):
+def test_without_finish_the_other_process_leaves_no_report(run, small):
     with ReportProcess(run, small.folder, 0):
         pass
     assert names(run) == DATA_FIGURES
@@ -318,12 +318,12 @@ def test_without_the_word_the_other_process_leaves_no_report(run, small):
 
 
 def test_an_interruption_ends_the_other_process_at_once(run, small):
-    painter = ReportProcess(run, small.folder, 0)
+    process = ReportProcess(run, small.folder, 0)
     wait_until((run.figures / "samples.png").exists)
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), painter:
+    with pytest.raises(KeyboardInterrupt), process:
         raise KeyboardInterrupt
-    assert time.monotonic() - start < 4 * PATIENCE
+    assert time.monotonic() - start < 4 * TERMINATION_SECONDS
     assert names(run) <= DATA_FIGURES
 
 

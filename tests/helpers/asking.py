@@ -62,6 +62,8 @@ def behind_a_socket(app: ASGIApp) -> Iterator[tuple[str, int]]:
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Small, so that responses wait in the server where a client does not read.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         address = listener.getsockname()
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -8,6 +8,7 @@ Open = Callable[..., Page]
 """Opens the page: see the fixture `look`."""
 
 Box = tuple[float, float, float, float]
+"""Left, top, width, height, as shares of the pad."""
 
 Stroke = tuple[tuple[float, float], ...]
 
@@ -80,9 +81,7 @@ DIGITS: dict[int, tuple[Stroke, ...]] = {
         ),
     ),
 }
-"""Digit → its strokes, one after another."""
 """Digit → its strokes, in units of the digit's own box: x across from 0 to 1, y down."""
-"""Left, top, width, height, as shares of the pad."""
 
 MIDDLE: Box = (0.36, 0.14, 0.28, 0.7)
 LEFT: Box = (0.12, 0.2, 0.22, 0.6)

@@ -1,16 +1,19 @@
-"""Threads, the queue before them, and images that go through the network together."""
+"""Jobs in threads, their queue, and batches of images."""
 
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from starlette.exceptions import HTTPException
 
+from helpers.asking import InProcess
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier, Judgement, Reader
+from mnist_digits.serving import Settings
 from mnist_digits.serving.workers import MAX_BATCH_IMAGES, MAX_SHARED_IMAGES, BatchQueue, Workers
 
 
@@ -25,17 +28,17 @@ def test_jobs_run_beside_each_other_and_off_the_loop():
     assert len({*threads, threading.get_ident()}) == 3
 
 
-def test_what_finds_no_room_is_sent_away_at_once_and_room_comes_back():
+def test_a_job_without_room_is_refused_at_once_and_room_is_freed():
     async def meet() -> None:
-        workers, gate = Workers(1, 2, 5), threading.Event()
-        waiting = [asyncio.create_task(workers.do(gate.wait)) for _ in range(3)]
+        workers, released = Workers(1, 2, 5), threading.Event()
+        waiting = [asyncio.create_task(workers.do(released.wait)) for _ in range(3)]
         await asyncio.sleep(0)
         assert workers.full
         with pytest.raises(HTTPException) as error:
             await workers.do(int)
         assert error.value.status_code == 503
         assert int((error.value.headers or {})["Retry-After"]) >= 1
-        gate.set()
+        released.set()
         assert await asyncio.gather(*waiting) == [True] * 3
         assert not workers.full
         assert await workers.do(int, "7") == 7
@@ -44,22 +47,22 @@ def test_what_finds_no_room_is_sent_away_at_once_and_room_comes_back():
     asyncio.run(meet())
 
 
-def test_what_takes_too_long_is_given_up_and_keeps_its_place_until_it_is_done():
+def test_a_job_that_times_out_keeps_its_thread_until_it_is_done():
     async def meet() -> None:
-        workers, gate, never = Workers(1, 1, 0.1), threading.Event(), threading.Event()
-        slow = asyncio.create_task(workers.do(gate.wait))
+        workers, released, never = Workers(1, 1, 0.1), threading.Event(), threading.Event()
+        slow = asyncio.create_task(workers.do(released.wait))
         await asyncio.sleep(0)
         behind = asyncio.create_task(workers.do(never.set))
         for task in (slow, behind):
             with pytest.raises(HTTPException) as error:
                 await task
             assert error.value.status_code == 503
-        # The one that had not been begun has made room, and never will be.
+        # The job that had not begun is cancelled and has made room.
         assert not workers.full
         again = asyncio.create_task(workers.do(int))
         await asyncio.sleep(0)
         assert workers.full
-        gate.set()
+        released.set()
         assert await again == 0
         assert not never.is_set()
         workers.close()
@@ -68,15 +71,15 @@ def test_what_takes_too_long_is_given_up_and_keeps_its_place_until_it_is_done():
 
 
 class Counting(Classifier):
-    """Counts how often the network is asked, and may be held up."""
+    """Records the batch sizes; waits until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[int] = []
-        self.gate = threading.Event()
+        self.released = threading.Event()
 
     def judge(self, images: np.ndarray) -> Judgement:
-        self.gate.wait(10)
+        self.released.wait(10)
         self.batches.append(len(images))
         return super().judge(images)
 
@@ -87,15 +90,15 @@ def test_requests_that_come_together_share_a_batch_and_each_gets_its_own(mnist: 
 
     async def meet() -> tuple[list[Judgement], list[int]]:
         classifier = Counting()
-        judge = BatchQueue(classifier, 100, 10)
+        queue = BatchQueue(classifier, 100, 10)
         tasks = [
-            asyncio.create_task(judge.judge(mnist.test.images[start : start + size]))
+            asyncio.create_task(queue.judge(mnist.test.images[start : start + size]))
             for start, size in zip(starts, sizes, strict=False)
         ]
         await asyncio.sleep(0)
-        classifier.gate.set()
+        classifier.released.set()
         answers = await asyncio.gather(*tasks)
-        judge.close()
+        queue.close()
         return answers, classifier.batches
 
     answers, batches = asyncio.run(meet())
@@ -115,32 +118,35 @@ def test_a_full_queue_and_a_late_answer_are_503(mnist: Dataset):
 
     async def meet() -> list[object]:
         classifier = Counting()
-        judge = BatchQueue(classifier, 2, 0.1)
-        answers = await asyncio.gather(*[judge.judge(image) for _ in range(5)], return_exceptions=True)
-        classifier.gate.set()
+        queue = BatchQueue(classifier, 2, 0.1)
+        answers = await asyncio.gather(*[queue.judge(image) for _ in range(5)], return_exceptions=True)
+        classifier.released.set()
         await asyncio.sleep(0.05)
-        assert isinstance(await judge.judge(image), Judgement), "works again"
-        judge.close()
+        assert isinstance(await queue.judge(image), Judgement), "works again"
+        queue.close()
         return answers
 
     answers = asyncio.run(meet())
     assert [error.status_code for error in answers if isinstance(error, HTTPException)] == [503] * 5
 
 
-def test_a_failure_is_everybodys_and_the_next_ones_are_answered():
-    class Failing:
-        def judge(self, images: np.ndarray) -> str:
+def test_a_failure_is_reported_to_every_request_of_the_batch_and_later_ones_are_answered(
+    reader: Reader, mnist: Dataset
+):
+    class FailsOnBlank:
+        def judge(self, images: np.ndarray) -> Judgement:
             if not images.any():
-                raise RuntimeError("once")
-            return super().__repr__()
+                raise RuntimeError("blank")
+            return reader.classifier.judge(images)
 
     async def meet() -> list[object]:
-        judge = BatchQueue(Failing(), 10, 5)  # type: ignore[arg-type]
-        answers = await asyncio.gather(*[judge.judge(np.zeros((1, 28, 28))) for _ in range(3)], return_exceptions=True)
-        judge.close()
+        queue, blank = BatchQueue(FailsOnBlank(), 10, 5), np.zeros((1, 28, 28), np.uint8)  # type: ignore[arg-type]
+        answers = await asyncio.gather(*[queue.judge(blank) for _ in range(3)], return_exceptions=True)
+        assert (await queue.judge(mnist.test.images[:1])).digits == [7]
+        queue.close()
         return answers
 
-    assert [str(error) for error in asyncio.run(meet())] == ["once"] * 3
+    assert [str(error) for error in asyncio.run(meet())] == ["blank"] * 3
 
 
 def test_many_requests_share_one_session(reader: Reader, mnist: Dataset):
@@ -153,8 +159,35 @@ def test_many_requests_share_one_session(reader: Reader, mnist: Dataset):
         assert judgement.digits == expected.digits
 
 
+def test_the_service_answers_503_when_its_queue_is_full(page_png: bytes, asking: Callable[..., InProcess]):
+    ask = asking(Settings(threads=1, most_waiting=2))
+
+    async def crowd() -> list:
+        return await asyncio.gather(*[ask.answer("POST", "/v1/read", content=page_png) for _ in range(12)])
+
+    answers = ask.runner.run(crowd())
+    codes = [answer.status_code for answer in answers]
+    assert codes.count(200) == 3
+    assert codes.count(503) == 9
+    for answer in answers:
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "more requests than can wait" in answer.json()["error"]
+        else:
+            assert answer.json()["lines"]
+    assert ask("POST", "/v1/read", content=page_png).status_code == 200
+
+
 def test_closing_does_not_wait():
-    start = time.monotonic()
-    workers = Workers(1, 1, 5)
-    workers.close()
-    assert time.monotonic() - start < 1
+    async def meet() -> None:
+        workers, released = Workers(1, 1, 5), threading.Event()
+        job = asyncio.create_task(workers.do(released.wait))
+        await asyncio.sleep(0)
+        start = time.monotonic()
+        workers.close()
+        assert time.monotonic() - start < 1
+        assert not job.done()
+        released.set()
+        assert await job
+
+    asyncio.run(meet())

@@ -1,6 +1,6 @@
-"""How well a model reads: numbers, figures and one page that shows them.
+"""How well a model reads: metrics, figures, and a page that shows them.
 
-Figures, report and painter are imported by their own names: they load Matplotlib or start a process.
+`figures` and `report` are imported by their own names, because they import Matplotlib.
 """
 
 from mnist_digits.evaluation.metrics import (

@@ -1,11 +1,12 @@
-"""Models on the same images: whether one is better, or only luckier."""
+"""Runs on the same images: whether one is better than another, and the spread over several seeds."""
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.evaluation.run_files import Results, read_results
@@ -15,18 +16,18 @@ from mnist_digits.runs import Run
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's exact test (McNemar 1947): models differ only on images that one of them misreads."""
+    """Result of McNemar's exact test (McNemar 1947), of the images that just one of two models misreads."""
 
     only_first: int
-    """Images that only the first model reads correctly."""
+    """Number of images that only the first model reads correctly."""
     only_second: int
-    """Images that only the second does."""
+    """Number of images that only the second model reads correctly."""
     p_value: float
-    """How likely models of equal accuracy would split these images so unevenly, in [0, 1]."""
+    """Probability, in [0, 1], of a split at least as uneven if both models were equally accurate."""
 
 
-def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Compare two models' predictions, each uint8 or int (n,), for the same labels (n,).
+def mcnemar(labels: NDArray[np.integer], first: NDArray[np.integer], second: NDArray[np.integer]) -> McNemar:
+    """Compare two models' predictions, integers (n,), for the same labels, integers (n,).
 
     Raises ValueError for arrays of different lengths.
     """
@@ -61,25 +62,25 @@ def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _describe(run: Run, result: Results) -> dict[str, Any]:
-    test, training = result.metrics["test"], result.metrics["training"]
+    test, training = result.metrics.test, result.metrics.training
     return {
         "run": str(run.folder),
-        "recipe": result.recipe["recipe"]["name"],
-        "seed": result.recipe["seed"],
-        "parameters": training["parameters"],
-        "seconds": training["seconds"],
-        "accuracy": test["accuracy"],
-        "interval95": test["interval95"],
+        "recipe": result.recipe.recipe.name,
+        "seed": result.recipe.seed,
+        "parameters": training.parameters,
+        "seconds": training.seconds,
+        "accuracy": test.accuracy,
+        "interval95": list(test.interval95),
     }
 
 
 def _against(first: Results, second: Results, first_run: Run, second_run: Run) -> dict[str, Any]:
-    if first.recipe["data"]["fingerprint"] != second.recipe["data"]["fingerprint"]:
+    if first.recipe.data.fingerprint != second.recipe.data.fingerprint:
         raise DataError(
             f"{second_run.folder}: tested on other images than {first_run.folder}; compare runs on the same data"
         )
     test = mcnemar(first.labels, first.probabilities.argmax(1), second.probabilities.argmax(1))
-    return {"only_first": test.only_first, "only_second": test.only_second, "p_value": test.p_value}
+    return asdict(test)
 
 
 def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:

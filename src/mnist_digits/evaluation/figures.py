@@ -1,7 +1,7 @@
-"""From numbers to Matplotlib figures, in one style; computes no metric.
+"""Matplotlib figures in one style; no metric is computed here.
 
-Every function returns a new Figure that belongs to no window and no global state: show it in a
-notebook, or save it. Ink is drawn dark on light paper, as people write.
+Every function returns a new Figure outside of pyplot's global state, to show in a notebook or to save. Ink is drawn
+dark on light paper.
 """
 
 import math
@@ -16,14 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from numpy.typing import NDArray
 
-WIDTH = 6.4
-"""Inches. At 800 px wide, the smallest text is as tall as that of a page."""
+FIGURE_WIDTH_INCHES = 6.4
+"""Shown 800 pixels wide, the smallest text of a figure is as tall as the text of a page."""
 
-# Close to Okabe and Ito's blue, orange and vermillion, which every kind of colour vision tells apart.
+# Close to Okabe and Ito's blue, orange and vermillion, which colour-blind people can tell apart.
 BLUE, ORANGE, RED = "#0072b2", "#d98200", "#c24f00"
-# Dark words stay legible on it, and light ones on its negative in a dark page.
-HEAT = "#f29a4a"
+# Dark text is legible on it, and so is light text on its negative in the dark page.
+HEATMAP_COLOUR = "#f29a4a"
 TEXT, QUIET, LINE, FAINT = "#222222", "#5c5c5c", "#c9c9c9", "#ececec"
 
 STYLE: dict[Any, Any] = {
@@ -58,7 +59,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Draw in the one style, whatever the caller has set for figures of their own."""
+    """Draw in STYLE, whatever Matplotlib's settings are; these stay as they are."""
 
     @wraps(draw)
     def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
@@ -71,10 +72,10 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 @_styled
-def samples_by_class(images: np.ndarray, labels: np.ndarray, per_class: int = 10) -> Figure:
-    """The first images of each class, one column a digit.
+def samples_by_class(images: NDArray[np.uint8], labels: NDArray[np.uint8], per_class: int = 10) -> Figure:
+    """The first images of each class, one column per digit.
 
-    images: uint8 (n, 28, 28), ink 255. labels: uint8 (n,), 0-9. A digit with fewer images leaves room.
+    images: uint8 (n, 28, 28), ink 255. labels: uint8 (n,), 0-9. The column of a digit with fewer images ends early.
     """
     columns = np.zeros((per_class, 10, 28, 28), images.dtype)
     for digit in DIGITS:
@@ -87,12 +88,12 @@ def samples_by_class(images: np.ndarray, labels: np.ndarray, per_class: int = 10
 
 
 @_styled
-def class_counts(counts: Mapping[str, np.ndarray]) -> Figure:
-    """How many images of each digit a split holds, one panel a split.
+def class_counts(counts: Mapping[str, NDArray[np.integer]]) -> Figure:
+    """Number of images of each digit, one panel per split.
 
     counts: name of the split → int (10,).
     """
-    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 2.6), layout="constrained")
     for axes, (name, count) in zip(figure.subplots(1, len(counts)), counts.items(), strict=True):
         axes.bar(DIGITS, count, color=BLUE, width=0.75)
         axes.set_title(f"{name}: {np.sum(count):,}")
@@ -107,8 +108,8 @@ def class_counts(counts: Mapping[str, np.ndarray]) -> Figure:
 
 
 @_styled
-def mean_digits(means: np.ndarray) -> Figure:
-    """The mean image of each class. means: floats (10, 28, 28) in [0, 255]; NaN where there is no image."""
+def mean_digits(means: NDArray[np.floating]) -> Figure:
+    """The mean image of each class. means: floats (10, 28, 28) in [0, 255]; NaN for a class without images."""
     figure, axes = _draw_ink(_tile(np.nan_to_num(means), columns=5, gap=4))
     for digit in DIGITS:
         row, column = divmod(digit, 5)
@@ -117,8 +118,8 @@ def mean_digits(means: np.ndarray) -> Figure:
 
 
 @_styled
-def distortions(images: np.ndarray, columns: int = 10) -> Figure:
-    """One digit, distorted in many ways; the first, in a frame, is the digit itself.
+def distortions(images: NDArray[np.uint8], columns: int = 10) -> Figure:
+    """One digit distorted in many ways; the first image, in a frame, is the digit itself.
 
     images: uint8 (n, 28, 28), ink 255.
     """
@@ -128,8 +129,10 @@ def distortions(images: np.ndarray, columns: int = 10) -> Figure:
 
 
 @_styled
-def predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, columns: int = 7) -> Figure:
-    """Images with what the model read and how sure it was; a mistake has a frame, a cross and the truth.
+def predictions(
+    images: NDArray[np.uint8], labels: NDArray[np.uint8], probabilities: NDArray[np.float32], columns: int = 7
+) -> Figure:
+    """Images with prediction and confidence below; a mistake has a red frame, a cross and the truth.
 
     images: uint8 (n, 28, 28), ink 255. labels: uint8 (n,), 0-9. probabilities: float32 (n, 10).
     """
@@ -142,14 +145,14 @@ def predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarra
 
 
 @_styled
-def confusion_heatmap(confusion: np.ndarray) -> Figure:
-    """Which digit was read as which. Colour counts mistakes only, so that the diagonal does not drown them.
+def confusion_heatmap(confusion: NDArray[np.integer]) -> Figure:
+    """The confusion matrix. Only mistakes are coloured, because the diagonal would dominate the colours.
 
     confusion: int (10, 10), rows are truth.
     """
     confusion = np.asarray(confusion)
     errors = np.where(np.eye(10, dtype=bool), 0, confusion)
-    figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 5.6), layout="constrained")
     axes = figure.add_subplot()
     sns.heatmap(
         errors,
@@ -157,7 +160,7 @@ def confusion_heatmap(confusion: np.ndarray) -> Figure:
         annot=True,
         fmt=",",
         annot_kws={"fontsize": 12, "color": TEXT},
-        cmap=sns.light_palette(HEAT, as_cmap=True),
+        cmap=sns.light_palette(HEATMAP_COLOUR, as_cmap=True),
         vmin=0,
         vmax=max(1, errors.max()),
         linewidths=2,
@@ -177,19 +180,19 @@ def confusion_heatmap(confusion: np.ndarray) -> Figure:
 
 
 @_styled
-def learning_curves(history: Mapping[str, Sequence[float] | np.ndarray]) -> Figure:
-    """Loss and accuracy after each epoch, training against validation.
+def learning_curves(history: Mapping[str, Sequence[float] | NDArray[np.float64]]) -> Figure:
+    """Loss and accuracy after each epoch, in training and validation.
 
-    history: `loss`, `accuracy`, `val_loss` and `val_accuracy`, one value an epoch; a Keras `History.history` will do.
+    history: `loss`, `accuracy`, `val_loss` and `val_accuracy`, one value per epoch, as in a Keras `History.history`.
     """
-    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 3.1), layout="constrained")
     for axes, (name, title) in zip(
         figure.subplots(1, 2), {"loss": "Loss (nats)", "accuracy": "Accuracy"}.items(), strict=True
     ):
         epochs = range(1, len(history[name]) + 1)
         marker = "o" if len(epochs) <= 30 else ""
         axes.plot(epochs, history[name], color=BLUE, marker=marker, label="training")
-        # Dashes and another marker tell the curves apart without colour.
+        # Dashes and another marker distinguish the curves without colour.
         marker = "s" if marker else ""
         axes.plot(epochs, history[f"val_{name}"], color=ORANGE, linestyle="--", marker=marker, label="validation")
         axes.set_title(title)
@@ -203,13 +206,15 @@ def learning_curves(history: Mapping[str, Sequence[float] | np.ndarray]) -> Figu
 
 
 @_styled
-def reliability_diagram(confidence: np.ndarray, accuracy: np.ndarray, count: np.ndarray) -> Figure:
-    """Accuracy against confidence, above how many images had that confidence.
+def reliability_diagram(
+    confidence: NDArray[np.float64], accuracy: NDArray[np.float64], count: NDArray[np.integer]
+) -> Figure:
+    """Accuracy against confidence, above the number of images in each bin of confidence.
 
-    confidence, accuracy: floats (b,), the mean of each bin of confidence, NaN where it is empty.
-    count: int (b,), the images in each. The bins are equally wide, from 0 to 1.
+    confidence, accuracy: float64 (b,), the mean of each bin, NaN where it is empty.
+    count: int (b,), the number of images in each bin. The bins divide [0, 1] equally.
     """
-    figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color=QUIET, linewidth=1.2, linestyle=":")
     above.text(0.69, 0.71, "as right as it is sure", color=QUIET, ha="right", va="bottom")
@@ -219,7 +224,7 @@ def reliability_diagram(confidence: np.ndarray, accuracy: np.ndarray, count: np.
     above.grid()
     above.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     width = 1 / len(count)
-    # Most images are in the last bin: on a linear scale the others would vanish.
+    # Most images are in the last bin; on a linear scale the other bars would be invisible.
     below.bar(np.arange(len(count)) * width, count, width * 0.88, align="edge", color=BLUE, log=True)
     below.set_ylim(bottom=0.7)
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -234,12 +239,12 @@ def reliability_diagram(confidence: np.ndarray, accuracy: np.ndarray, count: np.
 
 
 @_styled
-def accuracies(names: Sequence[str], accuracy: np.ndarray, intervals: np.ndarray) -> Figure:
-    """The accuracy of several models, each with its 95 % interval.
+def accuracies(names: Sequence[str], accuracy: NDArray[np.float64], intervals: NDArray[np.float64]) -> Figure:
+    """The accuracies of n models, each with its 95 % interval.
 
-    names: n of them. accuracy: floats (n,). intervals: floats (n, 2), low and high; all in [0, 1].
+    names: n names. accuracy: float64 (n,). intervals: float64 (n, 2), low and high; all in [0, 1].
     """
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(names)), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 1.2 + 0.45 * len(names)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(names))
     reach = np.abs(intervals.T - accuracy)
@@ -254,17 +259,19 @@ def accuracies(names: Sequence[str], accuracy: np.ndarray, intervals: np.ndarray
 
 
 @_styled
-def weight_images(weights: np.ndarray) -> Figure:
-    """What each unit of the first layer looks for: blue where ink excites it, red where ink silences it.
+def weight_images(weights: NDArray[np.floating]) -> Figure:
+    """The weights of each unit of the first layer as an image: positive ones blue, negative ones red.
 
     weights: floats (28, 28, n).
     """
     count = weights.shape[2]
     columns = max(1, math.ceil(math.sqrt(2 * count)))
     tiles = _tile(weights.transpose(2, 0, 1), columns, gap=2, empty=np.nan)
-    # The few largest weights would leave all others pale.
+    # Scaled by the largest weight, most others would be almost white.
     limit = float(np.quantile(np.abs(weights), 0.995)) or 1.0
-    figure = Figure(figsize=(WIDTH, WIDTH * tiles.shape[0] / tiles.shape[1] + 0.6), layout="constrained")
+    figure = Figure(
+        figsize=(FIGURE_WIDTH_INCHES, FIGURE_WIDTH_INCHES * tiles.shape[0] / tiles.shape[1] + 0.6), layout="constrained"
+    )
     axes = figure.add_subplot()
     drawn = axes.imshow(tiles, cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
     _hide_frame(axes)
@@ -274,7 +281,7 @@ def weight_images(weights: np.ndarray) -> Figure:
 
 
 def _caption(axes: Axes, left: float, top: float, truth: int, read: int, confidence: float) -> None:
-    """Below the image whose corner lies at (left, top): what was read, and how sure the model was."""
+    """Write prediction and confidence below the image whose corner lies at (left, top), and frame the image."""
     right = read == truth
     colour = TEXT if right else RED
     axes.add_patch(
@@ -285,16 +292,18 @@ def _caption(axes: Axes, left: float, top: float, truth: int, read: int, confide
     words = str(read) if right else f"✘ {read}, truth {truth}"
     weight = "normal" if right else "bold"
     axes.text(left + 13.5, top + 30, words, ha="center", va="top", fontsize=9, color=colour, fontweight=weight)
-    # Rounded down: 100 % would claim a certainty that no model has.
+    # Rounded down, because 100 % would claim certainty.
     percent = math.floor(confidence * 1000) / 10
     axes.text(left + 13.5, top + 37, f"{min(percent, 99.9):.1f} %", ha="center", va="top", fontsize=9, color=QUIET)
 
 
-def _tile(images: np.ndarray, columns: int, gap: int, above: int = 0, below: int = 0, empty: float = 0) -> np.ndarray:
-    """Images (n, 28, 28) side by side in one (h, w), `gap` pixels around each.
+def _tile(
+    images: NDArray[Any], columns: int, gap: int, above: int = 0, below: int = 0, empty: float = 0
+) -> NDArray[Any]:
+    """Images (n, 28, 28) side by side in one image (h, w), with `gap` pixels around each.
 
-    Room for words: `above` the first row, and `below` each. Every pixel beside the images is `empty`.
-    One large image draws many times faster than many small ones.
+    above, below: additional pixels above the first row, and below each row, for text. empty: value of all pixels
+    between the images. One large image is drawn many times faster than many small ones.
     """
     rows = max(1, math.ceil(len(images) / columns))
     height, width = 28 + gap + below, 28 + gap
@@ -306,11 +315,11 @@ def _tile(images: np.ndarray, columns: int, gap: int, above: int = 0, below: int
     return canvas
 
 
-def _draw_ink(ink: np.ndarray) -> tuple[Figure, Axes]:
-    """A figure of nothing but pixels (h, w) in [0, 255], dark ink on white paper; data coordinates are pixels."""
+def _draw_ink(ink: NDArray[Any]) -> tuple[Figure, Axes]:
+    """A figure filled by one image (h, w) in [0, 255], drawn as dark ink on white; data coordinates are pixels."""
     height, width = ink.shape
-    # An axis that fills the figure needs no layout, and grey made here no colour map: a third of the time.
-    figure = Figure(figsize=(WIDTH, WIDTH * height / width))
+    # Axes that fill the figure need no layout, and RGB pixels no colour map: a third of the time.
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, FIGURE_WIDTH_INCHES * height / width))
     axes = figure.add_axes((0, 0, 1, 1))
     grey = (255 - ink).astype(np.uint8)
     axes.imshow(np.stack([grey] * 3, axis=-1), interpolation="nearest")

@@ -1,6 +1,6 @@
-"""From labels and probabilities to the numbers that say how well a model reads.
+"""Metrics from labels and probabilities.
 
-scikit-learn and SciPy take a second to import: only the functions that need them do.
+scikit-learn and SciPy take a second to import: only the functions that need them import them.
 """
 
 from collections.abc import Sequence
@@ -8,53 +8,54 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 BINS = 15
-"""Equal-width bins of confidence, as in Guo et al. 2017 (arXiv:1706.04599)."""
+"""Number of equal-width bins of confidence, as in Guo et al. 2017 (arXiv:1706.04599)."""
 
 SMALLEST_PROBABILITY = 1e-7
-"""Below it the cross-entropy counts this much, as in Keras: one sure mistake does not make it infinite."""
+"""Probabilities are clipped to at least this before the logarithm, as in Keras, so that the loss stays finite."""
 
 SUM_TOLERANCE = 1e-3
-"""How far the sum of a row of probabilities may lie from 1: room for float16 on the way, not for logits."""
+"""Maximum distance from 1 of the sum of a row of probabilities: room for float16, not for logits."""
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one digit is read. Each score is a fraction in [0, 1], and 0 where it has no meaning."""
+    """Scores of one digit, each a fraction in [0, 1]; 0 where it is undefined."""
 
     digit: int
     precision: float
-    """Of the images read as this digit, the share that show it."""
+    """Share of the images read as this digit that show it."""
     recall: float
-    """Of the images that show this digit, the share read as it."""
+    """Share of the images of this digit that are read as it."""
     f1: float
     """Harmonic mean of precision and recall."""
     count: int
-    """Images that show this digit."""
+    """Number of images of this digit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """How well a model reads one set of images."""
+    """Scores of a model on one set of images."""
 
     accuracy: float
     """Share of the images read correctly, in [0, 1]."""
     interval95: tuple[float, float]
-    """Wilson score interval (Wilson 1927): where the accuracy on all images of the same kind plausibly lies."""
+    """95 % confidence interval of the accuracy: the Wilson score interval (Wilson 1927)."""
     loss: float
     """Mean cross-entropy, in nats."""
     count: int
-    """Images evaluated."""
+    """Number of images."""
     calibration_error: float
-    """Expected calibration error, in [0, 1]: how far confidence and accuracy lie apart."""
+    """Expected calibration error, in [0, 1]: mean distance between confidence and accuracy over BINS bins."""
     per_class: tuple[ClassMetrics, ...]
-    """One for each digit, 0 to 9, also for those that no image shows."""
-    confusion: np.ndarray
-    """int (10, 10): images of digit `row` that were read as digit `column`."""
+    """One for each digit, 0 to 9, also for digits without images."""
+    confusion: NDArray[np.int64]
+    """int64 (10, 10): number of images of digit `row` that were read as digit `column`."""
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON types, as `metrics.json` holds it for each split."""
+        """As JSON types, in the form of `metrics.json`."""
         return {
             "accuracy": self.accuracy,
             "interval95": list(self.interval95),
@@ -71,12 +72,12 @@ class Reliability:
     """Confidence against accuracy, in BINS equal-width bins (low, high] of confidence.
 
     confidence, accuracy: float64 (15,), the mean of each bin, NaN where it is empty.
-    count: int64 (15,), the images in each bin.
+    count: int64 (15,), the number of images in each bin.
     """
 
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.int64]
 
     @property
     def calibration_error(self) -> float:
@@ -86,12 +87,12 @@ class Reliability:
         return float(np.average(distance, weights=self.count[filled]))
 
 
-def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> Metrics:
-    """Score what a model said about a set of images.
+def evaluate(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Metrics:
+    """Score a model's probabilities for a set of images.
 
     labels: integers (n,), 0-9, with n >= 1; a digit may be absent.
     probabilities: floats (n, 10) in [0, 1], rows sum to 1.
-    Raises ValueError that names what was found and expected when they are anything else.
+    Raises ValueError, which says what was found and expected, for anything else.
     """
     check_predictions(labels, probabilities)
     predictions = probabilities.argmax(1)
@@ -108,14 +109,14 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> Metrics:
     )
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
-    """Confidence against accuracy: whether a model that says 90 % is right nine times in ten.
+def reliability(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Reliability:
+    """Mean confidence and accuracy in bins of confidence.
 
     labels: integers (n,), 0-9. probabilities: floats (n, 10) in [0, 1], rows sum to 1.
     Raises ValueError like `evaluate`.
     """
     check_predictions(labels, probabilities)
-    # A sum that rounds to a hair above 1 belongs in the last bin.
+    # Rounding may leave a probability slightly above 1, which belongs to the last bin.
     confidence = np.minimum(probabilities.max(1).astype(np.float64), 1)
     inner_edges = np.linspace(0, 1, BINS + 1)[1:-1]
     bins = np.digitize(confidence, inner_edges, right=True)
@@ -128,21 +129,23 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
     )
 
 
-def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Where the model was wrong, the most confident first; on a tie, the first image first.
+def mistakes(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Indices of the misread images, the most confident mistake first; ties keep the order of the images.
 
     labels: integers (n,), 0-9. probabilities: floats (n, 10) in [0, 1], rows sum to 1.
-    Returns int64 (m,) indices into both. Raises ValueError like `evaluate`.
+    Returns int64 (m,). Raises ValueError like `evaluate`.
     """
     check_predictions(labels, probabilities)
     wrong = np.flatnonzero(probabilities.argmax(1) != labels)
     return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")]
 
 
-def confused_pairs(confusion: np.ndarray | Sequence[Sequence[int]], count: int = 3) -> list[tuple[int, int, int]]:
-    """The `count` commonest mistakes as (truth, predicted, images), the commonest first; fewer when there are fewer.
+def confused_pairs(
+    confusion: NDArray[np.integer] | Sequence[Sequence[int]], count: int = 3
+) -> list[tuple[int, int, int]]:
+    """The `count` most frequent mistakes as (truth, prediction, number of images), or all if there are fewer.
 
-    confusion: int (10, 10), rows are truth. On a tie, the smaller truth comes first, then the smaller prediction.
+    confusion: int (10, 10), rows are truth. Sorted by frequency; ties by truth, then by prediction.
     """
     errors = np.array(confusion)
     np.fill_diagonal(errors, 0)
@@ -162,7 +165,7 @@ def _wilson_interval(right: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _score_classes(labels: np.ndarray, predictions: np.ndarray) -> tuple[ClassMetrics, ...]:
+def _score_classes(labels: NDArray[np.integer], predictions: NDArray[np.int64]) -> tuple[ClassMetrics, ...]:
     from sklearn.metrics import precision_recall_fscore_support
 
     scores = precision_recall_fscore_support(labels, predictions, labels=range(10), zero_division=0.0)
@@ -172,15 +175,15 @@ def _score_classes(labels: np.ndarray, predictions: np.ndarray) -> tuple[ClassMe
     )
 
 
-def _confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+def _confusion(labels: NDArray[np.integer], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
     from sklearn.metrics import confusion_matrix
 
-    confusion: np.ndarray = confusion_matrix(labels, predictions, labels=range(10))
+    confusion: NDArray[np.int64] = confusion_matrix(labels, predictions, labels=range(10))
     return confusion
 
 
-def check_predictions(labels: np.ndarray, probabilities: np.ndarray) -> None:
-    """Raise ValueError unless both are what `evaluate` expects."""
+def check_predictions(labels: NDArray[Any], probabilities: NDArray[Any]) -> None:
+    """Raise ValueError unless both have the shapes, dtypes and ranges that `evaluate` documents."""
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels: {labels.dtype} {labels.shape}, expected integers (n,)")
     if probabilities.ndim != 2 or probabilities.shape[1] != 10 or not np.issubdtype(probabilities.dtype, np.floating):

@@ -1,4 +1,4 @@
-"""Fills in the templates beside it, and puts numbers, settings and names into words for them."""
+"""Renders the templates, with filters that format numbers, settings and names."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from mnist_digits.errors import printable
 
 
 def render(template: str, **content: Any) -> str:
-    """The text of a template, a file beside this one, with the content in its places.
+    """The text of a template, a file in `templates/`, with the content filled in.
 
-    What goes into HTML is escaped; for the rest the template says `quote` or `plain`.
+    Everything is escaped in HTML; templates of other formats use the filters `quote` and `plain`.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -33,7 +33,7 @@ def _percent(fraction: float, decimals: int = 2) -> str:
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested names and values as rows of a table."""
+    """Nested names and values as the rows of a table: (name, value)."""
     rows = []
     for name, value in content.items():
         words = prefix + name.replace("_", " ")
@@ -50,12 +50,12 @@ def _in_words(value: Any) -> str:
 
 
 def _quote(text: str) -> str:
-    """In quotation marks, as YAML and Python read it back, whatever it holds."""
+    """As a quoted string of YAML, JSON and Python."""
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
 def _plain(text: str) -> str:
-    """As it stands, on one line of Markdown: no sign in it means anything."""
-    # An underscore means nothing between letters.
+    """As one line of Markdown in which no character has a special meaning."""
+    # Between letters, an underscore has none.
     return re.sub(r"([\\`*\[\]<>|&#~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))

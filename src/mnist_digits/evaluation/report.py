@@ -1,20 +1,20 @@
-"""From a run's folder to its figures, one self-contained page, `report.html`, and the model's card.
+"""Writes a run's figures, one self-contained page, `report.html`, and the model card.
 
-`python -m mnist_digits.evaluation.report RUN_FOLDER DATA_FOLDER DATA_SEED` is the painter's side of
-`Painter`: it gets ready while a model trains, and paints when told to.
+`python -m mnist_digits.evaluation.report RUN_FOLDER DATA_FOLDER DATA_SEED` is the process that `ReportProcess` starts:
+it draws the figures of the data while a model trains, and writes the report when told to.
 """
 
 import base64
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError, DigitsError
@@ -27,22 +27,22 @@ from mnist_digits.evaluation.run_files import Results, read_results
 from mnist_digits.files import atomic_write, write_text
 from mnist_digits.runs import Run
 
-DOTS_PER_INCH = 250
-"""Figures are 1,600 pixels wide: sharp where a page shows them at half of that."""
+FIGURE_DPI = 250
+"""Resolution of the figures, which makes them 1,600 pixels wide: twice the width at which the page shows them."""
 
-MOST_UNITS = 256
-"""A figure of more weight images than this would show none of them."""
+MAX_WEIGHT_IMAGES = 256
+"""Units whose weights are drawn; images of more would be too small to see."""
 
 DATA_FIGURES = ("samples", "class-counts", "mean-digits")
 
 RANDOM_SAMPLES, UNSURE_SAMPLES, MISTAKES = 21, 14, 35
-"""Images in the figures of predictions: rows of seven."""
+"""Numbers of images in the figures of predictions, multiples of the seven in a row."""
 
 
 def draw_data(run: Run, data: Dataset) -> None:
     """Draw the figures of the data into the run's folder: samples, class counts, mean digits.
 
-    Raises DataError when they cannot be written.
+    Raises DataError when one cannot be written.
     """
     train = data.train
     _save(run, "samples", figures.samples_by_class(train.images, train.labels))
@@ -53,11 +53,10 @@ def draw_data(run: Run, data: Dataset) -> None:
 
 
 def write_report(run: Run, data: Dataset) -> None:
-    """Draw the figures of a finished run into its folder, and write the page that shows them all and the model's card.
+    """Draw the figures of a finished run into its folder, and write the page that shows them and the model card.
 
-    data: the very images the run learned from and was tested on. The figures of the data are drawn
-    when they are not there yet; one of distortions is shown when training has drawn it. The same run
-    gives the same page.
+    data: the images the run was trained and tested on. The figures of the data are drawn unless they exist; the
+    figure of distortions is included if training has drawn it. The same run gives the same page, byte for byte.
 
     Raises DataError when a file of the run is missing or damaged, when the run was made with other
     data, or when a file cannot be written.
@@ -77,38 +76,38 @@ def write_report(run: Run, data: Dataset) -> None:
 
 
 def _draw_results(results: Results, data: Dataset) -> Iterator[tuple[str, Figure]]:
-    """Name and figure, one after the other; none of what the run has nothing to show for."""
+    """Names and figures; those that this run has no data for are left out."""
     labels, probabilities, images = results.labels, results.probabilities, data.test.images
     if len(results.history["loss"]):
         yield "learning-curves", figures.learning_curves(results.history)
     chosen = _choose_samples(probabilities)
     yield "predictions", figures.predictions(images[chosen], labels[chosen], probabilities[chosen])
-    yield "confusion", figures.confusion_heatmap(np.array(results.metrics["test"]["confusion"]))
+    yield "confusion", figures.confusion_heatmap(np.array(results.metrics.test.confusion))
     wrong = mistakes(labels, probabilities)[:MISTAKES]
     if len(wrong):
         yield "mistakes", figures.predictions(images[wrong], labels[wrong], probabilities[wrong])
     bins = reliability(labels, probabilities)
     yield "reliability", figures.reliability_diagram(bins.confidence, bins.accuracy, bins.count)
     if results.weights is not None:
-        yield "weights", figures.weight_images(results.weights[:, :, :MOST_UNITS])
+        yield "weights", figures.weight_images(results.weights[:, :, :MAX_WEIGHT_IMAGES])
 
 
-def _choose_samples(probabilities: np.ndarray) -> np.ndarray:
-    """Indices of some predictions drawn at random, the same ones for every run, then of the least confident."""
+def _choose_samples(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Indices of predictions drawn at random, the same for every run, then of the least confident ones."""
     count = len(probabilities)
     random = np.random.default_rng(0).permutation(count)[:RANDOM_SAMPLES]
     unsure = np.argsort(probabilities.max(1), kind="stable")[:UNSURE_SAMPLES]
     return np.concatenate([random, unsure])
 
 
-def _mean_images(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The mean of each class, float64 (10, 28, 28) in [0, 255]; 0 where there is no image."""
+def _mean_images(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The mean image of each class, float64 (10, 28, 28) in [0, 255]; 0 for a class without images."""
     classes = (images[labels == digit] for digit in range(10))
     return np.stack([members.sum(axis=0, dtype=np.uint32) / max(1, len(members)) for members in classes])
 
 
 def _check_same_data(run: Run, results: Results, data: Dataset) -> None:
-    found = str(results.recipe["data"]["fingerprint"])
+    found = results.recipe.data.fingerprint
     if found != data.fingerprint or len(results.labels) != len(data.test):
         raise DataError(
             f"{run.folder}: made with data of fingerprint {found[:12]}…, but {data.folder} has "
@@ -127,10 +126,10 @@ def _save(run: Run, name: str, figure: Figure) -> Path:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all. Raises DataError when it cannot be written."""
-    figure.set_dpi(DOTS_PER_INCH)
+    """Write a figure as PNG, atomically. Raises DataError when it cannot be written."""
+    figure.set_dpi(FIGURE_DPI)
     with atomic_write(path) as temporary:
-        # Not savefig, which draws twice; and the last few per cent of compression would take most of the time.
+        # savefig would draw twice; higher compression levels would take most of the time and save a few per cent.
         canvas = FigureCanvasAgg(figure)
         canvas.print_png(temporary, metadata={"Software": None}, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
 
@@ -140,36 +139,36 @@ def _data_url(path: Path) -> str:
 
 
 def _render(results: Results, sources: dict[str, str]) -> str:
-    """The page. sources: name of each figure → its pixels as a data URL."""
+    """The page. sources: name of each figure → its PNG file as a data URL."""
+    recipe, metrics = results.recipe, results.metrics
+    # A page is made to be shared: it names the data's folder without its path on somebody's disk.
+    folder = Path(recipe.data.folder).name if recipe.data.folder else "bundled with the program"
     return render(
         "report.html.jinja",
-        recipe={**results.recipe, "data": _without_path(results.recipe["data"])},
+        name=recipe.recipe.name,
+        recipe=recipe.recipe.model_dump(),
+        seed=recipe.seed,
+        source={**recipe.data.model_dump(), "folder": folder},
         environment=results.environment,
-        test=results.metrics["test"],
-        validation=results.metrics["validation"],
-        training=results.metrics["training"],
+        test=metrics.test,
+        validation=metrics.validation,
+        training=metrics.training,
         history=results.history,
-        pairs=confused_pairs(results.metrics["test"]["confusion"]),
+        pairs=confused_pairs(metrics.test.confusion),
         sources=sources,
     )
 
 
-def _without_path(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A page is made to be shared: it names the data's folder, not where it lies on somebody's disk."""
-    folder = data.get("folder")
-    return {**data, "folder": Path(folder).name if folder else "bundled with the program"}
-
-
 def main(arguments: list[str]) -> int:
-    """Draw the data's figures, wait for the word, write the report. Returns the exit status."""
-    # SystemExit, unlike a signal, lets half-written files be removed.
+    """Draw the figures of the data, wait for the line FINISH on stdin, write the report. Returns the exit status."""
+    # SystemExit, unlike death by the signal, lets temporary files be removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder, data_folder, data_seed = arguments
     run = Run(Path(folder))
     try:
         data = load_mnist(Path(data_folder), int(data_seed))
         draw_data(run, data)
-        # No such line: whoever started this is gone, or has given up.
+        # Without the line, the process that started this one has ended or failed.
         if sys.stdin.readline().strip() == FINISH:
             write_report(run, data)
     except DigitsError as error:
@@ -179,7 +178,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # Beside a training, pictures take only what it leaves over; after it, the processor is theirs.
+    # Training goes first; when it has ended, niceness no longer matters.
     if hasattr(os, "nice"):
         os.nice(10)
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A process beside the training that has its figures' libraries loaded when the model is ready."""
+"""Writes a run's report in another process, which imports the figures' libraries while the model trains."""
 
 import subprocess
 import sys
@@ -11,18 +11,18 @@ from mnist_digits.errors import DataError
 from mnist_digits.runs import Run
 
 FINISH = "finish"
-"""The line that tells the process to write the report; without it, it ends when its input does."""
+"""The line on stdin that tells the process to write the report; at the end of stdin without it, the process ends."""
 
-PATIENCE = 5
-"""Seconds a process that is no longer wanted may take to put its brushes away."""
+TERMINATION_SECONDS = 5
+"""Seconds between SIGTERM and SIGKILL for the report process."""
 
 
 class ReportProcess:
-    """Draws the figures and the report of one run in another process, so that they cost the training nothing.
+    """Draws the figures and writes the report of one run in another process, in parallel with the training.
 
-    Start it before importing anything slow; it loads what it needs and draws the figures of the
-    data meanwhile. Once the files of the run are there, `finish` has it paint the rest. Leaving the
-    context waits for it; leaving by an exception stops it, and leaves no half-written file.
+    Start it before importing anything slow: it meanwhile imports what it needs and draws the figures of the data.
+    Call `finish` when the run's files are written: it then writes the rest. Leaving the context waits for the
+    process; leaving it by an exception stops the process, and no half-written file remains.
     """
 
     def __init__(self, run: Run, data_folder: Path, data_seed: int) -> None:
@@ -36,22 +36,22 @@ class ReportProcess:
             text=True,
             encoding="utf-8",
             errors="replace",
-            # Ctrl-C is for the training, which then decides what becomes of the report.
+            # Ctrl-C reaches only the training, which then stops this process.
             start_new_session=True,
         )
 
     def finish(self) -> None:
-        """Have the report written, now that all files of the run are there. Does not wait for it."""
+        """Let the process write the report, now that the run's files are written. Does not wait for it."""
         assert self._process.stdin is not None
-        # A process that has failed already says why in `wait`.
+        # If the process has failed already, `wait` says why.
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{FINISH}\n")
             self._process.stdin.flush()
 
     def wait(self) -> None:
-        """Wait for the process to end: with the report after `finish`, without it before.
+        """Wait for the process to end; there is a report if `finish` was called.
 
-        Raises DataError with its message when a file could not be read or written.
+        Raises DataError with the process's message when a file could not be read or written.
         """
         _, message = self._process.communicate()
         if self._process.returncode == DataError.exit_status:
@@ -71,10 +71,10 @@ class ReportProcess:
             self._stop()
 
     def _stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """Terminate the process, and kill it if it does not end in time."""
         self._process.terminate()
         try:
-            self._process.communicate(timeout=PATIENCE)
+            self._process.communicate(timeout=TERMINATION_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

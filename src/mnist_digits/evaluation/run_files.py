@@ -1,53 +1,141 @@
-"""What the files of a finished run say, read back and checked."""
+"""The files of a finished run, read back and checked."""
 
 import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mnist_digits.errors import DataError
-from mnist_digits.evaluation.metrics import check_predictions
-from mnist_digits.files import read_json
+from mnist_digits.evaluation.metrics import ClassMetrics, check_predictions
 from mnist_digits.runs import Run
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
+Content = TypeVar("Content")
+TEN = Field(min_length=10, max_length=10)
+
+
+class RecipeFields(BaseModel):
+    """The recipe: its name, and its other fields as extras."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
+class DataSource(BaseModel):
+    """The images that a run used: `folder` is None for MNIST from the package, `seed` that of the split."""
+
+    folder: str | None
+    seed: int
+    fingerprint: str
+
+
+class RecipeFile(BaseModel):
+    """`recipe.json`: `changes` are the fields set by `--set`, None when they are not known or not only such."""
+
+    recipe: RecipeFields
+    seed: int
+    data: DataSource
+    changes: dict[str, Any] | None = None
+
+
+class SplitMetrics(BaseModel):
+    """The JSON of `Metrics`."""
+
+    accuracy: float
+    interval95: tuple[float, float]
+    loss: float
+    count: int
+    calibration_error: float
+    per_class: Annotated[list[ClassMetrics], TEN]
+    confusion: Annotated[list[Annotated[list[int], TEN]], TEN]
+
+
+class CalibratedMetrics(BaseModel):
+    """The test images' loss and calibration error after calibration."""
+
+    loss: float
+    calibration_error: float
+
+
+class Calibration(BaseModel):
+    """The temperature that logits are divided by in `model.onnx`."""
+
+    temperature: float
+
+
+class AcceptedShares(BaseModel):
+    """Shares of MNIST's validation images, and of digits drawn in other writing styles, that are accepted."""
+
+    mnist: float
+    drawn: float
+
+
+class Rejection(BaseModel):
+    """The threshold of `is_digit`; what it accepts of digits, and what it rejects of each kind of non-digit."""
+
+    threshold: float
+    kept: AcceptedShares
+    declined: dict[str, float]
+
+
+class TrainingNumbers(BaseModel):
+    """Duration in seconds, epochs, images per second, and number of parameters."""
+
+    seconds: float
+    epochs: int
+    images_per_second: float
+    parameters: int
+
+
+class MetricsFile(BaseModel):
+    """`metrics.json`. Files of earlier versions lack what is optional here; only MNIST has corrected labels."""
+
+    test: SplitMetrics
+    validation: SplitMetrics
+    training: TrainingNumbers
+    test_corrected: SplitMetrics | None = None
+    calibration: Calibration | None = None
+    test_calibrated: CalibratedMetrics | None = None
+    declining: Rejection | None = None
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All that a run has to tell, except for the model itself."""
+    """Everything that the files of a finished run say."""
 
-    recipe: dict[str, Any]
-    """The recipe's name and fields, the seed and the data, as in `recipe.json`."""
+    recipe: RecipeFile
     environment: dict[str, Any]
     """Versions, processor and devices, as in `environment.json`."""
-    metrics: dict[str, Any]
-    """Numbers on test, validation and training, as in `metrics.json`."""
-    history: dict[str, np.ndarray]
-    """Curve → float64 (epochs,)."""
-    labels: np.ndarray
+    metrics: MetricsFile
+    history: dict[str, NDArray[np.float64]]
+    """Name of a curve → one value per epoch."""
+    labels: NDArray[np.uint8]
     """Labels of the test images, uint8 (n,), 0-9."""
-    probabilities: np.ndarray
-    """What the model said about them, float32 (n, 10)."""
-    weights: np.ndarray | None
-    """The first layer as images, float32 (28, 28, units); None when it does not look at single pixels."""
+    probabilities: NDArray[np.float32]
+    """The model's probabilities for the test images, float32 (n, 10)."""
+    weights: NDArray[np.float32] | None
+    """The first layer's weights as images, float32 (28, 28, units); None when its inputs are not the pixels."""
 
 
 def read_results(run: Run) -> Results:
     """Read a finished run. Raises DataError, one line, when a file is missing, damaged or of another kind."""
     labels, probabilities = _read_predictions(run.predictions)
     return Results(
-        recipe=_read_recipe(run.recipe),
-        environment=_read_object(run.environment, ()),
-        metrics=_read_metrics(run.metrics),
+        recipe=_read_json(run.recipe, RecipeFile),
+        environment=_read_json(run.environment, dict[str, Any]),
+        metrics=_read_json(run.metrics, MetricsFile),
         history=_read_history(run.history),
         labels=labels,
         probabilities=probabilities,
@@ -55,13 +143,13 @@ def read_results(run: Run) -> Results:
     )
 
 
-def read_first_weights(model: Path) -> np.ndarray | None:
+def read_first_weights(model: Path) -> NDArray[np.float32] | None:
     """The weights from the 784 pixels to each unit of the first layer, float32 (28, 28, units).
 
     model: a `.keras` file, read as the archive it is, without Keras. None when the first layer is
     not dense, as in a convolutional network. Raises DataError when the file is missing or damaged.
     """
-    found: list[np.ndarray] = []
+    found: list[NDArray[np.float32]] = []
     convolutions: list[str] = []
 
     def collect(name: str, item: Any) -> None:
@@ -90,10 +178,10 @@ def _reading(path: Path, expected: str) -> Iterator[None]:
     damage = (KeyError, IndexError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
     try:
         yield
-    except DataError:
-        raise
     except damage as error:
-        if isinstance(error, OSError) and error.strerror:
+        if isinstance(error, ValidationError):
+            found = _first_mistake(error)
+        elif isinstance(error, OSError) and error.strerror:
             found = error.strerror
         elif isinstance(error, KeyError):
             found = f"has no {error.args[0]}"
@@ -102,47 +190,23 @@ def _reading(path: Path, expected: str) -> Iterator[None]:
         raise DataError(f"{path}: {found}; expected {expected}: train again") from error
 
 
-def _read_object(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
+def _first_mistake(error: ValidationError) -> str:
+    """For example `training.seconds is 'long', a valid number is expected`."""
+    found = error.errors()[0]
+    name = ".".join(map(str, found["loc"]))
+    if found["type"] == "missing":
+        return f"has no {name}"
+    if not name:
+        return f"damaged ({found['msg']})"
+    return f"{name} is {found['input']!r:.40}, {found['msg'].removeprefix('Input ')}"
+
+
+def _read_json(path: Path, kind: type[Content]) -> Content:
     with _reading(path, "the JSON object that a run writes"):
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise TypeError(f"{type(content).__name__} at its top")
-        for name in required:
-            content[name]
-        return content
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
-    content = _read_object(path, ("recipe", "seed", "data"))
-    with _reading(path, "the recipe that a run writes"):
-        str(content["recipe"]["name"]), str(content["data"]["fingerprint"])
-    return content
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    content = _read_object(path, ("test", "validation", "training"))
-    with _reading(path, "the numbers that a run writes"):
-        # Only MNIST has corrected labels.
-        for split in ("test", "validation", *(["test_corrected"] if "test_corrected" in content else [])):
-            _check_numbers(content[split], ("accuracy", "loss", "count", "calibration_error"))
-            if np.shape(content[split]["interval95"]) != (2,):
-                raise ValueError(f"the interval of {split} is not a pair")
-        _check_numbers(content["training"], ("seconds", "epochs", "images_per_second", "parameters"))
-        test = content["test"]
-        if np.shape(test["confusion"]) != (10, 10) or len(test["per_class"]) != 10:
-            raise ValueError("its lists are not of ten classes")
-        for scores in test["per_class"]:
-            _check_numbers(scores, ("digit", "precision", "recall", "f1", "count"))
-    return content
-
-
-def _check_numbers(content: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    for name in names:
-        if not isinstance(content[name], int | float):
-            raise TypeError(f"{name} is {content[name]!r}, not a number")
-
-
-def _read_history(path: Path) -> dict[str, np.ndarray]:
+def _read_history(path: Path) -> dict[str, NDArray[np.float64]]:
     with _reading(path, "the CSV file that a run writes, one row an epoch"):
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file)
@@ -153,7 +217,7 @@ def _read_history(path: Path) -> dict[str, np.ndarray]:
         return {name: np.array([float(row[name]) for row in rows]) for name in CURVES}
 
 
-def _read_predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_predictions(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     with _reading(path, "the arrays that a run writes"):
         # Opened here, because NumPy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -1,5 +1,6 @@
-"""Everything that the description allows is answered as it says, and what it does not is refused."""
+"""The description of the API: requests that it allows are answered as it says, others are refused; and `/docs`."""
 
+import re
 from typing import Any
 
 import schemathesis
@@ -13,6 +14,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from helpers.asking import InProcess
 from mnist_digits.recognition import Reader
 from mnist_digits.serving import create_app
 
@@ -25,7 +27,7 @@ few, many = (
 )
 
 
-# Its images take seconds to make up, a pixel at a time.
+# Its images take seconds to generate, a pixel at a time.
 @schema.include(path="/v1/classify").parametrize()
 @few
 def test_images_are_answered_as_described(case: Any):
@@ -48,3 +50,24 @@ def check(case: Any) -> None:
         negative_data_rejection,
     ]
     case.call_and_validate(checks=checks, headers={"Host": "localhost"})
+
+
+def test_docs_load_nothing_from_other_servers(ask: InProcess):
+    page = ask("GET", "/docs").text
+    assert "http" not in page
+    files = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page)
+    assert len(files) == 3
+    for file in files:
+        answer = ask("GET", f"/{file}")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].split(";")[0] in ("text/css", "text/javascript")
+    assert not re.search(r"<script(?! src=)|style=|onload=", page), "nothing inline"
+
+
+def test_every_route_is_described(ask: InProcess):
+    paths = ask("GET", "/openapi.json").json()["paths"]
+    assert {"/v1/predict", "/v1/read", "/v1/classify", "/v2/models/digits/infer", "/healthz", "/metrics"} <= set(paths)
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            assert ask(method.upper(), path).status_code != 404
+            assert operation["summary"], path

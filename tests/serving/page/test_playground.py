@@ -37,7 +37,7 @@ for epoch in range(int(settings["epochs"]) + 1):
         time.sleep(60)
 say({"event": "done"})
 """
-"""A process that speaks as the learner does; with 50 epochs it stays in the second, with a dropout of 0.9 it dies."""
+"""Sends the messages of a training process; with 50 epochs it stops after the first, with a dropout of 0.9 it dies."""
 JSON = {"Content-Type": "application/json"}
 SLOW, DYING = Choices(hidden_units=3, epochs=50), Choices(hidden_units=3, epochs=5, dropout=0.9)
 
@@ -45,7 +45,7 @@ SLOW, DYING = Choices(hidden_units=3, epochs=50), Choices(hidden_units=3, epochs
 def played(
     play: Callable[[Playground], Awaitable[None]], command: tuple[str, ...] = (sys.executable, "-c", FAKE)
 ) -> None:
-    """Run what is done with a playground, and close it."""
+    """Call `play` with a playground, and close it."""
 
     async def run() -> None:
         playground = Playground(command)
@@ -59,18 +59,18 @@ def played(
 
 
 async def until(states: AsyncIterator[dict[str, Any] | None], stage: str, epochs: int = 0) -> dict[str, Any]:
-    """The first state of that stage and at least so many epochs."""
+    """The first state of that stage with at least so many epochs."""
     async for state in states:
         if state and state["stage"] == stage and len(state["history"]) >= epochs:
             return state
     raise AssertionError(stage)
 
 
-def learners() -> list[psutil.Process]:
+def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_training_is_told_epoch_by_epoch_and_leaves_a_network():
+def test_a_training_reports_every_epoch_and_leaves_a_network():
     async def play(playground: Playground) -> None:
         assert playground.state["stage"] == "idle"
         states = playground.follow()
@@ -84,7 +84,7 @@ def test_a_training_is_told_epoch_by_epoch_and_leaves_a_network():
     played(play)
 
 
-def test_who_comes_late_is_told_everything():
+def test_a_late_follower_gets_the_whole_state():
     async def play(playground: Playground) -> None:
         await playground.start(SLOW)
         await until(playground.follow(), "training", 1)
@@ -113,7 +113,7 @@ def test_only_one_trains_at_a_time_and_it_can_be_stopped_and_followed_by_another
     played(play)
 
 
-def test_trainings_follow_one_another_at_once():
+def test_trainings_follow_one_another():
     async def play(playground: Playground) -> None:
         states = playground.follow()
         for number in range(1, 4):
@@ -123,7 +123,7 @@ def test_trainings_follow_one_another_at_once():
     played(play)
 
 
-def test_a_process_that_dies_is_a_failed_training_and_not_the_end():
+def test_a_process_that_dies_is_a_failed_training_and_another_may_follow():
     async def play(playground: Playground) -> None:
         states = playground.follow()
         await playground.start(DYING)
@@ -134,47 +134,42 @@ def test_a_process_that_dies_is_a_failed_training_and_not_the_end():
     played(play)
 
 
-def test_closing_ends_the_process_and_all_who_follow():
+def test_closing_ends_the_process_and_all_followers():
     async def play(playground: Playground) -> None:
-        before = learners()
+        before = children()
         await playground.start(SLOW)
         states = playground.follow()
         await until(states, "training", 1)
-        assert len(learners()) == len(before) + 1
+        assert len(children()) == len(before) + 1
         waiting = asyncio.ensure_future(anext(states))
         await asyncio.sleep(0)
         await playground.close()
         with pytest.raises(StopAsyncIteration):
             await waiting
-        assert learners() == before
+        assert children() == before
 
     played(play)
 
 
-def test_the_learner_trains_on_all_images_and_its_network_is_what_it_says(mnist: Dataset):
+def test_the_process_trains_a_network_as_accurate_as_it_says_and_ends_with_its_server(mnist: Dataset):
     async def play(playground: Playground) -> None:
         states = playground.follow()
         await playground.start(Choices(hidden_units=64, epochs=1, batch_size=64, dropout=0.1, distortion=0.1))
         state = await until(states, "done")
         network, row = playground.network, state["history"][-1]
         assert network is not None
-        # NumPy, on images that were set aside, gets what Keras got.
+        # The accuracy in NumPy is that in Keras.
         right = network.probabilities(mnist.validation.images).argmax(1) == mnist.validation.labels
         assert abs(right.mean() - row["val_accuracy"]) < 0.001
         assert right.mean() > 0.9
-
-    played(play, TRAINING_COMMAND)
-
-
-def test_the_learner_ends_when_its_server_is_gone():
-    async def play(playground: Playground) -> None:
-        before = learners()
+        # The next training's process has been started. A server that is killed closes its stdin.
         await playground.warm_up()
-        (learner,) = [process for process in learners() if process not in before]
-        assert playground._process is not None
-        assert playground._process.stdin is not None
-        playground._process.stdin.close()
-        await asyncio.to_thread(learner.wait, 30)
+        waiting = playground._process
+        assert waiting is not None
+        assert waiting.stdin is not None
+        waiting.stdin.close()
+        async with asyncio.timeout(60):
+            await waiting.wait()
 
     played(play, TRAINING_COMMAND)
 
@@ -206,7 +201,7 @@ def client(asking: Callable[..., InProcess]) -> InProcess:
         ("network", "cnn"),
     ],
 )
-def test_what_is_out_of_bounds_is_refused_by_name(client: InProcess, name: str, value: Any):
+def test_hyperparameters_out_of_range_are_refused_by_name(client: InProcess, name: str, value: Any):
     answer = client("POST", "/v1/playground/training", content=json.dumps({name: value}), headers=JSON)
     assert answer.status_code == 422
     assert name in answer.json()["error"]
@@ -219,16 +214,8 @@ def test_before_any_training_there_is_no_network(client: InProcess):
         assert "begin a training" in answer.json()["error"]
 
 
-def test_stopping_nothing_is_no_mistake(client: InProcess):
+def test_stopping_without_a_training_is_no_error(client: InProcess):
     assert client("DELETE", "/v1/playground/training").json()["stage"] == "idle"
-
-
-def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProcess, asking: Callable[..., InProcess]):
-    assert ask("GET", "/v1/playground").status_code == 404
-    assert ask("GET", "/page.json").json() == {"playground": False, "token": False}
-    guarded = asking(Settings(playground=True, token="a" * 16))
-    assert guarded("GET", "/page.json").json() == {"playground": True, "token": True}
-    assert guarded("GET", "/v1/playground").status_code == 401
 
 
 def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):

@@ -1,11 +1,12 @@
-"""The page's files and the description to try, both without any other server."""
+"""The page's files, and `/page.json`."""
 
 import gzip
-import re
+from collections.abc import Callable
 
 import pytest
 
 from helpers.asking import InProcess
+from mnist_digits.serving import Settings
 from mnist_digits.serving.page.static import WEB
 
 TYPES = {
@@ -19,18 +20,18 @@ FILES = sorted(path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if pa
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_each_file_is_sent_with_its_type_and_asked_for_anew(ask: InProcess, file: str):
+def test_each_file_is_sent_with_its_type_and_revalidated(ask: InProcess, file: str):
     answer = ask("GET", f"/{file}")
     assert answer.status_code == 200
     assert answer.content == (WEB / file).read_bytes()
     suffix = "." + file.rpartition(".")[2]
-    assert answer.headers["Content-Type"] == TYPES.get(suffix, answer.headers["Content-Type"])
+    assert answer.headers["Content-Type"] == TYPES[suffix]
     assert answer.headers["Cache-Control"] == "no-cache"
     again = ask("GET", f"/{file}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_the_root_is_the_page_compressed_where_that_is_understood(ask: InProcess):
+def test_the_root_is_the_page_compressed_where_that_is_accepted(ask: InProcess):
     page = (WEB / "index.html").read_bytes()
     plain = ask("GET", "/", headers={"Accept-Encoding": "identity"})
     packed = ask("GET", "/", headers={"Accept-Encoding": "gzip"})
@@ -50,22 +51,9 @@ def test_nothing_else_is_sent(ask: InProcess, path: str):
     assert list(answer.json()) == ["error"]
 
 
-def test_the_description_asks_no_other_server(ask: InProcess):
-    page = ask("GET", "/docs").text
-    assert "http" not in page
-    files = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page)
-    assert len(files) == 3
-    for file in files:
-        answer = ask("GET", f"/{file}")
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"].split(";")[0] in ("text/css", "text/javascript")
-    assert not re.search(r"<script(?! src=)|style=|onload=", page), "nothing inline"
-
-
-def test_every_route_is_described(ask: InProcess):
-    paths = ask("GET", "/openapi.json").json()["paths"]
-    assert {"/v1/predict", "/v1/read", "/v1/classify", "/v2/models/digits/infer", "/healthz", "/metrics"} <= set(paths)
-    for path, methods in paths.items():
-        for method, operation in methods.items():
-            assert ask(method.upper(), path).status_code != 404
-            assert operation["summary"], path
+def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProcess, asking: Callable[..., InProcess]):
+    assert ask("GET", "/v1/playground").status_code == 404
+    assert ask("GET", "/page.json").json() == {"playground": False, "token": False}
+    guarded = asking(Settings(playground=True, token="a" * 16))
+    assert guarded("GET", "/page.json").json() == {"playground": True, "token": True}
+    assert guarded("GET", "/v1/playground").status_code == 401

@@ -30,7 +30,8 @@ def main() -> None:
     """Load, wait for settings, train, end."""
     send, settings = _take_stdout(), Queue[str]()
     threading.Thread(target=_listen, args=[settings], daemon=True).start()
-    os.nice(NICENESS)
+    if hasattr(os, "nice"):  # Windows has none.
+        os.nice(NICENESS)
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import RECIPES, backend
 

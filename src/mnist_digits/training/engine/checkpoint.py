@@ -52,7 +52,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._rows.append(np.array([row[column] for column in COLUMNS]))
         save(self._run.checkpoint, self._session.variables, self.history)
         write_history(self._run.history, self._rows)
-        logger.info("%s: %s", self._run.folder, ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        logger.info("%s: %s", self._run.folder, ", ".join(f"{name} {row[name]:.4g}" for name in COLUMNS))
         if self._progress:
             self._progress(epoch + 1, row)
 

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 from helpers.hand import Open, draw
 
 LONG_MS = 240_000
-"""A machine that does other things as well takes minutes to start TensorFlow."""
+"""On a busy machine TensorFlow takes minutes to start."""
 
 
 def choose(page: Page, **choices: str) -> None:
@@ -13,12 +13,12 @@ def choose(page: Page, **choices: str) -> None:
         page.locator(f"select#{name}").select_option(value)
 
 
-def test_a_network_learns_live_and_then_reads_what_is_drawn(look: Open):
+def test_a_network_is_trained_live_and_then_reads_drawings(look: Open):
     page = look("train")
     choose(page, hidden_units="64", epochs="5", batch_size="64", learning_rate="0.003")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("button", name="Stop")).to_be_enabled()
-    # Noise at first, which is shown before anything was learned.
+    # The initial weights are shown before the first step.
     expect(page.locator("#learning canvas")).to_have_count(64, timeout=LONG_MS)
     before = page.locator("#learning canvas").first.evaluate("canvas => canvas.toDataURL()")
     expect(page.locator("#stage")).to_contain_text("Done.", timeout=LONG_MS)
@@ -30,7 +30,7 @@ def test_a_network_learns_live_and_then_reads_what_is_drawn(look: Open):
         lines = page.locator(f"#{chart} .line").evaluate_all("all => all.map(one => one.getAttribute('d'))")
         assert [line.count("L") for line in lines] == [4, 4]
 
-    # Who comes later is told everything.
+    # A page that is opened later shows the same.
     late = look("train")
     expect(late.locator("#stage")).to_have_text(page.locator("#stage").inner_text())
     assert late.locator("#loss .line").count() == 2
@@ -52,7 +52,7 @@ def test_a_training_is_stopped_in_the_middle(look: Open):
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#stage")).to_contain_text(re.compile(r"Epoch \d+ of 50"), timeout=LONG_MS)
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
-    # A second one is declined in a sentence, not begun.
+    # A second training is refused.
     answer = page.request.post(page.url.split("#")[0] + "v1/playground/training", data={})
     assert answer.status == 409
     page.get_by_role("button", name="Stop").click()

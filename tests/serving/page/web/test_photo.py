@@ -28,7 +28,7 @@ def note(root: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def lying(note: bytes) -> bytes:
-    """The note as a camera held sideways writes it: turned, with an EXIF tag that says so."""
+    """The note as a camera held sideways stores it: rotated, with an EXIF orientation."""
     picture = Image.open(io.BytesIO(note))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -42,7 +42,7 @@ def drop(page: Page, content: bytes, kind: str = "drop") -> None:
     expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 lines", timeout=60_000)
 
 
-def test_a_dropped_page_is_read_and_each_box_shows_what_was_seen(look: Open, note: bytes):
+def test_a_dropped_page_is_read_and_each_box_shows_its_network_input(look: Open, note: bytes):
     page = look()
     drop(page, note)
     assert page.locator("#text").inner_text().strip() == LINES
@@ -82,7 +82,7 @@ def test_a_photo_taken_sideways_has_its_boxes_where_the_digits_are_seen(look: Op
     expect(page.locator("#photo-says")).to_contain_text("digits in 5 lines", timeout=60_000)
     size = page.evaluate("[document.getElementById('picture').width, document.getElementById('picture').height]")
     assert size[0] > size[1]
-    # Where a box is, the picture that is shown has ink darker than its paper.
+    # Within a box, the displayed picture has ink darker than its paper.
     share = page.evaluate(
         """() => {
           const shown = document.getElementById("picture");

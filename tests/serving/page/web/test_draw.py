@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,14 @@ def answers(page: Page, text: str) -> None:
     expect(page.locator("#answer")).to_have_text(text, timeout=30_000)
 
 
-def test_ten_digits_drawn_with_the_mouse_are_read(look: Open):
-    page = look()
+@pytest.mark.parametrize(("hand", "options"), [(draw, {}), (touch, PHONE)], ids=["mouse", "finger"])
+def test_ten_digits_are_drawn_and_read(look: Open, hand: Callable[..., None], options: dict[str, Any]):
+    page = look(**options)
     for digit in range(10):
-        draw(page, digit)
+        hand(page, digit)
         answers(page, str(digit))
         expect(page.locator("#bars .best")).to_contain_text(str(digit))
-        page.get_by_role("button", name="Clear").click()
-        answers(page, "?")
-
-
-def test_ten_digits_drawn_with_a_finger_are_read_and_the_page_stays_where_it_is(look: Open):
-    page = look(**PHONE)
-    for digit in range(10):
-        touch(page, digit)
-        answers(page, str(digit))
+        # A finger on the pad does not scroll the page.
         assert page.evaluate("scrollY") == 0
         page.get_by_role("button", name="Clear").click()
         answers(page, "?")
@@ -61,7 +55,7 @@ def test_undo_takes_back_the_last_stroke_and_clear_all(look: Open):
     answers(page, "?")
 
 
-def test_a_scribble_is_no_digit(look: Open):
+def test_a_scribble_is_not_a_digit(look: Open):
     page = look()
     pad = page.locator("#pad").bounding_box()
     assert pad
@@ -97,12 +91,12 @@ def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: s
     page.on("response", lambda answer: answered.append(answer) if answer.url.endswith("/v1/inside") else None)
     draw(page, 7)
     answers(page, "7")
-    # What is spoken is said when the drawing has come to rest.
+    # The announcement for screen readers comes last.
     expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
     expect(page.locator("#units canvas")).to_have_count(128)
     expect(page.locator("#inside-title")).to_have_text("Why a 7? Look inside")
     expect(page.locator("#for > div")).to_have_count(5)
-    # What is shown are the largest votes, in order, and they are written as they are.
+    # The largest votes are shown, in order.
     shown = [float(text) for text in page.locator("#for span").all_inner_texts()]
     assert shown == sorted(shown, reverse=True)
     assert shown[0] > 0
@@ -113,19 +107,21 @@ def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: s
     assert found
     assert float(found[1]) >= sum(shown) - 0.3
     assert float(found[2]) >= -sum(against) - 0.3
-    # Units that vote are awake, and frames are as bright as units are awake.
+    # Frames are as bright as their units are active, and units that vote are active.
     bright = page.locator("#units > div").evaluate_all(
         "items => items.map(item => Number(item.style.getPropertyValue('--activation')))"
     )
-    awake = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
-    hidden = next(units for units in awake[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006))
+    activations = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
+    hidden = next(
+        units for units in activations[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006)
+    )
     for unit in page.locator("#for > div").evaluate_all("items => items.map(item => item.dataset.unit)"):
         assert hidden[int(unit)] > 0
     assert page.locator("#maps .layer").count() == 4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_are_told_apart(look: Open, scheme: str):
+def test_the_page_follows_the_colour_scheme(look: Open, scheme: str):
     page = look(color_scheme=scheme)
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(value) for value in re.findall(r"\d+", ground)[:3]) / 3
@@ -139,7 +135,7 @@ def test_nothing_is_wider_than_a_phone(look: Open, view: str):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_token_is_asked_for_and_kept_until_the_window_is_closed(look: Open, guarded: tuple[str, str]):
+def test_a_token_is_asked_for_and_stored_until_the_window_is_closed(look: Open, guarded: tuple[str, str]):
     address, token = guarded
     page = look(at=address)
     field = page.locator("#token")
