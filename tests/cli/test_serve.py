@@ -1,4 +1,4 @@
-"""`digits serve` as its user meets it."""
+"""`digits serve`: its output, options and errors."""
 
 import socket
 import subprocess
@@ -15,8 +15,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """Run it in this process, where it is expected to end at once; its exit status."""
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
+    """Exit status of the command, run in this process, when it is expected to fail at once."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # the command sets it, and the next test would inherit it
     monkeypatch.setattr(sys, "argv", ["digits", "serve", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
         main()
@@ -37,7 +37,7 @@ def test_the_address_is_printed_and_answers_and_no_training_framework_is_loaded(
         assert process.stderr.read() == ""
 
 
-def test_on_other_hosts_a_token_is_needed_and_asked_for(tmp_path: Path):
+def test_on_other_hosts_a_token_is_needed(tmp_path: Path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     with serving("--host", "0.0.0.0", "--token-file", tmp_path / "token") as (_, address):
         local = address.replace("0.0.0.0", "127.0.0.1")
@@ -57,7 +57,7 @@ def test_no_other_host_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: 
     [(None, "No such file"), (b"short", "5 characters"), (b"", "0 characters"), (b"\xff" * 40, "decode"),
      ("passwörter-mit-umlaut".encode(), "expected a token"), (b"two words that are one", "expected a token")],
 )  # fmt: skip
-def test_a_token_that_is_none_is_told(
+def test_an_unusable_token_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -84,7 +84,7 @@ def test_a_token_that_is_none_is_told(
         (["--host", "192.0.2.1", "--no-token", "--port", "0"], 3, "expected a free port of this machine"),
     ],
 )
-def test_mistakes_are_told_in_a_line(
+def test_mistakes_are_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -97,7 +97,7 @@ def test_mistakes_are_told_in_a_line(
     assert output == ""
 
 
-def test_a_port_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_port_in_use_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert serve(monkeypatch, "--port", str(port)) == 3

@@ -1,4 +1,4 @@
-"""Applications to ask, and pictures to ask about."""
+"""Applications, and pictures to send to them."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def reader() -> Reader:
 
 @pytest.fixture(scope="session")
 def asking(reader: Reader) -> Iterator[Callable[..., InProcess]]:
-    """Something to ask an application with other settings or another reader by."""
+    """Makes a client of an application with other settings or another reader."""
     with asyncio.Runner() as runner:
 
         def make(settings: Settings | None = None, own: Any = None) -> InProcess:
@@ -42,6 +42,6 @@ def digit_png(mnist: Dataset) -> bytes:
 
 @pytest.fixture(scope="session")
 def page_png(mnist: Dataset) -> bytes:
-    """A page with two rows of four digits."""
+    """A page with two lines of four digits."""
     digits = mnist.test.images[:8].reshape(2, 4, 28, 28).transpose(0, 2, 1, 3).reshape(56, 112)
     return as_png(np.pad(255 - np.kron(digits, np.ones((2, 2), np.uint8)), 40, constant_values=255))

@@ -1,4 +1,4 @@
-"""Thousands of bodies, each damaged in another way: every answer is a result or says what is wrong."""
+"""Fuzzing: thousands of bodies, each damaged in another way, get a result or an error message."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ PATTERNS = [
 
 
 def whole_bodies(image: np.ndarray) -> list[bytes]:
-    """Bodies that are right for one route or another."""
+    """Bodies that are valid for at least one route."""
     pixels = 255 - image
     pictures = [as_bytes(pixels, kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")]
     palette = Image.fromarray(pixels).convert("P")
@@ -55,7 +55,7 @@ def whole_bodies(image: np.ndarray) -> list[bytes]:
 
 
 def damaged(body: bytes, chance: random.Random) -> bytes:
-    """The body with one to four things wrong with it, or none."""
+    """The body with zero to four random changes."""
     changed = bytearray(body)
     for _ in range(chance.randrange(5)):
         at = chance.randrange(len(changed) + 1)
@@ -85,7 +85,7 @@ def requests(bodies: list[bytes], chance: random.Random, count: int) -> Iterator
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_answer_is_a_result_or_says_what_is_wrong(ask: InProcess, mnist: Dataset, seed: int):
+def test_every_response_is_a_result_or_an_error_message(ask: InProcess, mnist: Dataset, seed: int):
     bodies = whole_bodies(mnist.train.images[seed])
     codes: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Who is let in, what is turned away at the door, and what every answer carries."""
+"""Authentication, refused requests, limits of bodies, and the headers of every response."""
 
 import asyncio
 import re
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from helpers.asking import InProcess
 from mnist_digits.serving import Settings
@@ -36,7 +38,7 @@ def guarded(asking: Callable[..., InProcess]) -> InProcess:
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN]
 )
-def test_without_the_token_nothing_is_answered(guarded: InProcess, method: str, path: str, header: str | None):
+def test_without_the_token_requests_are_refused(guarded: InProcess, method: str, path: str, header: str | None):
     headers = {} if header is None else {"Authorization": header}
     answer = guarded(method, path, headers=headers)
     assert answer.status_code == 401
@@ -46,7 +48,7 @@ def test_without_the_token_nothing_is_answered(guarded: InProcess, method: str, 
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_with_the_token_everything_is(guarded: InProcess, method: str, path: str):
+def test_with_the_token_requests_are_accepted(guarded: InProcess, method: str, path: str):
     for scheme in ("Bearer", "bearer"):
         answer = guarded(method, path, headers={"Authorization": f"{scheme} {TOKEN}"}, content=b"")
         assert answer.status_code not in (401, 500)
@@ -57,11 +59,19 @@ def test_the_page_and_probes_need_no_token(guarded: InProcess, path: str):
     assert guarded("GET", path).status_code == 200
 
 
+def test_the_token_also_guards_an_application_that_is_mounted(guarded: InProcess):
+    ask = InProcess(Starlette(routes=[Mount("/digits", guarded.app)]), guarded.runner)
+    for method, path in GUARDED:
+        assert ask(method, f"/digits{path}").status_code == 401, path
+    for path in OPEN:
+        assert ask("GET", f"/digits{path}").status_code == 200, path
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/", 200), ("/v1/predict", 405), ("/nothing", 404), ("/docs", 200), ("/openapi.json", 200), ("/healthz", 200)],
 )
-def test_every_answer_has_the_headers_that_guard_it(ask: InProcess, path: str, status: int):
+def test_every_response_has_the_security_headers(ask: InProcess, path: str, status: int):
     answer = ask("GET", path)
     assert answer.status_code == status
     policy = answer.headers["Content-Security-Policy"]
@@ -74,7 +84,7 @@ def test_every_answer_has_the_headers_that_guard_it(ask: InProcess, path: str, s
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_another_sites_page_may_not_ask(ask: InProcess):
+def test_requests_from_other_sites_are_refused(ask: InProcess):
     own = "http://localhost:8000"
     allowed = [
         {},
@@ -98,7 +108,7 @@ def test_another_sites_page_may_not_ask(ask: InProcess):
         assert "another site" in answer.json()["error"]
 
 
-def test_a_name_that_is_not_the_services_is_refused(asking: Callable[..., InProcess]):
+def test_unknown_host_names_are_refused(asking: Callable[..., InProcess]):
     ask = asking(Settings(host_names=frozenset({"localhost", "[::1]"})))
     for host in ("localhost", "LOCALHOST:8000", "[::1]", "[::1]:8000"):
         assert ask("GET", "/healthz", headers={"Host": host}).status_code == 200, host
@@ -107,7 +117,7 @@ def test_a_name_that_is_not_the_services_is_refused(asking: Callable[..., InProc
         assert answer.status_code == 421, host
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read(asking: Callable[..., InProcess]):
+def test_a_body_whose_content_length_is_too_large_is_not_read(asking: Callable[..., InProcess]):
     ask = asking(Settings(most_bytes=1000))
     answer = ask("POST", "/v1/predict", content=bytes(1001))
     assert answer.status_code == 413
@@ -117,7 +127,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read(asking: Callable[..., InPr
     assert ask("POST", "/v1/predict", content=b"", headers=huge).status_code == 413
 
 
-def test_a_body_that_turns_out_too_large_is_not_kept(asking: Callable[..., InProcess]):
+def test_a_chunked_body_that_becomes_too_large_is_refused(asking: Callable[..., InProcess]):
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield bytes(100)
@@ -154,7 +164,7 @@ def test_all_bodies_together_have_a_limit(asking: Callable[..., InProcess]):
     assert int(second.headers["Retry-After"]) >= 1
 
 
-def test_a_slow_body_ends_in_time(asking: Callable[..., InProcess]):
+def test_a_slow_body_times_out(asking: Callable[..., InProcess]):
     async def drops(seconds: float) -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x"
@@ -167,7 +177,7 @@ def test_a_slow_body_ends_in_time(asking: Callable[..., InProcess]):
         assert re.match(r"\d+ bytes and then nothing more in time", answer.json()["error"])
 
 
-def test_a_bug_is_an_answer_that_tells_nothing_of_it(asking: Callable[..., InProcess], reader, digit_png: bytes):
+def test_a_bug_is_a_response_that_does_not_reveal_it(asking: Callable[..., InProcess], reader, digit_png: bytes):
     class Broken:
         classifier = reader.classifier
 

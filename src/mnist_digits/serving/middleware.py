@@ -216,7 +216,8 @@ def _complete_headers(headers: Iterable[tuple[bytes, bytes]], close: bool) -> li
 
 
 def _is_guarded(scope: Scope) -> bool:
-    path, method = scope["path"], scope["method"]
+    # The path of a mounted application begins with its mount point.
+    path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
     if path in UNGUARDED_PROBES:
         return False
     return method not in ("GET", "HEAD") or any(path == one or path.startswith(f"{one}/") for one in GUARDED_PREFIXES)

@@ -1,4 +1,4 @@
-"""Probes and counts."""
+"""`/healthz`, `/readyz` and `/metrics`."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def test_a_service_without_room_is_not_ready(asking: Callable[..., InProcess]):
     assert "Retry-After" in answer.headers
 
 
-def test_what_was_asked_is_counted(asking: Callable[..., InProcess], digit_png: bytes):
+def test_requests_are_counted(asking: Callable[..., InProcess], digit_png: bytes):
     ask = asking()
     for _ in range(3):
         ask("POST", "/v1/classify", content=bytes(784 * 2))

@@ -41,7 +41,7 @@ def test_what_shows_no_digit_has_none(ask: InProcess):
         assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_model_that_cannot_decline_says_nothing_of_it(small_model, asking, random_images: np.ndarray):
+def test_a_model_without_rejection_gives_no_is_digit(small_model, asking, random_images: np.ndarray):
     rows = asking(own=Reader(small_model))("POST", "/v1/classify", content=random_images.tobytes()).json()
     probabilities = Classifier(small_model).probabilities(random_images)
     assert [list(row) for row in rows["predictions"]] == [["digit", "probabilities"]] * 7
@@ -80,7 +80,7 @@ ROW = [0] * 28
         '{"images": [[[' + "-1," * 1_000_000 + "0]]]}",
     ],
 )
-def test_json_that_is_no_images_is_refused_in_a_line(ask: InProcess, body: str):
+def test_invalid_json_is_refused_in_one_line(ask: InProcess, body: str):
     answer = ask("POST", "/v1/classify", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     error = answer.json()["error"]

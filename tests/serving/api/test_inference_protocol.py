@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, as its clients speak it."""
+"""The Open Inference Protocol, as clients use it."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_json_tensors_flat_or_nested(ask: InProcess, reader: Reader, mnist: Data
 
 
 def test_binary_tensors_as_tritons_client_sends_them(ask: InProcess, reader: Reader, mnist: Dataset):
-    # Its HTTP client asks for every output by name, as bytes, unless it is told otherwise.
+    # By default, its HTTP client requests every output by name, as bytes.
     images = mnist.test.images[:100]
     request = {
         "inputs": [described([100, 28, 28], parameters={"binary_data_size": images.nbytes})],
@@ -111,14 +111,14 @@ ZEROS = [0] * 784
         ({"inputs": [described([1, 28, 28], data=ZEROS)], "outputs": [{"name": "logits"}]}, "output 'logits'"),
     ],
 )
-def test_mistakes_are_told(ask: InProcess, request_: dict, found: str):
+def test_invalid_requests_are_refused(ask: InProcess, request_: dict, found: str):
     answer = ask("POST", INFER, json=request_)
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
     assert found in answer.json()["error"]
 
 
-def test_lengths_that_do_not_fit_are_told(ask: InProcess):
+def test_wrong_lengths_are_refused(ask: InProcess):
     request = {"inputs": [described([1, 28, 28], parameters={"binary_data_size": 784})]}
     content, headers = binary_body(request, bytes(784))
     assert ask("POST", INFER, content=content, headers=headers).status_code == 200

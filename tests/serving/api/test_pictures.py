@@ -68,14 +68,14 @@ def test_a_cut_off_picture_is_refused(ask: InProcess, digit_png: bytes):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_bomb_is_refused_before_it_goes_off(ask: InProcess, path: str):
+def test_a_decompression_bomb_is_refused(ask: InProcess, path: str):
     answer = ask("POST", path, content=written_png(30_000, 30_000))
     assert answer.status_code == 422
     assert "expected at most 64,000,000" in answer.json()["error"]
 
 
 def written_png(width: int, height: int) -> bytes:
-    """A grey PNG that claims to be so large, and holds no more than a thousand zeros."""
+    """A grey PNG whose header has this size, and whose data are a thousand zeros."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -86,7 +86,7 @@ def written_png(width: int, height: int) -> bytes:
     )
 
 
-def test_confidence_may_be_asked_for(ask: InProcess, digit_png: bytes):
+def test_a_minimum_confidence_may_be_given(ask: InProcess, digit_png: bytes):
     assert ask("POST", "/v1/predict?min_confidence=1", content=digit_png).json()["reason"] == "not-a-digit"
     for text in ("2", "-0.1", "nan", "much"):
         answer = ask("POST", f"/v1/predict?min_confidence={text}", content=digit_png)
@@ -95,7 +95,7 @@ def test_confidence_may_be_asked_for(ask: InProcess, digit_png: bytes):
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_json_is_the_commands(
+def test_json_is_that_of_the_command(
     ask: InProcess,
     command: str,
     digit_png: bytes,
@@ -123,7 +123,7 @@ TYPE = "multipart/form-data; boundary=edge"
 
 
 def form(*parts: tuple[str, str | None, bytes]) -> bytes:
-    """Parts of name, file's name or None, and content."""
+    """A form. parts: name, file name or None, and content."""
     written = b""
     for name, file, content in parts:
         head = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{file}"' if file is not None else "")
@@ -157,7 +157,7 @@ def test_any_other_body_is_a_picture(body: bytes):
         (TYPE, b"--edge\r\nnothing like a header\r\n\r\n", "damaged form"),
     ],
 )
-def test_what_is_wrong_with_a_form_is_said(content_type: str, body: bytes, found: str):
+def test_invalid_forms_are_refused(content_type: str, body: bytes, found: str):
     with pytest.raises(HTTPException) as error:
         find_uploads(body, content_type, 8)
     assert error.value.status_code == 400
@@ -165,7 +165,7 @@ def test_what_is_wrong_with_a_form_is_said(content_type: str, body: bytes, found
 
 
 @pytest.mark.parametrize("unit", [b"\r\n--edg", b"\r", b"\r\n", b"-", b"--edge\r\n\r\n", b"\r\n--edge\r\n"])
-def test_a_form_that_is_nearly_all_edges_takes_no_longer(unit: bytes):
+def test_a_form_of_near_boundaries_takes_no_longer(unit: bytes):
     body = form(("file", "a", unit * (4_000_000 // len(unit))))
     start = time.process_time()
     try:

@@ -60,7 +60,7 @@ def test_without_motion_nothing_moves(look: Open):
     assert page.locator("#bars .bar").first.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
 
 
-def test_everything_is_reached_with_the_tabulator(look: Open):
+def test_everything_is_reached_with_the_tab_key(look: Open):
     page = look()
     page.locator("#units canvas").first.wait_for()
     names = []
