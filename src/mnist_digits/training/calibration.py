@@ -73,7 +73,7 @@ def measure_rejection(
     is_digit: from images, uint8 (n, 28, 28), to the probability that each is a digit, float32 (n,). validation: digits
     that the network was not trained on; the threshold is set by synthetic pictures of them.
     """
-    # Fonts and image work, which no other recipe should wait for.
+    # Imports fonts and image processing, which other recipes need not wait for.
     from mnist_digits.training.synthesis.digits import draw_digits, draw_non_digits
 
     # Not the pictures that the epochs were validated on.

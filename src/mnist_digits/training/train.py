@@ -129,7 +129,7 @@ def fit_network(
     from mnist_digits.training.engine.session import TrainingSession
 
     if plan.recipe.synthetic_copies:
-        # Fonts and image work, which no other recipe should wait for.
+        # Imports fonts and image processing, which other recipes need not wait for.
         from mnist_digits.training.synthesis.digits import synthesise
 
         data = synthesise(data, plan.recipe.synthetic_copies, plan.seed)
