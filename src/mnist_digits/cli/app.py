@@ -1,6 +1,11 @@
 """The command itself: what stands above its subcommands, and how a mistake ends."""
 
+import errno
+import os
+import signal
 import sys
+import threading
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -8,10 +13,13 @@ import typer
 
 from mnist_digits import __version__
 from mnist_digits.cli.output import messages, results
-from mnist_digits.errors import DigitsError, UsageError
+from mnist_digits.errors import DataError, DigitsError, UsageError
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """What a missing module comes with; all others with `train`."""
+
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a command."""
 
 app = typer.Typer(
     help="Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it.",
@@ -38,9 +46,11 @@ def digits(
 def main() -> None:
     """Run the command. A mistake of the user's becomes one line on stderr and an exit status.
 
-    0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, 4 a required quality
-    was not met, 130 interrupted.
+    0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, or no room for the results, 4 a
+    required quality was not met; 128 and the signal's number when one ended it: 130 interrupted, 141 nobody reads on.
     """
+    _open_streams()
+    _exit_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # Not every terminal has every letter of a file's name.
         if isinstance(stream, TextIOWrapper):
@@ -55,6 +65,20 @@ def main() -> None:
             raise
         messages.print(f"digits: {error}", markup=False)
         sys.exit(error.exit_status)
+    except SystemExit as exit_:
+        # Typer ends so when whoever reads the results, such as `head`, wants no more of them.
+        if isinstance(exit_.__context__, BrokenPipeError):
+            sys.exit(SIGNALLED + 13)
+        raise
+    except OSError as error:
+        # Files are written with their names in the error: this one came from stdout.
+        if debug or error.filename or error.errno not in (errno.ENOSPC, errno.EIO, errno.EFBIG):
+            raise
+        with suppress(OSError):
+            messages.print(f"digits: standard output: {error.strerror}; expected room for the results")
+        # What could not be written would be tried once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(DataError.exit_status)
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("mnist_digits"):
             raise
@@ -62,3 +86,23 @@ def main() -> None:
         extra = EXTRAS.get(missing, "train")
         messages.print(f"digits: {missing} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
         sys.exit(UsageError.exit_status)
+
+
+def _open_streams() -> None:
+    """Lead closed standard streams nowhere, lest the next file to be opened takes the place of one."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # It gets the lowest number that is free, which is the closed stream's.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _exit_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        # Windows has no SIGHUP, and nohup ignores it.
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda got, _: sys.exit(SIGNALLED + got))

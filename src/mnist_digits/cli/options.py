@@ -62,9 +62,9 @@ def parse_settings(settings: list[str]) -> dict[str, str]:
 
 @contextmanager
 def continued_by(*command: str) -> Iterator[None]:
-    """Say how to go on after Ctrl-C."""
+    """Say how to go on after Ctrl-C, or a signal that ends the command."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         messages.print(f"interrupted; to continue: {shlex.join(command)}", markup=False)
         raise

@@ -7,8 +7,11 @@ passed in: the same generator state gives the same drawing.
 import functools
 import math
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,21 @@ def process_pool(initializer: Callable[..., object], *arguments: Any) -> Process
     """One process per core, each of which first calls `initializer(*arguments)`."""
     # Spawned, because a process that runs TensorFlow or JAX must not be forked.
     return ProcessPoolExecutor(
-        mp_context=multiprocessing.get_context("spawn"), initializer=initializer, initargs=arguments
+        mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(initializer, *arguments)
     )
+
+
+def _start(initializer: Callable[..., object], *arguments: Any) -> None:
+    """Prepare a process of the pool, which ends when its parent is killed: it would wait for work for ever."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    initializer(*arguments)
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 # Strokes.
