@@ -1,4 +1,4 @@
-"""How studies and their progress look to people."""
+"""Studies and the progress of a search as text for people."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(study: "Study", target: int) -> Iterator["Watch"]:
-    """A bar with the time left on a terminal, a line a trial elsewhere; both on stderr."""
+    """A progress bar with the time left on a terminal, one line per trial elsewhere; both on stderr."""
     told = {trial.number for trial in study.finished()}
     if told:
         messages.print(f"{len(told)} of {target} trials are finished; going on")
@@ -50,7 +50,7 @@ def progress(study: "Study", target: int) -> Iterator["Watch"]:
 
 
 def _print_new(trials: Sequence["FrozenTrial"], told: set[int], target: int) -> None:
-    """A line for each trial that was not told of before."""
+    """Print a line for each trial that is not in `told`, and add it."""
     for trial in trials:
         if trial.number not in told:
             told.add(trial.number)
@@ -72,7 +72,7 @@ def _percent(fraction: float) -> str:
 
 
 def print_outcome(found: dict[str, Any]) -> None:
-    """A study: what `digits tune --json` prints."""
+    """A study, from the object that `digits tune --json` prints."""
     counts = {"stopped early": found["pruned"], "running": found["running"], "interrupted": found["interrupted"]}
     details = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     facts = {"study": found["study"], "recipe": found["recipe"]}
@@ -104,7 +104,7 @@ def _in_words(changes: dict[str, Any]) -> str:
 
 
 def print_studies(found: dict[str, Any]) -> None:
-    """The studies of a storage, a line each."""
+    """The studies of a storage, one line each."""
     from rich.table import Table
 
     table = Table("study", "recipe", "finished", "running", "best validation", box=None, padding=(0, 2, 0, 0))
