@@ -95,10 +95,9 @@ def test_workers_in_the_middle_of_everything_outlive_crashes_of_the_database(
             pass
         study.storage.engine.dispose()
 
-    # All of them at once make the tables and begin the study.
+    watcher = open_study()
     with ThreadPoolExecutor(4) as pool:
         workers = [pool.submit(work, f"{number}") for number in range(4)]
-        watcher = open_study()
         for count in (2, 8):
             wait_for(lambda count=count: len(watcher.finished()) >= count)
             server.crash()
