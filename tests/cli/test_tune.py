@@ -19,6 +19,7 @@ from mnist_digits.training.tuning.storage import open_storage
 from mnist_digits.training.tuning.study import Study
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, small_folder: Path, tmp_path: Path):
     storage = sqlite_in(tmp_path / "runs")
     tune = ("tune", "dense", "--data", small_folder, *TINY, "--trials", "4")
