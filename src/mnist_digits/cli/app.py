@@ -1,4 +1,4 @@
-"""The command itself: what stands above its subcommands, and how a mistake ends."""
+"""The Typer application, and `main`, which turns errors into a line on stderr and an exit status."""
 
 import sys
 from io import TextIOWrapper
@@ -11,7 +11,7 @@ from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import DigitsError, UsageError
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
-"""What a missing module comes with; all others with `train`."""
+"""Missing module → the extra that installs it; all other modules come with `train`."""
 
 app = typer.Typer(
     help="Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it.",
@@ -36,16 +36,16 @@ def digits(
 
 
 def main() -> None:
-    """Run the command. A mistake of the user's becomes one line on stderr and an exit status.
+    """Run the command. A DigitsError or a missing extra becomes one line on stderr.
 
-    0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, 4 a required quality
-    was not met, 130 interrupted.
+    Exit status: 0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, 4 a required quality was
+    not met, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
-        # Not every terminal has every letter of a file's name.
+        # A terminal's encoding may lack characters of a file's name.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    # Wherever it stands: one adds it to the end of a command that has just failed.
+    # Accepted anywhere, because users append it to a command that has just failed.
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:

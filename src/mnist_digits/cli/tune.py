@@ -2,24 +2,20 @@
 
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli import studies
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, continued_by, parse_settings, show
-from mnist_digits.cli.output import messages
+from mnist_digits.cli.output import messages, progress_of_runs
 from mnist_digits.errors import UsageError
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
-    from mnist_digits.runs import Run
-    from mnist_digits.training.train import Progress
     from mnist_digits.training.tuning.study import Study
 
 
@@ -133,13 +129,7 @@ def _tune(job: _Job) -> dict[str, Any]:
 def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
     from mnist_digits.training.tuning.outcome import compare_with_default
 
-    with ExitStack() as bars:
-
-        def announce(run: "Run") -> "Progress":
-            bars.close()
-            messages.print(str(run.folder), markup=False)
-            return bars.enter_context(terminal.progress(run))
-
+    with progress_of_runs() as announce:
         compare_with_default(study, data, folder, seeds, announce, _say_locked)
 
 
