@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from helpers.studies import NO_DISTORTION, Begin, leave_running, sqlite_in
 from mnist_digits.dataset import Dataset
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
 from mnist_digits.training import find_recipe, read_plan
 from mnist_digits.training.engine import loop
@@ -137,6 +137,18 @@ def test_what_a_worker_raises_is_raised(begin: Begin, small: Dataset, tmp_path: 
     with pytest.raises(DataError, match="moved") as raised:
         search(quick_study(begin, small), moved, 1, storage=sqlite_in(tmp_path))
     assert "in load_mnist" in "".join(raised.value.__notes__)
+
+
+def test_a_search_whose_workers_are_all_killed_ends(
+    begin: Begin, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nread -r job\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(killed))
+    with pytest.raises(QualityError, match=r"4 workers were killed \(signal 9\) without finishing a trial; .*memory"):
+        search(quick_study(begin, small), small, 1, storage=sqlite_in(tmp_path))
 
 
 def test_search_refuses_what_it_cannot_do(begin: Begin, small: Dataset):

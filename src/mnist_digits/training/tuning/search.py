@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -172,9 +173,10 @@ class _Worker:
             start_new_session=True,
         )
         assert self._process.stdin is not None
-        # Not as an argument: others could read the password there.
-        self._process.stdin.write(pickle.dumps(replace(job, worker=self.name)))
-        self._process.stdin.flush()
+        # Not as an argument: others could read the password there. One that was killed at once is found by its status.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(pickle.dumps(replace(job, worker=self.name)))
+            self._process.stdin.flush()
 
     @property
     def status(self) -> int | None:
