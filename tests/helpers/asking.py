@@ -98,7 +98,7 @@ def exchange(address: tuple[str, int], *parts: bytes, pause: float = 0.0, timeou
 
 @contextmanager
 def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`digits serve` on a free port: its process, and its address once it answers. Killed at the end, with its workers."""
+    """`digits serve` on a free port: its process and its address, once it answers. Killed at the end."""
     command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
