@@ -118,17 +118,3 @@ def test_without_optuna_the_extra_is_named(tmp_path: Path):
     assert result.returncode == 2
     assert result.stderr == "digits: optuna is not installed; pip install 'mnist-digits[tune]'\n"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("dense", "--recipe", "best.json"), "expected a RECIPE by name or --recipe FILE, one of the two"),
-        ((), "expected a RECIPE by name or --recipe FILE, one of the two"),
-        (("--recipe", "best.json", "--resume", "run"), "a run goes on with the recipe it was started with"),
-    ],
-)
-def test_train_takes_one_recipe(digits: Digits, arguments: tuple[str, ...], message: str):
-    result = digits("train", *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
