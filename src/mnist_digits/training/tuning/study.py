@@ -61,7 +61,7 @@ class _Unjudged(BaseException):
 
 
 class Study:
-    """Trains trials out of the database, and tells what there is; see `begin` and `open`."""
+    """The trials of one plan in a database: what there are, and how the next is run; see `begin` and `open`."""
 
     def __init__(self, study: optuna.Study, storage: StudyStorage, plan: StudyPlan) -> None:
         """study: Optuna's, in the storage. plan: the one that the study was begun with."""
@@ -149,21 +149,20 @@ class Study:
         worker: str,
         after: Callable[[FrozenTrial], None] | None = None,
     ) -> bool:
-        """Run one trial; False, without one, once the study has `target` finished ones.
+        """Run one trial and store its result; False, without running one, once `target` trials are finished.
 
-        Waits while all that are missing are being trained by others. train: gets the trial, with its values drawn, to
-        report to and to read from; returns its validation accuracy or raises optuna.TrialPruned. Any other exception
-        of it is raised, and the trial left running until `give_back`, or until it has no heartbeat for STALE_AFTER_S.
-        worker: name of whoever trains it. after: called with the trial once its result is in the database; not when
-        it was taken for dead meanwhile and is left to another worker.
+        Waits while all that are missing are being trained by others. train: called with the trial, to report to, and
+        its state, with the values drawn; returns the validation accuracy, or raises optuna.TrialPruned. Any other
+        exception of it is raised, and leaves the trial running until `give_back`, or until it counts as stale.
+        worker: name of the worker. after: called with the trial when its result is stored, which it is not when the
+        trial was taken for stale meanwhile and given to another worker.
         """
         if not self._wait_for_place(target):
             return False
-        number = -1
+        begun: list[int] = []
 
         def objective(trial: optuna.Trial) -> float:
-            nonlocal number
-            number = trial.number
+            begun.append(trial.number)
             try:
                 if self._is_surplus(trial, target):
                     raise _SurplusError
@@ -190,7 +189,7 @@ class Study:
         except (UpdateFinishedTrialError, ValueError, AssertionError):
             # Optuna's three ways to refuse a result: it was stored already, by a call whose answer was lost; or the
             # trial was, for want of a heartbeat, given to another worker.
-            if number < 0 or not self.trials()[number].state.is_finished():
+            if not begun or not self.trials()[begun[0]].state.is_finished():
                 raise
         return True
 
