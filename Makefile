@@ -17,7 +17,7 @@ run: .venv/train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
 
 test: .venv/dev ## run all tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .

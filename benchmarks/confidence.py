@@ -169,11 +169,11 @@ def as_table(result: dict[str, Any]) -> str:
     crops = result["crops_of_each_photograph"] * len(result["photographs_declined"])
     rows = [
         ("*digits: MNIST's test images*", digits, result["digits_declined"]["mnist"]),
-        ("*digits: the same, drawn anew*", digits, result["digits_declined"]["drawn"]),
+        ("*digits: the same, synthesised*", digits, result["digits_declined"]["drawn"]),
         *((kind, crops if kind == "photograph" else drawn, share) for kind, share in result["declined"].items()),
     ]
     cells = ((kind, f"{pictures:,}", as_percent(share)) for kind, pictures, share in rows)
-    return harness.as_markdown(["declined, by kind", "pictures", "declined"], cells)
+    return harness.as_markdown(["rejected, by kind", "pictures", "rejected"], cells)
 
 
 def draw(result: dict[str, Any]) -> "Figure":

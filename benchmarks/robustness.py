@@ -223,7 +223,7 @@ def as_table(result: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             harness.as_markdown([images, "shipped", "misread", *titles], corrupted),
-            harness.as_markdown(["1,797 optical digits, 8×8", "read right", "misread", "declined"], optical),
+            harness.as_markdown(["1,797 optical digits, 8×8", "read right", "misread", "rejected"], optical),
         )
     )
 

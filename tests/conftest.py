@@ -1,4 +1,4 @@
-"""What several rooms are tested with."""
+"""Fixtures that several folders of tests share."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +14,23 @@ from helpers.command import Digits, run_digits
 from helpers.small_model import nearest_mean, write_model
 from helpers.small_set import write_set
 from mnist_digits.dataset import Dataset, load_mnist
+
+LONGEST_FILES = (
+    "docs/test_notebook.py",
+    "cli/test_tune_machines.py",
+    "training/test_train.py",
+    "cli/test_train.py",
+    "training/test_train_series.py",
+    "cli/test_tune.py",
+    "cli/test_bulk.py",
+)
+"""Files that are begun first, because one that is begun last runs on while the other processes are idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of LONGEST_FILES to the front, in this order."""
+    order = {name: place for place, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get("/".join(item.path.parts[-2:]), len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -34,27 +51,27 @@ def small(small_folder: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def small_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model.onnx that takes an image for the digit whose mean is nearest, and has no say whether it is one."""
+    """A model.onnx that predicts the digit whose mean image is nearest, and cannot reject."""
     return write_model(tmp_path_factory.mktemp("model") / "model.onnx", *nearest_mean(small.train))
 
 
 @pytest.fixture(scope="session")
 def rejecting_model(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, but images that are more than 0.4 ink are no digits to it."""
+    """The same, but it rejects images of which more than 40 % is ink."""
     path = tmp_path_factory.mktemp("rejecting") / "model.onnx"
     return write_model(path, *nearest_mean(small.train), rejecting=True, threshold="0.6")
 
 
 @pytest.fixture
 def no_report() -> Iterator[None]:
-    """Trainings in this process leave out the report, which takes longer than the training of a test."""
+    """Makes trainings in this process skip the report, which takes longer than training on a small set."""
     with mock.patch("mnist_digits.training.train.ReportProcess"):
         yield
 
 
 @pytest.fixture
 def in_folder(tmp_path: Path) -> Iterator[Path]:
-    """An empty current folder, so that the default `runs/` is the test's own."""
+    """An empty folder as the current one, in which the default `runs/` then lies."""
     before = Path.cwd()
     os.chdir(tmp_path)
     yield tmp_path
@@ -63,7 +80,7 @@ def in_folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Digits:
-    """The command `digits`, run in this process and in the test's own, empty folder."""
+    """Runs the command `digits` in this process, in the test's own empty folder."""
     return partial(run_digits, folder=tmp_path)
 
 

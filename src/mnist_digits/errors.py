@@ -10,10 +10,10 @@ Functions that take arrays raise ValueError for a wrong shape, dtype or range. A
 
 
 def printable(text: str) -> str:
-    r"""The text with escapes, such as `\x1b`, in place of what is no letter, sign or space.
+    r"""The text with every unprintable character escaped, such as `\x1b`.
 
-    Names of files and what decoders say may hold anything: line feeds, commands to a terminal, marks that reverse the
-    direction of writing, bytes that are no UTF-8.
+    File names and messages of decoders may contain line feeds, control sequences of a terminal, marks that reverse
+    the direction of writing, and bytes that are not UTF-8.
     """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 

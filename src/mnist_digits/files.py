@@ -13,61 +13,63 @@ from mnist_digits.errors import DataError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; moved to `path` at the end, or removed when anything fails.
+    """A temporary file's path, beside `path`, to write to: renamed to `path` at the end, removed on any exception.
 
-    Whoever looks at `path` finds the old content or all of the new, even after a power cut. The
-    name keeps its suffix, for writers that look at it. Folders on the way are made.
-    Raises DataError when the file cannot be written: no space, no permission.
+    Readers of `path` find either the old content or all of the new, even after a power failure. The temporary
+    name has the same suffix, because some writers look at it. Missing parent folders are made.
+    Raises DataError when the file cannot be written, for want of space or permission.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with _temporary(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
-        ) from error
-    finally:
-        # Where there is no folder, there is no file either.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` to fill; moved to `path`, where there must be nothing, at the end, or removed.
+    """An empty temporary folder, beside `path`, to fill: renamed to `path`, which must not exist, or removed.
 
-    Raises DataError when it cannot be written: no space, no permission.
+    Raises DataError when it cannot be written, for want of space or permission.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with _temporary(path) as temporary:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(path)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name beside `path`; what has this name at the end is removed, and OSError becomes DataError."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
     except OSError as error:
         raise DataError(
             f"{path}: {error.strerror or error}; nothing half-written was left: make room or choose another folder"
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        # Without its folder, there is no temporary file either.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all. Raises DataError like `whole`."""
+    """Write a text file atomically. Raises DataError like `atomic_write`."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all. Raises DataError like `whole`."""
+    """Write a JSON file atomically. Raises DataError like `atomic_write`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError when it is missing or is none."""
+    """The content of a JSON file. Raises DataError when the file is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What lies where in a run's folder."""
+"""The folder of a run, and the files in it."""
 
 import os
 import shutil
@@ -9,85 +9,85 @@ from pathlib import Path
 from mnist_digits.errors import DataError
 
 RUNS = Path("runs")
-"""Where runs go unless told otherwise, below the current folder."""
+"""The default folder of runs, relative to the current folder."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a recipe with one seed: a folder, and the names in it."""
+    """One execution of a recipe with one seed: a folder, and the paths of the files in it."""
 
     folder: Path
 
     @property
     def recipe(self) -> Path:
-        """Recipe, seed, and which data: all that decides the result. Also what `--set` changes of the named recipe."""
+        """JSON: the recipe, the seed, the data, and which fields of the named recipe `--set` changed."""
         return self.folder / "recipe.json"
 
     @property
     def environment(self) -> Path:
-        """Versions, processor and devices: all that may change a result in its last digits, and its time."""
+        """JSON: versions, processor and devices, on which rounding and duration depend."""
         return self.folder / "environment.json"
 
     @property
     def checkpoint(self) -> Path:
-        """There while training: the state after the last finished epoch."""
+        """The state after the last finished epoch; exists only while the run is unfinished."""
         return self.folder / "checkpoint" / "state.npz"
 
     @property
     def history(self) -> Path:
-        """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        """CSV, one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
         return self.folder / "history.csv"
 
     @property
     def model(self) -> Path:
-        """The trained Keras model; takes float32 (n, 28, 28) in [0, 1]."""
+        """The trained Keras model; input float32 (n, 28, 28) in [0, 1]."""
         return self.folder / "model.keras"
 
     @property
     def onnx(self) -> Path:
-        """The same model for use without Keras; takes uint8 (n, 28, 28)."""
+        """The calibrated model for ONNX Runtime; input uint8 (n, 28, 28)."""
         return self.folder / "model.onnx"
 
     @property
     def predictions(self) -> Path:
-        """Arrays `<split>_labels` and `<split>_probabilities` for validation and test, in file order."""
+        """NumPy arrays `<split>_labels` and `<split>_probabilities` of the validation and the test split."""
         return self.folder / "predictions.npz"
 
     @property
     def metrics(self) -> Path:
-        """Numbers on validation, test and the training itself; written last but for the pictures."""
+        """JSON: scores on the validation and the test split, and numbers about the training."""
         return self.folder / "metrics.json"
 
     @property
     def figures(self) -> Path:
-        """The folder of pictures."""
+        """The folder of the figures."""
         return self.folder / "figures"
 
     @property
     def distortions(self) -> Path:
-        """The one picture that training itself draws: a digit as the recipe distorts it; none if it does not."""
+        """A digit as the recipe distorts it, drawn by the training itself; missing if the recipe does not distort."""
         return self.figures / "distortions.png"
 
     @property
     def report(self) -> Path:
-        """One page that shows it all."""
+        """One self-contained HTML page with all numbers and figures."""
         return self.folder / "report.html"
 
     @property
     def card(self) -> Path:
-        """What others should know before they use the model, with the front matter of Hugging Face's hub."""
+        """The model card, with the YAML front matter of Hugging Face's hub."""
         return self.folder / "model_card.md"
 
     @property
     def finished(self) -> bool:
-        """Whether the training has come to its end and everything was written."""
+        """Whether the training has ended and its results are written."""
         return self.onnx.exists() and not self.checkpoint.exists()
 
     @classmethod
     def create(cls, name: str, folder: Path | None = None) -> "Run":
-        """A new, empty run folder: `folder` itself, or `runs/<name>`, with a number appended when taken.
+        """A new, empty run folder: `folder` itself, or `runs/<name>`, with a number appended if it exists.
 
-        Raises DataError when the folder holds something already or cannot be made.
+        Raises DataError when the folder is not empty or cannot be made.
         """
         try:
             if folder is None:
@@ -105,9 +105,9 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path, *required: str) -> "Run":
-        """An existing run, after checking that the named files (attributes of Run) are there.
+        """An existing run, after checking that the required files (named by attributes of Run) exist.
 
-        Raises DataError that names the first one missing.
+        Raises DataError, which names the first missing one.
         """
         run = cls(folder)
         if not folder.is_dir():
@@ -121,21 +121,21 @@ class Run:
         return run
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed process was writing when it died: see `whole`."""
+        """Remove the temporary files of killed processes: see `atomic_write`."""
         for path in self.folder.rglob(".*-*"):
             if path.name[1:].split("-")[0].isdigit():
                 path.unlink(missing_ok=True)
 
     def discard_checkpoint(self) -> None:
-        """Remove what only an unfinished training needs."""
+        """Remove the checkpoint, which a finished run does not need."""
         shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
 
     def link_as_latest(self) -> None:
-        """Point `runs/latest` at this run, if it lies in `runs`."""
+        """Make `runs/latest` a link to this run, if the run lies in `runs`."""
         if self.folder.parent.resolve() != RUNS.resolve():
             return
         temporary = RUNS / f".{os.getpid()}-latest"
-        # Where there are no symbolic links, or something else is called so, only a convenience is lost.
+        # The link is a convenience: some systems have none, and a file or folder of this name is left alone.
         with suppress(OSError):
             temporary.symlink_to(self.folder.resolve().name, target_is_directory=True)
             temporary.replace(RUNS / "latest")

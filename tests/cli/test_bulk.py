@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -20,15 +21,15 @@ import pytest
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from mnist_digits.cli import main
+from helpers.command import run_digits
+from helpers.limits import files_of_at_most
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier
 from mnist_digits.recognition.bulk import Output, Settings, list_pictures
 from mnist_digits.recognition.bulk.table import PictureReader
 
 COUNT = 240
-DIGITS = [sys.executable, "-W", "error", "-m", "mnist_digits"]
-Read = Callable[..., int]
+Read = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +46,21 @@ def folder(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Run `digits read` beside that folder, in this process; returns the exit status."""
-    monkeypatch.chdir(folder.parent)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
+def read(folder: Path) -> Read:
+    """Run `digits read` beside that folder, in this process."""
+    return partial(run_digits, "read", folder=folder.parent)
 
-    def run(*arguments: str | Path) -> int:
-        monkeypatch.setattr(sys, "argv", ["digits", "read", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return int(exit_.value.code or 0)
 
-    return run
+def table_of(folder: Path, output: Path, *options: str) -> list[str]:
+    """The arguments that read all its digits, in files of ten."""
+    table = ["--mode", "predict", "--output", str(output), "--pictures-per-file", "10"]
+    # The last --workers counts; each is a second's work to start.
+    return [str(folder), *table, "--workers", "1", *options]
 
 
 def command(folder: Path, output: Path, *options: str) -> list[str]:
-    """The command that reads all its digits, in files of ten."""
-    table = ["--mode", "predict", "--output", str(output), "--pictures-per-file", "10"]
-    # The last --workers counts; each is a second's work to start.
-    return [*DIGITS, "read", str(folder), *table, "--workers", "1", *options]
+    """The same as a command line that turns warnings into errors."""
+    return [sys.executable, "-W", "error", "-m", "mnist_digits", "read", *table_of(folder, output, *options)]
 
 
 def files(output: Path) -> dict[str, int]:
@@ -97,9 +94,9 @@ def begin(folder: Path, output: Path, finished: int) -> dict[str, int]:
     return files(output)
 
 
-def test_many_pictures_become_one_table(read: Read, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_many_pictures_become_one_table(read: Read, folder: Path, tmp_path: Path):
     output = tmp_path / "new" / "readings.parquet"
-    result = subprocess.run(command(folder, output, "--json"), capture_output=True, text=True, check=False)
+    result = read(*table_of(folder, output, "--json"))
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {"output": str(output), "pictures": COUNT, "unreadable": 2}
     table = check_complete(folder, output)
@@ -109,15 +106,14 @@ def test_many_pictures_become_one_table(read: Read, folder: Path, tmp_path: Path
         assert (None if pandas.isna(row["digit"]) else int(row["digit"])) == prediction.digit
         assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-5)
     before = files(output)
-    assert read(*command(folder, output)[len(DIGITS) + 1 :]) == 0
-    said, complained = capsys.readouterr()
-    assert said == f"{output}: {COUNT} pictures, 2 of them unreadable\n"
-    assert complained == f"{output} is finished; --overwrite reads it anew\n"
+    again = read(*table_of(folder, output))
+    assert (again.returncode, again.stdout) == (0, f"{output}: {COUNT} pictures, 2 of them unreadable\n")
+    assert again.stderr == f"{output} is finished; --overwrite reads it anew\n"
     assert files(output) == before
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_what_was_ended_in_the_middle_is_continued(folder: Path, tmp_path: Path, end: signal.Signals):
+def test_what_was_ended_in_the_middle_is_continued(read: Read, folder: Path, tmp_path: Path, end: signal.Signals):
     output = tmp_path / "readings.parquet"
     options = command(folder, output, "--workers", "2")
     with subprocess.Popen(options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
@@ -135,17 +131,16 @@ def test_what_was_ended_in_the_middle_is_continued(folder: Path, tmp_path: Path,
         assert process.returncode == 130
         left = f"interrupted: {10 * len(before)} of {COUNT} pictures are in {output}; the same command continues\n"
         assert complained == left
-    subprocess.run(command(folder, output), check=True, capture_output=True)
+    assert read(*table_of(folder, output)).returncode == 0
     check_complete(folder, output)
     assert before.items() <= files(output).items()
 
 
-def test_a_full_disk_costs_no_finished_file(folder: Path, tmp_path: Path):
+def test_a_full_disk_costs_no_finished_file(read: Read, folder: Path, tmp_path: Path):
     output = tmp_path / "readings.parquet"
     before = begin(folder, output, 3)
-    # No file may become larger than a kilobyte.
-    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", *command(folder, output)]
-    result = subprocess.run(limited, capture_output=True, text=True, check=False)
+    with files_of_at_most(1024):
+        result = read(*table_of(folder, output))
     assert (result.returncode, result.stdout) == (3, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"digits: {output}/part-0000")
@@ -191,40 +186,39 @@ def test_a_process_that_dies_is_told_in_a_line(folder: Path, tmp_path: Path):
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(
-    read: Read, folder: Path, arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+    read: Read, folder: Path, arguments: list[str], status: int, message: str
 ):
     (folder.parent / "empty").mkdir(exist_ok=True)
     pyarrow.parquet.write_table(pyarrow.table({"file": ["7.png"]}), folder.parent / "files.parquet")
-    assert read(*arguments) == status
-    said, complained = capsys.readouterr()
-    assert message in " ".join(complained.split())
-    assert "Traceback" not in complained
-    assert said == ""
+    result = read(*arguments)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
     assert not (folder.parent / "o.parquet").exists()
 
 
-def test_another_call_needs_another_output_or_overwrite(
-    read: Read, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_another_call_needs_another_output_or_overwrite(read: Read, folder: Path, tmp_path: Path):
     output = tmp_path / "readings.parquet"
     begin(folder, output, 1)
     few = tmp_path / "few"
     few.mkdir()
     (few / "7.png").write_bytes((folder / "0000.png").read_bytes())
-    options = command(few, output)[len(DIGITS) + 1 :]
-    assert read(*options, "--recursive") == 3
-    assert capsys.readouterr().err == (
+    options = table_of(few, output)
+    result = read(*options, "--recursive")
+    assert result.returncode == 3
+    assert result.stderr == (
         f"digits: {output}: begun with other inputs and recursive; "
         "name another --output, or replace this one with --overwrite\n"
     )
-    assert read(*options, "--overwrite") == 0
+    assert read(*options, "--overwrite").returncode == 0
     assert pandas.read_parquet(output)["path"].tolist() == [str(few / "7.png")]
 
 
 @pytest.mark.parametrize(("answer", "message"), [(b"HTTP/1.1 400", "a web server answers"), (None, "timed out")])
 def test_who_answers_otherwise_than_ray(
-    read: Read, answer: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+    read: Read, monkeypatch: pytest.MonkeyPatch, answer: bytes | None, message: str
 ):
+    monkeypatch.setattr("mnist_digits.recognition.bulk.cluster.ADDRESS_TIMEOUT_SECONDS", 1)
     with socket.create_server(("localhost", 0)) as server:
         peers: list[socket.socket] = []
 
@@ -236,10 +230,11 @@ def test_who_answers_otherwise_than_ray(
         Thread(target=serve, daemon=True).start()
         address = f"ray://localhost:{server.getsockname()[1]}"
         start = time.monotonic()
-        assert read("scans", "--output", "o.parquet", "--cluster", address) == 3
-        assert time.monotonic() - start < 15
+        result = read("scans", "--output", "o.parquet", "--cluster", address)
+        assert result.returncode == 3
+        assert time.monotonic() - start < 10
         peers[0].close()
-    assert f"--cluster {address}: {message}; expected a Ray cluster" in capsys.readouterr().err
+    assert f"--cluster {address}: {message}; expected a Ray cluster" in result.stderr
 
 
 @pytest.mark.parametrize("module", ["pyarrow", "ray"])

@@ -9,18 +9,11 @@ import httpx
 import pytest
 
 from helpers.asking import serving
-from mnist_digits.cli import main
+from helpers.command import Digits
 
 TOKEN = "0123456789abcdef0123456789abcdef"
-
-
-def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """Exit status of the command, run in this process, when it is expected to fail at once."""
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # the command sets it, and the next test would inherit it
-    monkeypatch.setattr(sys, "argv", ["digits", "serve", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    return int(exit_.value.code or 0)
+HOSTS = ("0.0.0.0", "::", "192.0.2.1", "digits.example")
+"""Addresses that other machines may reach."""
 
 
 def test_the_address_is_printed_and_answers_and_no_training_framework_is_loaded():
@@ -46,36 +39,24 @@ def test_on_other_hosts_a_token_is_needed(tmp_path: Path):
         assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "digits.example"])
-def test_no_other_host_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str):
-    assert serve(monkeypatch, "--host", host) == 2
-    assert f"--host {host}: others can reach it, expected --token-file" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("content", "found"),
     [(None, "No such file"), (b"short", "5 characters"), (b"", "0 characters"), (b"\xff" * 40, "decode"),
      ("passwörter-mit-umlaut".encode(), "expected a token"), (b"two words that are one", "expected a token")],
 )  # fmt: skip
-def test_an_unusable_token_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    content: bytes | None,
-    found: str,
-):
-    file = tmp_path / "token"
+def test_an_unusable_token_is_an_error(digits: Digits, tmp_path: Path, content: bytes | None, found: str):
     if content is not None:
-        file.write_bytes(content)
-    assert serve(monkeypatch, "--token-file", file) == 3
-    errors = capsys.readouterr().err
-    assert found in errors
-    assert len(errors.splitlines()) == 1
+        (tmp_path / "token").write_bytes(content)
+    result = digits("serve", "--token-file", "token")
+    assert result.returncode == 3
+    assert found in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        *((["--host", host], 2, f"--host {host}: others can reach it, expected --token-file") for host in HOSTS),
         (["--token-file", "t", "--no-token"], 2, "leave one of them out"),
         (["--playground", "--workers", "2"], 2, "--playground with --workers"),
         (["--port", "70000"], 2, "--port"),
@@ -84,26 +65,20 @@ def test_an_unusable_token_is_an_error(
         (["--host", "192.0.2.1", "--no-token", "--port", "0"], 3, "expected a free port of this machine"),
     ],
 )
-def test_mistakes_are_reported_in_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    status: int,
-    message: str,
-):
-    assert serve(monkeypatch, *arguments) == status
-    output, errors = capsys.readouterr()
-    assert message in errors
-    assert output == ""
+def test_mistakes_are_errors(digits: Digits, arguments: list[str], status: int, message: str):
+    result = digits("serve", *arguments)
+    assert result.returncode == status
+    assert message in result.stderr
+    assert result.stdout == ""
 
 
-def test_a_port_in_use_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_port_in_use_is_an_error(digits: Digits):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert serve(monkeypatch, "--port", str(port)) == 3
-    errors = capsys.readouterr().err
-    assert errors.startswith(f"digits: 127.0.0.1:{port}: Address already in use; expected a free port")
-    assert len(errors.splitlines()) == 1
+        result = digits("serve", "--port", str(port))
+    assert result.returncode == 3
+    assert result.stderr.startswith(f"digits: 127.0.0.1:{port}: Address already in use; expected a free port")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_help_stays_quick():

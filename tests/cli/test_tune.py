@@ -6,39 +6,25 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from helpers.studies import TINY, command, trials, wait_for
+from helpers.command import Digits, command_line
+from helpers.studies import TINY, finish, plan, sqlite_in, trials, wait_for
 from mnist_digits.cli import studies
-from mnist_digits.training import RECIPES
-from mnist_digits.training.tuning.plan import StudyPlan
-from mnist_digits.training.tuning.storage import Patience, open_storage
+from mnist_digits.training.tuning.storage import open_storage
 from mnist_digits.training.tuning.study import Study
 
-Digits = Callable[..., subprocess.CompletedProcess[str]]
 
-
-@pytest.fixture
-def digits(tmp_path: Path) -> Digits:
-    """Run the command `digits` in the test's own folder, as a user would."""
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    return run
-
-
+@pytest.mark.usefixtures("no_report")
 def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, small_folder: Path, tmp_path: Path):
-    storage = f"sqlite:///{tmp_path}/runs/tuning.db"
-    tune = ("tune", "dense", "--data", small_folder, *TINY)
-    begun = subprocess.Popen(
-        command(*tune, "--trials", "4"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    storage = sqlite_in(tmp_path / "runs")
+    tune = ("tune", "dense", "--data", small_folder, *TINY, "--trials", "4")
+    pipe = subprocess.PIPE
+    begun = subprocess.Popen(command_line(*tune), cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
     assert begun.stderr is not None
     first_line = begun.stderr.readline()
     assert re.fullmatch(r"trial 0  1/4  validation .* s  best .* %\n", first_line), first_line
@@ -53,7 +39,7 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
     before = trials(storage)
     assert TrialState.RUNNING not in {trial.state for trial in before}
 
-    result = digits(*tune, "--trials", "4", "--seeds", "1", "--json")
+    result = digits(*tune, "--seeds", "1", "--json")
     assert result.returncode == 0, result.stderr
     assert re.match(r"[123] of 4 trials are finished; going on\n", result.stderr)
     found = json.loads(result.stdout)
@@ -110,13 +96,10 @@ def test_what_it_cannot_do_is_said_in_one_line(
 def test_on_a_terminal_a_bar_shows_the_best_and_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr(studies, "messages", terminal)
-    plan = StudyPlan(RECIPES["dense"], (), 0, "images")
-    study = Study.begin(open_storage(f"sqlite:///{tmp_path}/tuning.db"), "dense", plan, Patience())
+    study = Study.begin(open_storage(sqlite_in(tmp_path)), "dense", plan())
     with studies.progress(study, 3) as watch:
         for value in (0.9, 0.9876):
-            trial = study.take(3, "me")
-            assert trial is not None
-            study.tell(trial.number, value)
+            finish(study, 3, "me", value)
             watch(study.finished())
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.file.getvalue())  # type: ignore[attr-defined]
     shown = re.split(r"[\r\n]+", plain.strip())[-1]
@@ -135,17 +118,3 @@ def test_without_optuna_the_extra_is_named(tmp_path: Path):
     assert result.returncode == 2
     assert result.stderr == "digits: optuna is not installed; pip install 'mnist-digits[tune]'\n"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("dense", "--recipe", "best.json"), "expected a RECIPE by name or --recipe FILE, one of the two"),
-        ((), "expected a RECIPE by name or --recipe FILE, one of the two"),
-        (("--recipe", "best.json", "--resume", "run"), "a run goes on with the recipe it was started with"),
-    ],
-)
-def test_train_takes_one_recipe(digits: Digits, arguments: tuple[str, ...], message: str):
-    result = digits("train", *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr

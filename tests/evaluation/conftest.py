@@ -1,4 +1,4 @@
-"""A finished run, as small as it can be, written without a training framework."""
+"""A small finished run, written without a training framework."""
 
 import io
 import json
@@ -24,7 +24,7 @@ WriteModel = Callable[[Path, dict[str, np.ndarray]], None]
 
 @pytest.fixture(scope="session")
 def write_model() -> WriteModel:
-    """Writes a `.keras` archive with these weights: what the report reads of it, no more."""
+    """Writes a `.keras` archive with these weights and nothing else that the report reads."""
 
     def write(path: Path, layers: dict[str, np.ndarray]) -> None:
         buffer = io.BytesIO()
@@ -40,7 +40,7 @@ def write_model() -> WriteModel:
 
 @pytest.fixture(scope="session")
 def write_run(small: Dataset, write_model: WriteModel) -> Callable[[Path], Run]:
-    """Writes, below a folder, a run with every file that the report reads."""
+    """Writes a run, in a new folder below the given one, with every file that the report reads."""
 
     def write(parent: Path) -> Run:
         run = Run(parent / "dense-0")

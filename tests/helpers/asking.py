@@ -1,4 +1,4 @@
-"""Ways to ask an application: in this process, or through a socket."""
+"""Clients of an application: in this process, or through a socket."""
 
 import asyncio
 import io
@@ -26,19 +26,19 @@ from mnist_digits.serving.connections import Connection
 
 @dataclass
 class InProcess:
-    """Asks an application without a socket between."""
+    """Sends requests to an application without a socket."""
 
     app: ASGIApp
     runner: asyncio.Runner
 
     def __call__(self, method: str, path: str, **named: Any) -> httpx.Response:
-        """Its answer."""
+        """The response to a request."""
         return self.runner.run(self.answer(method, path, **named))
 
     async def answer(self, method: str, path: str, **named: Any) -> httpx.Response:
-        """The same, for several at once."""
+        """The same, for several requests at the same time."""
         transport = httpx.ASGITransport(self.app)
-        # Reading the certificates that are not needed here would take longer than the answer.
+        # Loading certificates would take longer than the response.
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000", verify=False) as client:
             return await client.request(method, path, **named)
 
@@ -56,7 +56,7 @@ def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
 
 @contextmanager
 def behind_a_socket(app: ASGIApp) -> Iterator[tuple[str, int]]:
-    """The application served on a port of its own, by a thread of this process."""
+    """Address of the application, served on a free port by a thread of this process."""
     config = uvicorn.Config(
         app, http=Connection, ws="none", lifespan="on", log_level="critical", server_header=False, timeout_keep_alive=2
     )
@@ -77,9 +77,9 @@ def behind_a_socket(app: ASGIApp) -> Iterator[tuple[str, int]]:
 
 
 def exchange(address: tuple[str, int], *parts: bytes, pause: float = 0.0, timeout: float = 20.0) -> bytes:
-    """All that comes back until the other side closes the connection, for parts sent one after another.
+    """Everything received until the server closes the connection, for parts that are sent one after another.
 
-    As soon as there is an answer the rest is not sent.
+    As soon as a response arrives, the remaining parts are not sent. pause: seconds between two parts.
     """
     received = b""
     with socket.create_connection(address, timeout=timeout) as connection:
@@ -98,7 +98,7 @@ def exchange(address: tuple[str, int], *parts: bytes, pause: float = 0.0, timeou
 
 @contextmanager
 def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`digits serve` on a free port: its process, and its address once it answers. Killed, with its workers, after."""
+    """`digits serve` on a free port: its process and its address, once it answers. Killed at the end."""
     command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The command `digits`: called in the process of the tests, or as a command line where the process is the point."""
+"""Runs the command `digits`, in the process of the tests or in one of its own."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Digits(Protocol):
-    """Runs the command in a test's own folder: the fixture `digits`."""
+    """Type of the fixture `digits`."""
 
     def __call__(
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b""
@@ -26,24 +26,28 @@ class Digits(Protocol):
 
 
 def command_line(*arguments: str | Path) -> list[str]:
-    """What starts the command as a process of its own. TensorFlow takes seconds to start there: prefer run_digits."""
+    """The command line for a process of its own, in which TensorFlow takes seconds to start: prefer run_digits."""
     return [sys.executable, "-m", "mnist_digits", *map(str, arguments)]
 
 
 def run_digits(
     *arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, from `sys.argv` to the exit status, as subprocess.run would in another.
+    """Run the command in this process, from `sys.argv` to the exit status; the result is that of subprocess.run.
 
-    folder: the current folder meanwhile. env: variables to set besides those that are set. An exception that leaves
-    the command becomes a traceback on stderr and status 1, as Python makes it. What the command changes of the
-    process (variables, folder, handlers of signals and of logs) is put back; native code's own lines on file
-    descriptors 1 and 2 are not in the result.
+    folder: the current folder of the command. env: additional environment variables. An uncaught exception becomes a
+    traceback on stderr and status 1. Environment variables, current folder, and handlers of signals and loggers are
+    restored. What native code writes to file descriptors 1 and 2 is not captured.
     """
     words = [*map(str, arguments)]
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     status = 0
-    with _as_it_was(), contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+    with (
+        _restored_state(),
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
         os.environ.update(env or {})
         sys.argv, sys.stdin = ["digits", *words], io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
         try:
@@ -58,8 +62,8 @@ def run_digits(
 
 
 @contextlib.contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Put back at the end what a command may change of the process that it believes to be its own."""
+def _restored_state() -> Iterator[None]:
+    """Restore the process's global state that the command may change."""
     variables, argv, stdin = dict(os.environ), sys.argv, sys.stdin
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     loggers = [(log, log.level, log.handlers[:]) for log in (logging.root, logging.getLogger("mnist_digits"))]

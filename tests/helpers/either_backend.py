@@ -1,4 +1,4 @@
-"""What comes out the same on either of Keras's backends; as a program, what JAX makes of it.
+"""Computations whose results must not depend on Keras's backend; as a program, it runs them with JAX.
 
 python tests/helpers/either_backend.py DATA_FOLDER OUTPUT_FOLDER
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import keras
 
 RECIPE = replace(find_recipe("dense-plus"), epochs=2, batch_size=110, dropout=0.1)
-"""All that is random in a training: initial weights, order, distortion, dropout."""
+"""A recipe with every source of randomness: initial weights, order, distortion, dropout."""
 
 
 def compute(data: Dataset) -> dict[str, np.ndarray]:
-    """Name → numbers that must not depend on the backend, but for rounding."""
+    """Name → numbers that must not depend on the backend, except for rounding."""
     import keras
 
     from mnist_digits.training.engine.augmentation import DRAWS, Distortion
@@ -76,12 +76,12 @@ def new_model() -> "keras.Model":
 
 
 def flat(model: "keras.Model") -> np.ndarray:
-    """All weights in a row."""
+    """All weights, concatenated."""
     return np.concatenate([w.ravel() for w in model.get_weights()])
 
 
 class Crash(Exception):
-    """Something happens between two epochs."""
+    """An interruption between two epochs."""
 
 
 def crash(epoch: int, row: dict[str, float]) -> None:
@@ -89,7 +89,7 @@ def crash(epoch: int, row: dict[str, float]) -> None:
 
 
 def main(data_folder: str, output: str) -> None:
-    """Leave `results.npz`, and two runs: one unbroken, one interrupted and resumed, which has no report."""
+    """Write `results.npz` and two runs: an uninterrupted one, and a resumed one without a report."""
     # Whatever else is installed here, JAX must do without it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     backend.start_keras()

@@ -89,7 +89,7 @@ RIGHT: Box = (0.52, 0.2, 0.22, 0.6)
 
 
 def paths(page: Page, digit: int, box: Box) -> list[list[tuple[float, float]]]:
-    """The digit's strokes in pixels of the window."""
+    """The digit's strokes, in pixels of the window."""
     pad = page.locator("#pad").bounding_box()
     assert pad
     left, top, width, height = box

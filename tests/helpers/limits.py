@@ -1,4 +1,4 @@
-"""What a full disk is to a program: files that cannot grow any further."""
+"""Simulates a full disk: files that cannot grow beyond a limit."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """Have the system refuse any write beyond so many bytes of a file, in this process and those it starts."""
+    """Make every write beyond this size of a file fail, in this process and in those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:

@@ -1,4 +1,4 @@
-"""Models small enough for a test, whose answers NumPy can give."""
+"""ONNX models of one layer, whose output NumPy can compute."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def write_model(path: Path, weights: np.ndarray, bias: np.ndarray, rejecting: bo
 
 
 def nearest_mean(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (784, 10) and bias (10,) of the model that takes an image for the digit whose mean is nearest.
+    """Weights (784, 10) and bias (10,) of the model that predicts the digit whose mean image is nearest.
 
     It is seldom quite sure.
     """

@@ -1,4 +1,4 @@
-"""Pages that know what is written on them, composed of MNIST's training digits."""
+"""Pages with known text and boxes, composed of MNIST's training digits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ ROWS = ("3141 59", "26", "535 8979 32", "7")
 
 
 def sure_digits(train: Split, classifier: Classifier) -> list[list[np.ndarray]]:
-    """For each of the ten digits, training images in one piece, as of one pen, read with a confidence above 0.99."""
+    """For each digit, training images of one component and similar stroke width, read with a confidence above 0.99."""
     images = train.images[:350]
     found = classifier.classify_many(255 - 255 * np.pad(strokes(image, 84), 8).astype(np.uint8) for image in images)
     widths = np.array([_stroke_width(_glyph(image, 60)) for image in images])
@@ -31,7 +31,7 @@ def sure_digits(train: Split, classifier: Classifier) -> list[list[np.ndarray]]:
 
 @dataclass(frozen=True)
 class SmallPage:
-    """Digits on paper. Whatever is done to the page is done to its labels, and the boxes follow."""
+    """Digits on paper. Transformations are applied to the label image, from which the boxes are computed."""
 
     labels: np.ndarray
     """uint16 (h, w): 0 where there is paper, i + 1 where digit i is, in the order of the rows."""
@@ -68,14 +68,14 @@ class SmallPage:
         return replace(self, labels=np.ascontiguousarray(np.rot90(self.labels, turns)))
 
     def sloping(self, degrees: float) -> "SmallPage":
-        """Turned about its middle; rows fall to the right where degrees are positive."""
+        """Rotated about the centre; text lines fall to the right for positive angles."""
         height, width = self.labels.shape
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
         turn[1, 2] += height / 4
         return self._warped(cv2.warpAffine(self.labels, turn, (width, height * 3 // 2), flags=cv2.INTER_NEAREST))
 
     def curved(self, depth_px: float) -> "SmallPage":
-        """Rows that hang through by so much in the middle."""
+        """With text lines that sag in the middle by so many pixels."""
         height, width = self.labels.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height + depth_px, dtype=np.float32))
         sag = depth_px * np.sin(np.pi * x / width)
@@ -85,7 +85,7 @@ class SmallPage:
         return self._warped(cv2.resize(self.labels, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST))
 
     def moved(self, left: int, top: int, right: int = 0, bottom: int = 0) -> "SmallPage":
-        """With so much more paper on each side."""
+        """With so many more pixels of paper on each side."""
         return self._warped(np.pad(self.labels, ((top, bottom), (left, right))))
 
     def _warped(self, labels: np.ndarray) -> "SmallPage":
@@ -135,14 +135,14 @@ def _glyph(image: np.ndarray, height: int) -> np.ndarray:
 
 
 def _stroke_width(glyph: np.ndarray) -> float:
-    """In pixels: twice the area over the length of the outline."""
+    """Stroke width in pixels: twice the area divided by the length of the outline."""
     area = int(glyph.sum())
     inner = cv2.erode(np.pad(glyph, 1).astype(np.uint8), np.ones((3, 3), np.uint8)).sum()
     return 2 * area / (area - int(inner))
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Area that two boxes share over the area they cover."""
+    """Intersection over union of two boxes."""
     wide, high = (min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     both = max(0, wide) * max(0, high)
     return both / (one[2] * one[3] + other[2] * other[3] - both)

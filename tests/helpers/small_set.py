@@ -1,4 +1,4 @@
-"""A set small enough for a test, in the form the programs read."""
+"""A small data set as IDX files."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ COUNTS = {"train": 600, "t10k": 200}
 
 
 def write_set(folder: Path, mnist: Dataset, names: str = "{part}-{kind}-ubyte.gz") -> Path:
-    """The first images of MNIST's two parts as a set of four IDX files."""
+    """Write the first training and test images of MNIST as a data set of four IDX files."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, split in (("train", mnist.train), ("t10k", mnist.test)):
         count = COUNTS[part]

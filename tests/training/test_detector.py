@@ -17,11 +17,16 @@ SMALL = detector.DetectorRecipe(
 CELLS = PAGE_PX // CELL_PX
 
 
+def compose(split: Split, count: int, seed: int) -> Pages:
+    """As the function of that name, without processes that first have to start."""
+    random = np.random.default_rng(seed)
+    pages = [compose_page(split, random) for _ in range(count)]
+    return Pages(*(np.stack(arrays) for arrays in zip(*pages, strict=True)))
+
+
 @pytest.fixture(scope="module")
 def pages(mnist: Dataset) -> Pages:
-    random, split = np.random.default_rng(0), Split(mnist.train.images[:500], mnist.train.labels[:500])
-    composed = [compose_page(split, random) for _ in range(4)]
-    return Pages(*(np.stack(arrays) for arrays in zip(*composed, strict=True)))
+    return compose(Split(mnist.train.images[:500], mnist.train.labels[:500]), 4, 0)
 
 
 def table(*digits: tuple[float, ...]) -> np.ndarray:
@@ -91,6 +96,7 @@ def test_a_detector_learns_from_digits_and_says_how_it_was_made(
     parts = {"train": mnist.train, "validation": mnist.validation}
     few = replace(mnist, **{name: Split(part.images[:200], part.labels[:200]) for name, part in parts.items()})
     monkeypatch.setattr(detector, "VALIDATION_PAGES", 4)
+    monkeypatch.setattr(detector, "compose", compose)
     lines: list[str] = []
     detector.train(few, tmp_path / "detector.onnx", SMALL, 3, lines.append)
     losses = [float(line.split()[-1]) for line in lines if line.startswith("epoch")]

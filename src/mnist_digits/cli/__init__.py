@@ -1,4 +1,7 @@
-"""The command `digits`: parse, call, print. Everything slow is imported by the command that needs it."""
+"""The command `digits`: parses arguments, calls functions, prints results.
+
+What is slow to import is imported inside the command that needs it.
+"""
 
 # The order is that of `digits --help`.
 from mnist_digits.cli import train, tune, runs, pictures, serve, info  # isort: skip

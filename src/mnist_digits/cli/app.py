@@ -1,4 +1,4 @@
-"""The command itself: what stands above its subcommands, and how a mistake ends."""
+"""The Typer application, and `main`, which turns errors into a line on stderr and an exit status."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,7 +16,7 @@ from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import DataError, DigitsError, UsageError
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
-"""What a missing module comes with; all others with `train`."""
+"""Missing module → the extra that installs it; all other modules come with `train`."""
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command."""
@@ -44,18 +44,18 @@ def digits(
 
 
 def main() -> None:
-    """Run the command. A mistake of the user's becomes one line on stderr and an exit status.
+    """Run the command. A DigitsError or a missing extra becomes one line on stderr.
 
-    0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, or no room for the results, 4 a
-    required quality was not met; 128 and the signal's number when one ended it: 130 interrupted, 141 nobody reads on.
+    Exit status: 0 done, 1 a bug (with its traceback), 2 wrong usage, 3 bad or missing input, or no room for the
+    results, 4 a required quality was not met; ended by a signal, 128 and its number: 130 interrupted, 141 closed pipe.
     """
     _open_streams()
     _exit_on_signals()
     for stream in (sys.stdout, sys.stderr):
-        # Not every terminal has every letter of a file's name.
+        # A terminal's encoding may lack characters of a file's name.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    # Wherever it stands: one adds it to the end of a command that has just failed.
+    # Accepted anywhere, because users append it to a command that has just failed.
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
@@ -71,14 +71,9 @@ def main() -> None:
             sys.exit(SIGNALLED + 13)
         raise
     except OSError as error:
-        # Files are written with their names in the error: this one came from stdout.
-        if debug or error.filename or error.errno not in (errno.ENOSPC, errno.EIO, errno.EFBIG):
+        if debug or not _is_of_stdout(error):
             raise
-        with suppress(OSError):
-            messages.print(f"digits: standard output: {error.strerror}; expected room for the results")
-        # What could not be written would be tried once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(DataError.exit_status)
+        _give_up_stdout(error)
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("mnist_digits"):
             raise
@@ -86,6 +81,20 @@ def main() -> None:
         extra = EXTRAS.get(missing, "train")
         messages.print(f"digits: {missing} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
         sys.exit(UsageError.exit_status)
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether results could not be written to stdout: errors of files have the file's name with them."""
+    return not error.filename and error.errno in (errno.ENOSPC, errno.EIO, errno.EFBIG)
+
+
+def _give_up_stdout(error: OSError) -> NoReturn:
+    """Say what is wrong with stdout, and exit."""
+    with suppress(OSError):
+        messages.print(f"digits: standard output: {error.strerror}; expected room for the results")
+    # What could not be written would be tried once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(DataError.exit_status)
 
 
 def _open_streams() -> None:

@@ -1,4 +1,4 @@
-"""What `digits read` does with --output: any number of pictures, by many processes, into a table."""
+"""`digits read --output`: several processes, or a Ray cluster, read any number of pictures into a table."""
 
 import os
 import time
@@ -18,15 +18,15 @@ from mnist_digits.errors import UsageError
 if TYPE_CHECKING:
     from mnist_digits.recognition.bulk import Output
 
-SECONDS_A_LINE = 30
-"""Between messages where there is no terminal."""
+SECONDS_PER_MESSAGE = 30
+"""Seconds between messages about the progress where there is no terminal."""
 
-INTERRUPTED = 130
-"""Exit status."""
+INTERRUPTED_STATUS = 130
+"""Exit status after Ctrl-C."""
 
 
 class Mode(StrEnum):
-    """What is looked for in each picture."""
+    """Whether a picture is a page to read, or shows one digit."""
 
     read = "read"
     predict = "predict"
@@ -37,7 +37,9 @@ _PANEL = "Millions of pictures"
 OutputFolder = Annotated[
     Path | None,
     typer.Option(
-        metavar="NAME.parquet", rich_help_panel=_PANEL, help="Write a table: a folder of Parquet files, resumable."
+        metavar="NAME.parquet",
+        rich_help_panel=_PANEL,
+        help="Write a table: a folder of Parquet files. The same command continues it.",
     ),
 ]
 Cluster = Annotated[
@@ -45,31 +47,36 @@ Cluster = Annotated[
     typer.Option(
         metavar="ADDRESS",
         rich_help_panel=_PANEL,
-        help="Work on a Ray cluster: auto, host:port or ray://host:port. \\[default: this machine's cores]",
+        help="Read on a Ray cluster: auto, host:port or ray://host:port. \\[default: this machine's cores]",
     ),
 ]
 PictureMode = Annotated[
     Mode | None,
-    typer.Option("--mode", rich_help_panel=_PANEL, help="Pages to read, or one digit each. \\[default: read]"),
+    typer.Option(
+        "--mode",
+        rich_help_panel=_PANEL,
+        help="Whether the pictures are pages (read) or of one digit each (predict). \\[default: read]",
+    ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Processes. \\[default: one for each core]"),
+    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Number of processes. \\[default: one per core]"),
 ]
 PicturesPerFile = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", rich_help_panel=_PANEL, help="Rows of each file. \\[default: 100, with --mode predict 1000]"
+        min=1,
+        metavar="N",
+        rich_help_panel=_PANEL,
+        help="Number of rows in each Parquet file. \\[default: 100, with --mode predict 1000]",
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", rich_help_panel=_PANEL, help="Replace the table that is there, instead.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=_PANEL, help="Replace an existing table.")]
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """The options of this kind."""
+    """The values of these options."""
 
     output: Path | None
     cluster: str | None
@@ -78,11 +85,11 @@ class Bulk:
     pictures_per_file: int | None
     overwrite: bool
 
-    def wanted(self, others: dict[str, Any]) -> bool:
-        """Whether there is an --output.
+    def is_requested(self, others: dict[str, Any]) -> bool:
+        """Whether --output is given.
 
-        others: the command's other options, which make no sense with it, by name. Raises UsageError for one
-        that makes none here.
+        others: by name, the values of the command's options that do not go with --output. Raises UsageError for
+        options that do not go together.
         """
         if self.output:
             for name in (name for name, given in others.items() if given):
@@ -94,7 +101,7 @@ class Bulk:
         return False
 
     def read(self, names: list[str], model: Path | None, recursive: bool, as_json: bool) -> None:
-        """Begin the table or continue it, to its end; print what is in it."""
+        """Begin or continue the table, finish it, and print its summary."""
         from mnist_digits.recognition.bulk import check_address, read_here, read_on_cluster
 
         if self.cluster:
@@ -107,7 +114,7 @@ class Bulk:
                 if before == output.pictures:
                     messages.print(f"{output.folder} is finished; --overwrite reads it anew", markup=False)
                 elif self.cluster:
-                    # Ray writes what befalls its machines to stdout, where results go.
+                    # Ray prints messages about its machines to stdout, where results go.
                     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
                         read_on_cluster(output, self.cluster, self.workers, on_progress)
                 else:
@@ -118,12 +125,12 @@ class Bulk:
                 "the same command continues",
                 markup=False,
             )
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED_STATUS) from None
         summary = {"output": str(output.folder), **asdict(output.summary())}
         show(summary, _print_summary, as_json)
 
     def _prepare(self, names: list[str], model: Path | None, recursive: bool) -> "Output":
-        """The table to fill: what was begun by the same command, or a new one."""
+        """The table to fill: the one that the same command has begun, or a new one."""
         from mnist_digits.recognition.bulk import Output, Settings, list_pictures
 
         assert self.output is not None
@@ -135,7 +142,7 @@ class Bulk:
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -146,7 +153,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _progress(pictures: int, before: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, a line now and then elsewhere; both on stderr."""
+    """Show the progress: a bar on a terminal, a line every SECONDS_PER_MESSAGE elsewhere."""
     if not messages.is_terminal:
         yield _lines(pictures, before)
         return
@@ -164,7 +171,7 @@ def _lines(pictures: int, before: int) -> Callable[[int], None]:
 
     def say(done: int) -> None:
         nonlocal said
-        if time.monotonic() - said > SECONDS_A_LINE:
+        if time.monotonic() - said > SECONDS_PER_MESSAGE:
             said = time.monotonic()
             messages.print(f"{done:,} of {pictures:,} pictures, {_rate(done - before, start)}")
 

@@ -1,14 +1,13 @@
 """`digits info`."""
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Json
-from mnist_digits.cli.output import results
+from mnist_digits.cli.output import print_info, results
 
 
 @app.command(epilog="Examples:  digits info  ·  digits info --json")
 def info(as_json: Json = False) -> None:
-    """Show versions, devices, and the recipes with their settings and parameters."""
+    """Show versions, devices, and the recipes with their settings and numbers of parameters."""
     from mnist_digits.training import RECIPES, backend
 
     backend.start_keras()
@@ -22,4 +21,4 @@ def info(as_json: Json = False) -> None:
     if as_json:
         results.print_json(data={"environment": environment, "recipes": recipes})
     else:
-        terminal.print_info(environment, recipes)
+        print_info(environment, recipes)

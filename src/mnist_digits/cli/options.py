@@ -1,4 +1,4 @@
-"""Options and arguments that several subcommands share, and what they stand for."""
+"""Options and arguments that several commands share, and functions that resolve them."""
 
 import shlex
 from collections.abc import Callable, Iterator
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Four IDX files of another set, such as Fashion-MNIST, instead of MNIST."),
+    typer.Option(
+        metavar="FOLDER",
+        help="A folder with the four IDX files of another data set, such as Fashion-MNIST. \\[default: MNIST]",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Model = Annotated[
-    Path | None, typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. \\[default: the shipped]")
+    Path | None,
+    typer.Option(metavar="RUN|MODEL", help="A run's folder or an .onnx file. \\[default: the shipped model]"),
 ]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders in a folder, too.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Also search subfolders.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/latest.")]
 
 
 def show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], as_json: bool) -> None:
-    """Print a result as JSON or for people."""
+    """Print a result as JSON or as text."""
     if as_json:
         results.print_json(data=content)
     else:
@@ -36,7 +40,7 @@ def show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], 
 
 
 def dataset_of(run: Run, data: Path | None) -> "Dataset":
-    """The images in `data`, or those the run was started with, split as for the run."""
+    """The data set in the folder `data`, or by default the one of the run; split as in the run."""
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import read_plan
 
@@ -45,7 +49,7 @@ def dataset_of(run: Run, data: Path | None) -> "Dataset":
 
 
 def onnx_of(model: Path | None) -> Path | None:
-    """The model.onnx of a run's folder; a file, or None, as it is."""
+    """The model.onnx of a run's folder; a file or None is returned as it is."""
     return Run.open(model, "onnx").onnx if model and model.is_dir() else model
 
 
@@ -62,7 +66,7 @@ def parse_settings(settings: list[str]) -> dict[str, str]:
 
 @contextmanager
 def continued_by(*command: str) -> Iterator[None]:
-    """Say how to go on after Ctrl-C, or a signal that ends the command."""
+    """On Ctrl-C or a signal that ends the command, print the command that continues the work, and let it end."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

@@ -1,7 +1,7 @@
-"""How results and progress look to people: tables on stdout, progress on stderr."""
+"""Text output: results on stdout; messages and progress on stderr."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from mnist_digits.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from mnist_digits.recognition import Page, Prediction
-    from mnist_digits.training.train import Progress as EpochProgress
+    from mnist_digits.training.train import Announce, Progress
 
 
 class SafeConsole(Console):
-    """A console whose plain texts cannot command the terminal, whatever name of a file is in them."""
+    """A console that replaces control characters in text, such as those of a file's name."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As Rich prints, line by line."""
@@ -33,8 +34,8 @@ messages = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def progress(run: Run) -> Iterator["EpochProgress"]:
-    """A bar on a terminal, a line an epoch elsewhere; both on stderr."""
+def progress(run: Run) -> Iterator["Progress"]:
+    """Show a training's progress: a bar on a terminal, a line per epoch elsewhere."""
     from mnist_digits.training import read_plan
 
     recipe = read_plan(run).recipe
@@ -42,29 +43,43 @@ def progress(run: Run) -> Iterator["EpochProgress"]:
     if not messages.is_terminal:
         yield lambda epoch, row: messages.print(f"epoch {epoch}/{epochs}  {_describe_epoch(row)}")
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
 
-    # The line fits a terminal of 80 columns.
+    # The line fits into 80 columns.
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=8), TextColumn("{task.description}"))
-    with Progress(*columns, console=messages) as bar:
-        task = bar.add_task("drawing pictures" if recipe.synthetic_copies else "starting Keras", total=epochs)
+    with Bars(*columns, console=messages) as bar:
+        task = bar.add_task("synthesising images" if recipe.synthetic_copies else "starting Keras", total=epochs)
         yield lambda epoch, row: bar.update(task, completed=epoch, description=_describe_epoch(row))
+
+
+@contextmanager
+def progress_of_runs() -> Iterator["Announce"]:
+    """Show the progress of several runs, one after another, each below the name of its folder."""
+    with ExitStack() as bars:
+
+        def announce(run: Run) -> "Progress":
+            bars.close()
+            messages.print(str(run.folder), markup=False)
+            return bars.enter_context(progress(run))
+
+        yield announce
 
 
 def _describe_epoch(row: dict[str, float]) -> str:
     return (
-        f"loss {row['loss']:.4f}  accuracy {_percent(row['accuracy'])}  "
-        f"validation {_percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
+        f"loss {row['loss']:.4f}  accuracy {percent(row['accuracy'])}  "
+        f"validation {percent(row['val_accuracy'])}  {row['seconds']:.2f} s"
     )
 
 
 def print_summary(metrics: dict[str, Any]) -> None:
-    """A finished run: its `metrics.json`, and its folder as `run`."""
+    """Print the summary of a run. metrics: its `metrics.json`, and its folder as `run`."""
     from mnist_digits.evaluation import confused_pairs
 
     test, training = metrics["test"], metrics["training"]
     pairs = ", ".join(f"{truth} read as {read} ({count}×)" for truth, read, count in confused_pairs(test["confusion"]))
-    _print_facts(
+    print_facts(
         {
             "test accuracy": _accuracy(test),
             "test loss": f"{test['loss']:.4f}",
@@ -76,12 +91,12 @@ def print_summary(metrics: dict[str, Any]) -> None:
 
 
 def print_spread(summary: dict[str, Any]) -> None:
-    """Several seeds: their `summary.json`, and its path as `summary`."""
+    """Print the summary of several seeds. summary: their `summary.json`, and its path as `summary`."""
     spreads = {}
     for name in ("test_accuracy", "validation_accuracy"):
-        mean, sd, low, high = (_percent(summary[name][key]) for key in ("mean", "sd", "min", "max"))
+        mean, sd, low, high = (percent(summary[name][key]) for key in ("mean", "sd", "min", "max"))
         spreads[name.replace("_", " ")] = f"{mean} ± {sd} ({low} to {high})"
-    _print_facts(
+    print_facts(
         {
             **spreads,
             "seeds": str(summary["count"]),
@@ -93,7 +108,7 @@ def print_spread(summary: dict[str, Any]) -> None:
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """One split's numbers, and those of every digit."""
+    """Print the scores of one split and of each digit. metrics: as in `Metrics.to_json`."""
     results.print(
         f"accuracy {_accuracy(metrics)}  loss {metrics['loss']:.4f}  "
         f"calibration error {metrics['calibration_error']:.4f}  images {metrics['count']:,}"
@@ -106,8 +121,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     results.print(table)
 
 
-def _print_facts(facts: dict[str, str]) -> None:
-    """A line each, as they are: a path is neither cut short nor taken for markup."""
+def print_facts(facts: dict[str, str]) -> None:
+    """Print names and values, a line each, in two columns; values are neither wrapped nor taken for markup."""
     width = max(map(len, facts))
     for name, value in facts.items():
         results.print(f"{name:<{width}}  {printable(value)}", markup=False)
@@ -115,15 +130,16 @@ def _print_facts(facts: dict[str, str]) -> None:
 
 def _accuracy(metrics: dict[str, Any]) -> str:
     low, high = metrics["interval95"]
-    return f"{_percent(metrics['accuracy'])} (95 % interval {_percent(low)} to {_percent(high)})"
+    return f"{percent(metrics['accuracy'])} (95 % interval {percent(low)} to {percent(high)})"
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """A fraction in per cent, with two decimals."""
     return f"{100 * fraction:.2f} %"
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:
-    """The rows of `compare_runs`, as `runs`."""
+    """Print a table of runs. comparison: the rows of `compare_runs`, as `runs`."""
     rows = comparison["runs"]
     table = Table("run", "accuracy", "95 % interval", "parameters", "s", "alone", "p", box=None, padding=(0, 1, 0, 0))
     for row in rows:
@@ -131,35 +147,35 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         against = row.get("against_first")
         table.add_row(
             Text(printable(row["run"]), overflow="fold"),
-            _percent(row["accuracy"]),
-            f"{100 * low:.2f}-{_percent(high)}",
+            percent(row["accuracy"]),
+            f"{100 * low:.2f}-{percent(high)}",
             f"{row['parameters']:,}",
             f"{row['seconds']:.0f}",
             f"{against['only_first']} : {against['only_second']}" if against else "",
             f"{against['p_value']:.1g}" if against else "",
         )
     results.print(table)
-    results.print("\nalone: test images that only the first run reads correctly : that only this one does")
-    results.print("p: how likely two equally good models would differ so (McNemar's exact test)")
+    results.print("\nalone: test images that only the first run reads correctly : that only this run reads correctly")
+    results.print("p: p-value of McNemar's exact test")
 
 
-BAR = 10
-"""Characters of a full bar."""
+BAR_LENGTH = 10
+"""Length of the bar of a confidence of 100 %, in characters."""
 
 
 def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
-    """A line for a picture; below it, when asked for, what the network saw."""
+    """Print a line for a picture. show: below it, draw the network's input image."""
     if prediction.reason:
         found = f"–  {prediction.reason.replace('-', ' ')}"
     else:
-        found = f"{prediction.digit}  {_percent(prediction.confidence):>8}  {_bar(prediction.confidence)}"
-    results.print(f"{found:<{13 + BAR}}  {printable(file)}", markup=False, emoji=False)
+        found = f"{prediction.digit}  {percent(prediction.confidence):>8}  {_bar(prediction.confidence)}"
+    results.print(f"{found:<{13 + BAR_LENGTH}}  {printable(file)}", markup=False, emoji=False)
     if show:
         results.print(_drawing(prediction.image), markup=False)
 
 
 def print_page(file: str, page: "Page") -> None:
-    """The file's name, and below it a line for each of the page's, uncertain digits in another colour."""
+    """Print the file's name, and below it the text lines of the page, with uncertain digits in yellow."""
     results.print(printable(file), markup=False, emoji=False, style="dim")
     if page.reason:
         results.print(f"  –  {page.reason}", markup=False)
@@ -169,13 +185,13 @@ def print_page(file: str, page: "Page") -> None:
 
 
 def _bar(fraction: float) -> str:
-    """A bar of up to BAR characters, to an eighth of one."""
-    whole, eighths = divmod(round(8 * BAR * fraction), 8)
+    """A bar of up to BAR_LENGTH characters, to an eighth of a character."""
+    whole, eighths = divmod(round(8 * BAR_LENGTH * fraction), 8)
     return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
 
 
-def _drawing(image: "np.ndarray") -> str:
-    """An image, uint8 (28, 28), in a frame: two of its rows to a line, in half blocks, dark from 128 up."""
+def _drawing(image: "NDArray[np.uint8]") -> str:
+    """An image, uint8 (28, 28), in a frame: two rows of pixels per line, as half blocks; dark where at least 128."""
     dark = image >= 128
     cells = dark[::2] + 2 * dark[1::2]
     lines = ["".join(" ▀▄█"[cell] for cell in row) for row in cells]
@@ -184,15 +200,15 @@ def _drawing(image: "np.ndarray") -> str:
 
 
 def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
-    """The machine, and each recipe with its settings and number of parameters."""
+    """Print the machine, and each recipe with its settings and number of parameters."""
     facts = {}
     for name, value in environment.items():
         parts = [f"{key} {item}" for key, item in value.items()] if isinstance(value, dict) else value
         facts[name] = ", ".join(parts) if isinstance(parts, list) else str(parts)
-    _print_facts(facts)
+    print_facts(facts)
     table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
     for recipe in recipes:
-        # What is 0 or False is left out of the network or the training: not worth a line.
+        # A setting that is 0 or False is one that the recipe does not use.
         settings = (f"{name}={value}" for name, value in recipe.items() if value and name not in ("name", "parameters"))
         table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
     results.print()

@@ -1,4 +1,4 @@
-"""What is done with pictures: `digits predict` and `digits read`."""
+"""Commands for pictures: `digits predict` and `digits read`."""
 
 import json
 import os
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.bulk import Bulk, Cluster, OutputFolder, Overwrite, PictureMode, PicturesPerFile, Workers
 from mnist_digits.cli.options import Json, Model, Recursive, onnx_of
-from mnist_digits.cli.output import messages
+from mnist_digits.cli.output import messages, print_page, print_prediction
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.files import atomic_write
 
@@ -30,24 +29,24 @@ if TYPE_CHECKING:
 def predict(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE…", help="Pictures of a digit each, folders of them, or - for standard input."),
+        typer.Argument(metavar="FILE…", help="Pictures of one digit each, folders of such, or - for standard input."),
     ],
     model: Model = None,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, metavar="FRACTION", help="What is less sure is not a digit.")
+        float, typer.Option(min=0, max=1, metavar="FRACTION", help="Report a digit of lower confidence as not-a-digit.")
     ] = 0.0,
     recursive: Recursive = False,
-    show: Annotated[bool, typer.Option("--show", help="Draw the 28×28 image that the network saw.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw the network's input image of 28×28 pixels.")] = False,
     as_json: Json = False,
 ) -> None:
     """Read the digit in each picture, or say why there is none.
 
-    Results come one by one, in order. A file that cannot be read is reported, the others are read all the
-    same, and the exit status is 3.
+    Each result is printed at once, in the order of the files. A file that cannot
+    be opened is reported, the others are read, and the exit status is 3.
     """
     if show and as_json:
         raise UsageError("--show with --json: one is for people, the other for programs; leave one of them out")
-    # NumPy would start a thread for each core, though there is nothing here to share among them.
+    # There is no matrix here that would be worth OpenBLAS's threads, of which it would start one per core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mnist_digits.recognition import Classifier, Prediction
 
@@ -62,7 +61,7 @@ def predict(
         if as_json:
             print(json.dumps({"file": file, **prediction.to_json()}), flush=True)
         else:
-            terminal.print_prediction(file, prediction, show)
+            print_prediction(file, prediction, show)
     raise typer.Exit(status)
 
 
@@ -76,16 +75,17 @@ def read(
         list[str],
         typer.Argument(
             metavar="FILE…",
-            help="Pictures of pages, folders of them, or - for standard input. "
+            help="Pictures of pages, folders of such, or - for standard input. "
             "With --output also patterns such as 'scans/**/*.png' and Parquet files of paths.",
         ),
     ],
     annotate: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.png|FOLDER", help="Also draw each picture with boxes and readings."),
+        typer.Option(metavar="OUT.png|FOLDER", help="Also draw each picture with the boxes and values of its digits."),
     ] = None,
     debug_folder: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also draw every stage from the picture to the digits.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also draw every stage of reading, from the picture to the digits."),
     ] = None,
     model: Model = None,
     recursive: Recursive = False,
@@ -97,15 +97,17 @@ def read(
     pictures_per_file: PicturesPerFile = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Read the numbers on each page: rows from top to bottom, digits from left to right.
+    """Read the numbers on each page: text lines from top to bottom, digits from left to right.
 
-    Letters, scribbles and what else is no digit is left out. Results come one by one, in order. A file that
-    cannot be read is reported, the others are read all the same, and the exit status is 3. With --output all
-    becomes one table, by many processes, and a file that cannot be read a row with its error.
+    Letters, scribbles and other non-digits are left out. Each result is printed
+    at once, in the order of the files. A file that cannot be opened is reported,
+    the others are read, and the exit status is 3. With --output, several
+    processes write one table instead, in which a file that cannot be opened is a
+    row with its error.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     bulk = Bulk(output, cluster, mode, workers, pictures_per_file, overwrite)
-    if bulk.wanted({"--annotate": annotate, "--debug-folder": debug_folder, "-": "-" in files}):
+    if bulk.is_requested({"--annotate": annotate, "--debug-folder": debug_folder, "-": "-" in files}):
         bulk.read(files, onnx_of(model), recursive, as_json)
         return
     from mnist_digits.recognition import Page, Reader, read_picture
@@ -128,14 +130,14 @@ def read(
         if as_json:
             print(json.dumps({"file": file, **page.to_json()}), flush=True)
         else:
-            terminal.print_page(file, page)
+            print_page(file, page)
     raise typer.Exit(status)
 
 
 def _draw(
     file: str, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
 ) -> None:
-    """Write what was asked for beside the result."""
+    """Draw what --annotate and --debug-folder ask for."""
     from mnist_digits.recognition import visualise
 
     if annotate:
@@ -162,21 +164,21 @@ def _is_file(annotate: Path) -> bool:
 
 
 def _below(folder: Path, file: str) -> Path:
-    """Where in a folder of results a file's belongs: below its own folders, so that no two fall together."""
+    """A file's place in a folder of results: below its own folders, so that each file has a place of its own."""
     path = Path(file)
     above = {"..": "above", path.anchor: "root"}
     return folder.joinpath(*(above.get(part, part) for part in path.parts))
 
 
 def _only_one(pictures: list[str], target: Path) -> list[str]:
-    """The pictures, if they are no more than one; UsageError otherwise."""
+    """The pictures, after checking that there is at most one. Raises UsageError otherwise."""
     if len(pictures) > 1:
         raise UsageError(f"--annotate {target}: one file for {len(pictures)} pictures; name a folder instead")
     return pictures
 
 
 def _expand(files: list[str], recursive: bool) -> Iterator[str]:
-    """The files, and in place of a folder the pictures in it, if there are any."""
+    """The files, where a folder that holds pictures is replaced by these."""
     from mnist_digits.recognition import find_pictures
 
     for file in files:
@@ -186,7 +188,7 @@ def _expand(files: list[str], recursive: bool) -> Iterator[str]:
 
 
 def _open_picture(file: str) -> "Picture":
-    """What `Classifier.classify` takes for a file or for -. Raises DataError for a folder."""
+    """A file's name, or for - the bytes on standard input. Raises DataError for a folder."""
     from mnist_digits.recognition import MAX_PICTURE_BYTES
 
     if file == "-":

@@ -1,14 +1,13 @@
-"""What is done with finished runs: `digits evaluate`, `report`, `compare` and `export`."""
+"""Commands for finished runs: `digits evaluate`, `report`, `compare` and `export`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, show
-from mnist_digits.cli.output import results
+from mnist_digits.cli.output import print_comparison, print_metrics, results
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
 
@@ -21,11 +20,11 @@ def evaluate(
     model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run's folder, or a .keras file.")],
     data: Data = None,
     require_accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit with status 4 when the accuracy is below this fraction.")
+        float | None, typer.Option(min=0, max=1, help="Exit with status 4 if the accuracy is lower than this fraction.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model on the test images: accuracy, calibration, and every class."""
+    """Score a model on the test images: accuracy, loss, calibration error, and the scores of each class."""
     from mnist_digits import evaluation
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import backend
@@ -41,7 +40,7 @@ def evaluate(
         metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
     except ValueError as error:
         raise DataError(f"{model}: does not give probabilities: {error}; end it with softmax") from error
-    show(metrics, terminal.print_metrics, as_json)
+    show(metrics, print_metrics, as_json)
     if require_accuracy is not None and not metrics["accuracy"] >= require_accuracy:
         raise QualityError(
             f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
@@ -50,7 +49,7 @@ def evaluate(
 
 @app.command(epilog="Example:  digits report runs/latest")
 def report(run_folder: RunFolder, data: Data = None) -> None:
-    """Make the figures, the report and the model card of a finished run anew."""
+    """Redraw the figures and rewrite the report and the model card of a finished run."""
     from mnist_digits.evaluation.report import draw_data, write_report
 
     run = Run.open(run_folder, "recipe", "environment", "history", "model", "predictions", "metrics")
@@ -64,11 +63,11 @@ def report(run_folder: RunFolder, data: Data = None) -> None:
 def compare(
     run_folders: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Two or more runs on the same data.")],
     figure: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Also draw the accuracies with their intervals.")
+        Path | None, typer.Option(metavar="FILE.png", help="Also draw the accuracies and their intervals.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare finished runs: accuracy, and whether the difference from the first is more than luck."""
+    """Compare the accuracies of finished runs, and test whether each differs significantly from the first."""
     from mnist_digits.evaluation.comparison import compare_runs
 
     if figure and figure.suffix != ".png":
@@ -82,7 +81,7 @@ def compare(
 
         accuracy, intervals = (np.array([row[key] for row in rows]) for key in ("accuracy", "interval95"))
         save_figure(figures.accuracies([row["run"] for row in rows], accuracy, intervals), figure)
-    show({"runs": rows}, terminal.print_comparison, as_json)
+    show({"runs": rows}, print_comparison, as_json)
 
 
 @app.command(
@@ -101,7 +100,8 @@ def export(
 ) -> None:
     """Write a finished run's model for ONNX Runtime, LiteRT (phones), TensorFlow or Keras.
 
-    All but keras take images as bytes, give calibrated probabilities, and are checked against Keras first.
+    All formats but keras take images as bytes and give calibrated probabilities,
+    and are compared with Keras first.
     """
     from mnist_digits.training.export import formats
 

@@ -1,10 +1,10 @@
-"""How studies and their progress look to people."""
+"""Studies and the progress of a search as text for people."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mnist_digits.cli.output import messages, results
+from mnist_digits.cli.output import messages, percent, print_facts, results
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(study: "Study", target: int) -> Iterator["Watch"]:
-    """A bar with the time left on a terminal, a line a trial elsewhere; both on stderr."""
+    """A progress bar with the time left on a terminal, one line per trial elsewhere; both on stderr."""
     told = {trial.number for trial in study.finished()}
     if told:
         messages.print(f"{len(told)} of {target} trials are finished; going on")
@@ -50,50 +50,44 @@ def progress(study: "Study", target: int) -> Iterator["Watch"]:
 
 
 def _print_new(trials: Sequence["FrozenTrial"], told: set[int], target: int) -> None:
-    """A line for each trial that was not told of before."""
+    """Print a line for each trial that is not in `told`, and add it."""
     for trial in trials:
         if trial.number not in told:
             told.add(trial.number)
             epochs = len(trial.intermediate_values)
             took = f"{trial.duration.total_seconds():.1f} s" if trial.duration else ""
             how = took if trial.state.name == "COMPLETE" else f"{took}, stopped after {epochs} epochs"
-            accuracy = _percent(trial.value or 0.0)
+            accuracy = percent(trial.value or 0.0)
             messages.print(
                 f"trial {trial.number}  {len(told)}/{target}  validation {accuracy}  {how}  best {_best_of(trials)}"
             )
 
 
 def _best_of(trials: Sequence["FrozenTrial"]) -> str:
-    return _percent(max((trial.value or 0.0 for trial in trials if trial.state.name == "COMPLETE"), default=0.0))
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
+    return percent(max((trial.value or 0.0 for trial in trials if trial.state.name == "COMPLETE"), default=0.0))
 
 
 def print_outcome(found: dict[str, Any]) -> None:
-    """A study: what `digits tune --json` prints."""
+    """A study, from the object that `digits tune --json` prints."""
     counts = {"stopped early": found["pruned"], "running": found["running"], "interrupted": found["interrupted"]}
     details = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     facts = {"study": found["study"], "recipe": found["recipe"]}
     facts["finished trials"] = str(found["finished"]) + (f" ({details})" if details else "")
     if found["best"]:
         best, default = found["best"], found["default"]
-        before = f"; as it was {_percent(default['validation_accuracy'])}" if default else ""
-        facts["best validation"] = f"{_percent(best['validation_accuracy'])} (trial {best['trial']}{before})"
+        before = f"; as it was {percent(default['validation_accuracy'])}" if default else ""
+        facts["best validation"] = f"{percent(best['validation_accuracy'])} (trial {best['trial']}{before})"
         facts["its changes"] = _in_words(found["changes"] or {})
     if found["comparison"]:
         comparison = found["comparison"]
         for name, words in (("best", "test, best"), ("default", "test, as it was")):
             accuracy = comparison[name]["test_accuracy"]
-            facts[words] = f"{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])} ({comparison['seeds']} seeds)"
+            facts[words] = f"{percent(accuracy['mean'])} ± {percent(accuracy['sd'])} ({comparison['seeds']} seeds)"
     if found["best_recipe"]:
         facts["best recipe"] = f"digits train --recipe {found['best_recipe']}"
     if found["report"]:
         facts["report"] = found["report"]
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        results.print(f"{name:<{width}}  {value}", markup=False)
+    print_facts(facts)
 
 
 def _in_words(changes: dict[str, Any]) -> str:
@@ -104,11 +98,11 @@ def _in_words(changes: dict[str, Any]) -> str:
 
 
 def print_studies(found: dict[str, Any]) -> None:
-    """The studies of a storage, a line each."""
+    """The studies of a storage, one line each."""
     from rich.table import Table
 
     table = Table("study", "recipe", "finished", "running", "best validation", box=None, padding=(0, 2, 0, 0))
     for study in found["studies"]:
-        best = _percent(study["best"]["validation_accuracy"]) if study["best"] else "–"
+        best = percent(study["best"]["validation_accuracy"]) if study["best"] else "–"
         table.add_row(study["study"], study["recipe"], str(study["finished"]), str(study["running"]), best)
     results.print(table)

@@ -1,23 +1,20 @@
 """`digits train`."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, continued_by, dataset_of, parse_settings, show
-from mnist_digits.cli.output import messages
+from mnist_digits.cli.output import print_spread, print_summary, progress, progress_of_runs
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json
 from mnist_digits.runs import Run
 
 if TYPE_CHECKING:
     from mnist_digits.training import Recipe
-    from mnist_digits.training.train import Progress
 
 
 @app.command(
@@ -27,11 +24,13 @@ if TYPE_CHECKING:
 )
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="What to train; `digits info` lists the recipes.")
+        str | None, typer.Argument(metavar="RECIPE", help="The recipe to train; `digits info` lists them.")
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=2**32 - 1, help="Decides initial weights and order of images. \\[default: 0]"),
+        typer.Option(
+            min=0, max=2**32 - 1, help="Seed of the initial weights and of the order of the images. \\[default: 0]"
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's folder. \\[default: runs/RECIPE-SEED]")
@@ -39,7 +38,11 @@ def train(
     data: Data = None,
     recipe_file: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="FILE", help="Train the recipe in a file: of `digits tune`, or a run's own."),
+        typer.Option(
+            "--recipe",
+            metavar="FILE",
+            help="Train the recipe in a file: `best.json` of `digits tune`, or `recipe.json` of a run.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
@@ -48,15 +51,19 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run after its last finished epoch.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="Train so many seeds, one after another, and summarise.")
+        int | None,
+        typer.Option(
+            min=1, metavar="COUNT", help="Train with so many seeds, one after another, and summarise the runs."
+        ),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it once on the test set, and write a report.
 
-    The run's folder then holds the model (Keras and ONNX), metrics, figures and report.html.
-    Interrupted, it keeps the last finished epoch; --resume goes on from there.
+    The run's folder then holds the model (Keras and ONNX), metrics, figures and
+    report.html. An interrupted run keeps its last finished epoch; --resume
+    continues from there.
     """
     if resume and output:
         raise UsageError("--resume with --output: a run goes on in its own folder; leave one of them out")
@@ -67,15 +74,15 @@ def train(
     job = _Job(recipe, recipe_file, parse_settings(settings or []), seed, output, data, resume, tensorboard)
     if seeds is None:
         run = _train_one(job)
-        show({"run": str(run.folder), **read_json(run.metrics)}, terminal.print_summary, as_json)
+        show({"run": str(run.folder), **read_json(run.metrics)}, print_summary, as_json)
     else:
         summary = _train_seeds(job, seeds)
-        show({"summary": str(summary), **read_json(summary)}, terminal.print_spread, as_json)
+        show({"summary": str(summary), **read_json(summary)}, print_spread, as_json)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What `digits train` was asked for."""
+    """The arguments of `digits train`."""
 
     name: str | None
     file: Path | None
@@ -87,7 +94,7 @@ class _Job:
     tensorboard: bool
 
     def recipe(self) -> "Recipe":
-        """What is to be trained."""
+        """The recipe to train, with its settings changed."""
         from mnist_digits.training import find_recipe, read_recipe
 
         recipe = read_recipe(self.file) if self.file else find_recipe(self.name or "")
@@ -105,8 +112,8 @@ def _train_one(job: _Job) -> Run:
     else:
         data = load_mnist(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
-    with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), terminal.progress(run) as progress:
-        return training.resume(run, data, tensorboard=job.tensorboard, progress=progress)
+    with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), progress(run) as on_epoch:
+        return training.resume(run, data, tensorboard=job.tensorboard, progress=on_epoch)
 
 
 def _train_seeds(job: _Job, count: int) -> Path:
@@ -119,15 +126,11 @@ def _train_seeds(job: _Job, count: int) -> Path:
         data, folder, recipe = dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
     else:
         data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
-
     seeds = ("--seeds", str(count), "--seed", str(first_seed))
-    with continued_by("digits", "train", recipe.name, *seeds, "--resume", str(folder)), ExitStack() as bars:
-
-        def announce(run: Run) -> "Progress":
-            bars.close()
-            messages.print(str(run.folder), markup=False)
-            return bars.enter_context(terminal.progress(run))
-
+    with (
+        continued_by("digits", "train", recipe.name, *seeds, "--resume", str(folder)),
+        progress_of_runs() as announce,
+    ):
         return training.train_seeds(
             recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
         )

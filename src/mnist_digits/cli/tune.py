@@ -1,25 +1,21 @@
 """`digits tune`."""
 
+import sys
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits.cli import output as terminal
 from mnist_digits.cli import studies
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, continued_by, parse_settings, show
-from mnist_digits.cli.output import messages
+from mnist_digits.cli.output import messages, progress_of_runs
 from mnist_digits.errors import UsageError
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
-    from mnist_digits.runs import Run
-    from mnist_digits.training import Recipe
-    from mnist_digits.training.train import Progress
     from mnist_digits.training.tuning.study import Study
 
 
@@ -30,10 +26,11 @@ if TYPE_CHECKING:
 )
 def tune(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="What to begin with; `digits info` lists the recipes.")
+        str | None, typer.Argument(metavar="RECIPE", help="The recipe to begin with; `digits info` lists them.")
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, metavar="COUNT", help="Finished trials that the study shall have, earlier ones too.")
+        int,
+        typer.Option(min=1, metavar="COUNT", help="Finished trials that the study shall have, earlier ones included."),
     ] = 50,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; the same command goes on.")
@@ -47,10 +44,10 @@ def tune(
         str | None, typer.Option(metavar="STUDY", help="What the study is called. \\[default: RECIPE]")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31, help="Of every trial's training, and of the values tried.")
+        int, typer.Option(min=0, max=2**31, help="Seed of every trial's training, and of the values tried.")
     ] = 0,
     seeds: Annotated[
-        int, typer.Option(min=0, metavar="COUNT", help="At the end, compare best and default over so many other seeds.")
+        int, typer.Option(min=0, metavar="COUNT", help="Seeds over which best and default are compared at the end.")
     ] = 5,
     settings: Annotated[
         list[str] | None,
@@ -59,32 +56,31 @@ def tune(
     data: Data = None,
     list_: Annotated[bool, typer.Option("--list", help="List the studies in the storage.")] = False,
     show_: Annotated[
-        str | None, typer.Option("--show", metavar="STUDY", help="Say how far a study is, and what it found.")
+        str | None, typer.Option("--show", metavar="STUDY", help="Show a study's state and its best recipe.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Search for better values of a recipe's fields, by accuracy on the validation images.
 
-    Stop it at any time: the same command goes on, and loses no finished trial. On several machines with one
-    --storage, it shares the trials among them.
+    Stop it at any time: the same command goes on, and loses no finished trial. Several machines with one --storage
+    share the trials.
     """
     if (recipe is not None) + list_ + (show_ is not None) != 1:
         raise UsageError("expected a RECIPE to tune, --list or --show STUDY, one of the three")
     if list_:
         show({"studies": _list(storage)}, studies.print_studies, as_json)
     elif show_ is not None:
-        study = _open(storage, show_)
-        show(_outcome(study), studies.print_outcome, as_json)
+        show(_show(storage, show_), studies.print_outcome, as_json)
     else:
         assert recipe is not None
         job = _Job(recipe, trials, timeout, storage, workers, name or recipe, seed, seeds, settings or [], data)
-        with continued_by(*job.command()):
+        with continued_by("digits", *sys.argv[1:]):
             show(_tune(job), studies.print_outcome, as_json)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What `digits tune` was asked for."""
+    """The arguments of `digits tune RECIPE`."""
 
     recipe: str
     trials: int
@@ -97,33 +93,24 @@ class _Job:
     settings: list[str]
     data: Path | None
 
-    def command(self) -> list[str]:
-        """What goes on with it."""
-        options = {
-            "--trials": self.trials,
-            "--timeout": self.timeout,
-            "--storage": self.storage,
-            "--workers": self.workers,
-            "--name": self.name,
-            "--seed": self.seed,
-            "--seeds": self.seeds,
-            "--data": self.data,
-        }
-        words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
-        return ["digits", "tune", self.recipe, *words, *(f"--set={setting}" for setting in self.settings)]
-
 
 def _tune(job: _Job) -> dict[str, Any]:
-    """Search, write what was found, and compare it with the recipe as it was."""
+    """Search, write what was found, and compare the best recipe with the default."""
     from mnist_digits.dataset import load_mnist
     from mnist_digits.training import backend, find_recipe
+    from mnist_digits.training.recipes import by_current_names
     from mnist_digits.training.tuning import outcome, search
+    from mnist_digits.training.tuning.plan import StudyPlan
+    from mnist_digits.training.tuning.storage import open_storage
+    from mnist_digits.training.tuning.study import Study
 
-    recipe = find_recipe(job.recipe).with_settings(parse_settings(job.settings))
+    settings = parse_settings(job.settings)
+    recipe = find_recipe(job.recipe).with_settings(settings)
     deadline = time.monotonic() + search.parse_duration(job.timeout) if job.timeout else None
     backend.check_installed()
     data = load_mnist(job.data)
-    study = _begin(job, recipe, data)
+    plan = StudyPlan(recipe, tuple(sorted(by_current_names(settings))), job.seed, data.fingerprint)
+    study = Study.begin(open_storage(job.storage, on_wait=_say_waiting), job.name, plan)
     folder = search.claim_folder(study)
     with studies.progress(study, job.trials) as watch:
         complete = search.search(
@@ -132,67 +119,55 @@ def _tune(job: _Job) -> dict[str, Any]:
     best = outcome.write_best(study, folder)
     if complete and job.seeds:
         _compare(study, data, folder, job.seeds)
-    _write_report(study, folder, best)
-    return _outcome(study)
+    # Draws with Matplotlib and pandas, for which a search should not wait.
+    from mnist_digits.training.tuning.report import write_report
+
+    write_report(study, folder, best, outcome.read_comparison(study, folder))
+    return _describe(study)
 
 
-def _begin(job: _Job, recipe: "Recipe", data: "Dataset") -> "Study":
-    from mnist_digits.training.tuning.plan import StudyPlan
-    from mnist_digits.training.tuning.storage import Patience, open_storage
-    from mnist_digits.training.tuning.study import Study
+def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
+    from mnist_digits.training.tuning.outcome import compare_with_default
 
-    plan = StudyPlan(recipe, tuple(sorted(parse_settings(job.settings))), job.seed, data.fingerprint)
-    return Study.begin(open_storage(job.storage), job.name, plan, Patience(_say_waiting))
-
-
-def _open(storage: str | None, name: str) -> "Study":
-    from mnist_digits.training.tuning.storage import Patience, open_storage
-    from mnist_digits.training.tuning.study import Study
-
-    return Study.open(open_storage(storage, create=False), name, Patience(_say_waiting))
+    with progress_of_runs() as announce:
+        compare_with_default(study, data, folder, seeds, announce, _say_locked)
 
 
 def _list(storage: str | None) -> list[dict[str, Any]]:
     from mnist_digits.training.tuning.outcome import summarise
-    from mnist_digits.training.tuning.storage import Patience, open_storage
+    from mnist_digits.training.tuning.storage import open_storage
     from mnist_digits.training.tuning.study import Study, study_names
 
     opened = open_storage(storage, create=False)
-    return [summarise(Study.open(opened, name, Patience())) for name in study_names(opened)]
+    return [summarise(Study.open(opened, name)) for name in study_names(opened)]
+
+
+def _show(storage: str | None, name: str) -> dict[str, Any]:
+    from mnist_digits.training.tuning.storage import open_storage
+    from mnist_digits.training.tuning.study import Study
+
+    return _describe(Study.open(open_storage(storage, create=False, on_wait=_say_waiting), name))
+
+
+def _describe(study: "Study") -> dict[str, Any]:
+    """A study's numbers, and its files, if they are on this machine."""
+    from mnist_digits.training.tuning import outcome, search
+
+    folder = search.folder_of(study.name)
+    best, report = folder / outcome.BEST, folder / outcome.REPORT
+    trial = study.best()
+    return {
+        **outcome.summarise(study),
+        "comparison": outcome.read_comparison(study, folder),
+        "changes": study.recipe_of(trial).changes() if trial else None,
+        "best_recipe": str(best) if best.exists() else None,
+        "report": str(report) if report.exists() else None,
+    }
 
 
 def _say_waiting(reason: str) -> None:
     messages.print(f"waiting for the storage: {reason}", markup=False)
 
 
-def _compare(study: "Study", data: "Dataset", folder: Path, seeds: int) -> None:
-    from mnist_digits.training.tuning.outcome import compare_with_default
-
-    with ExitStack() as bars:
-
-        def announce(run: "Run") -> "Progress":
-            bars.close()
-            messages.print(str(run.folder), markup=False)
-            return bars.enter_context(terminal.progress(run))
-
-        compare_with_default(study, data, folder, seeds, announce)
-
-
-def _write_report(study: "Study", folder: Path, best: Path) -> None:
-    from mnist_digits.training.tuning.outcome import read_comparison
-    from mnist_digits.training.tuning.report import write_report
-
-    write_report(study, folder, best, read_comparison(study, folder))
-
-
-def _outcome(study: "Study") -> dict[str, Any]:
-    """A study's numbers, and where its files lie if they are on this machine."""
-    from mnist_digits.training.tuning import outcome, search
-
-    folder = search.folder_of(study.name)
-    found = outcome.summarise(study)
-    files = {name: folder / name for name in (outcome.BEST, outcome.REPORT)}
-    found["comparison"] = outcome.read_comparison(study, folder)
-    found["changes"] = study.recipe_of(best).changes() if (best := study.best()) else None
-    found["best_recipe"], found["report"] = (str(path) if path.exists() else None for path in files.values())
-    return found
+def _say_locked() -> None:
+    messages.print("waiting for another digits tune that compares the recipes in this folder")

@@ -1,4 +1,4 @@
-"""The images: IDX files on disk, MNIST in the package, the split into three parts."""
+"""Data sets: IDX files, the bundled MNIST, and its split into training, validation and test."""
 
 from mnist_digits.dataset.idx import read_idx, write_idx
 from mnist_digits.dataset.mnist import BUNDLED, CORRECTIONS, Dataset, Split, corrected_test_labels, load_mnist

@@ -1,7 +1,7 @@
-"""IDX files, the format MNIST was published in: read, write, refuse what is damaged.
+"""Reads and writes IDX files, the format in which MNIST was published.
 
-Layout (http://yann.lecun.com/exdb/mnist/): two zero bytes, a type code (8 = uint8), the
-number of dimensions, one big-endian uint32 per dimension, then the raw values.
+Layout (http://yann.lecun.com/exdb/mnist/): two zero bytes, a type code (8 = uint8), the number of dimensions, one
+big-endian uint32 per dimension, then the values.
 """
 
 import gzip
@@ -12,22 +12,23 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
-UINT8 = 0x08
+UINT8_CODE = 0x08
 
 
-def read_idx(path: Path, dimensions: int, checksum: str | None = None) -> np.ndarray:
-    """The uint8 array in an IDX file, gzipped or plain; read-only.
+def read_idx(path: Path, dimensions: int, checksum: str | None = None) -> NDArray[np.uint8]:
+    """The read-only uint8 array in an IDX file, plain or gzipped.
 
-    dimensions: how many the array must have (3 for images, 1 for labels).
-    checksum: the SHA-256 of the file as published, in hexadecimal; compared when given.
+    dimensions: number that the array must have (3 for images, 1 for labels).
+    checksum: SHA-256 that the file must have, in hexadecimal; None skips the check.
     Raises DataError when the file is missing, damaged, or holds something else.
     """
     raw = _decompress(_read(path, checksum), path)
-    magic = bytes([0, 0, UINT8, dimensions])
+    magic = bytes([0, 0, UINT8_CODE, dimensions])
     if raw[:4] != magic:
         raise DataError(
             f"{path}: begins with 0x{raw[:4].hex() or '(nothing)'}, expected 0x{magic.hex()} for uint8 values in "
@@ -47,15 +48,15 @@ def read_idx(path: Path, dimensions: int, checksum: str | None = None) -> np.nda
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write a uint8 array as an IDX file, gzipped when the name ends in `.gz`.
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write a uint8 array as an IDX file, gzipped if the name ends in `.gz`.
 
-    The gzip header carries no time stamp, so the same array gives the same bytes.
+    The gzip header has no time stamp, so that the same array gives the same bytes.
     Raises ValueError for another dtype.
     """
     if array.dtype != np.uint8:
         raise ValueError(f"dtype {array.dtype}, expected uint8; IDX images and labels are bytes")
-    raw = bytes([0, 0, UINT8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    raw = bytes([0, 0, UINT8_CODE, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
     path.write_bytes(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
 
 

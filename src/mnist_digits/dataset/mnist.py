@@ -1,4 +1,4 @@
-"""The 70,000 images: bundled files, checksums, and the split into training, validation and test."""
+"""Loads MNIST, or a data set in the same four IDX files, and splits it into training, validation and test."""
 
 import hashlib
 import re
@@ -6,35 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.dataset.idx import read_idx
 from mnist_digits.errors import DataError
 
 BUNDLED = Path(__file__).parent / "files"
-"""MNIST as published, inside the package."""
+"""The folder with MNIST's four files, as published, in the package."""
 
 MNIST_FINGERPRINT = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-"""The fingerprint of MNIST itself, wherever it was read from."""
+"""`Dataset.fingerprint` of MNIST."""
 
 CORRECTIONS = {947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6}
-"""MNIST test images whose label most people disagree with, and what they read instead (Northcutt, Athalye and
-Mueller 2021, arXiv:2103.14749; votes published with label-errors). Five more are beyond anybody's deciding."""
+"""Index of a test image whose label most people disagree with → the label that most people give it (Northcutt, Athalye
+and Mueller 2021, arXiv:2103.14749, with the votes published as label-errors). Five more labels are undecidable."""
 
 CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(\S.*)")
 
-VALIDATION_SHARE = 12
-"""One training image in so many is set aside for validation: 5,000 of MNIST's 60,000."""
+TRAINING_IMAGES_PER_VALIDATION_IMAGE = 12
+"""One in so many images of the training files is set aside for validation: 5,000 of MNIST's 60,000."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images and what they show.
+    """Images and their labels.
 
     images: uint8 (n, 28, 28), ink 255 on paper 0. labels: uint8 (n,), 0-9.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits that share no image, and where they came from."""
+    """Three disjoint splits, and their origin."""
 
     train: Split
     validation: Split
@@ -50,27 +51,25 @@ class Dataset:
     folder: Path
     """The folder the files were read from."""
     seed: int
-    """Decides which training images are set aside for validation."""
+    """Seed of the random choice of the validation images."""
     fingerprint: str
-    """SHA-256 over all images and labels, however they were packed: tells one set from another."""
+    """SHA-256, in hexadecimal, of all images and labels; independent of compression and file names."""
 
     @property
     def is_mnist(self) -> bool:
-        """Whether this is MNIST itself, wherever it was read from."""
+        """Whether these are the images and labels of MNIST, wherever they were read from."""
         return self.fingerprint == MNIST_FINGERPRINT
 
 
 def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
-    """MNIST, or any other set in the same four IDX files.
+    """MNIST, or another data set in the same four IDX files.
 
-    folder: where the files lie, gzipped or plain, under their usual names with `-` or `.` before
-    `idx`: `train-images`, `train-labels`, and `t10k-` or `test-` for the test set, with any prefix
-    (`emnist-digits-…`). Without it, the bundled MNIST. A `SHA256SUMS` file beside them is obeyed.
-    seed: decides the split.
+    folder: holds the files, plain or gzipped, under their usual names with `-` or `.` before `idx`: `train-images`,
+    `train-labels`, and `t10k-` or `test-` for the test set, with any prefix (`emnist-digits-…`); None loads the
+    bundled MNIST. If the folder has a `SHA256SUMS`, the files' checksums are verified. seed: of the split.
 
-    The training files are split eleven to one into training and validation, every class in
-    proportion; the test files are kept as they are. Files named `emnist…` hold each image transposed
-    (Cohen et al. 2017, arXiv:1702.05373, distributed column by column) and are turned upright.
+    A twelfth of the training files, stratified by class, becomes the validation split; the test files are the test
+    split. Images of files named `emnist…` are transposed: EMNIST stores them so (Cohen et al. 2017, arXiv:1702.05373).
 
     Raises DataError when a file is missing, damaged, or does not hold 28×28 images or labels 0-9.
     """
@@ -91,8 +90,8 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
     )
 
 
-def corrected_test_labels(data: Dataset) -> np.ndarray | None:
-    """MNIST's test labels, uint8 (10000,), with CORRECTIONS made; None for any other set."""
+def corrected_test_labels(data: Dataset) -> NDArray[np.uint8] | None:
+    """MNIST's test labels with CORRECTIONS applied, uint8 (10000,); None for any other data set."""
     if not data.is_mnist:
         return None
     labels = data.test.labels.copy()
@@ -108,12 +107,12 @@ def _fingerprint(*splits: Split) -> str:
     return digest.hexdigest()
 
 
-def _stratified_sample(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Mask, bool (n,), of one label in VALIDATION_SHARE, every class in proportion."""
+def _stratified_sample(labels: NDArray[np.uint8], seed: int) -> NDArray[np.bool_]:
+    """Mask, bool (n,), that is true for one in TRAINING_IMAGES_PER_VALIDATION_IMAGE labels of each class."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     mask = np.zeros(len(labels), bool)
-    mask[by_class[::VALIDATION_SHARE]] = True
+    mask[by_class[::TRAINING_IMAGES_PER_VALIDATION_IMAGE]] = True
     return mask
 
 
@@ -140,7 +139,7 @@ def _load_split(folder: Path, parts: tuple[str, ...], checksums: dict[str, str])
 
 
 def _find(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
-    """The one file of this kind in the folder: plain or gzipped, `-` or `.` before `idx`."""
+    """The only file of this kind in the folder, plain or gzipped, with `-` or `.` before `idx`."""
     pattern = kind.replace("-idx", "[-.]idx")
     found = [
         path
@@ -158,7 +157,7 @@ def _find(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
 
 
 def _published_checksums(folder: Path) -> dict[str, str]:
-    """File name → SHA-256 in hexadecimal, from the folder's SHA256SUMS; empty when it has none."""
+    """File name → SHA-256 in hexadecimal, from the folder's SHA256SUMS; empty without one."""
     path = folder / "SHA256SUMS"
     if not path.is_file():
         return {}

@@ -217,7 +217,7 @@ def reliability_diagram(
     figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color=QUIET, linewidth=1.2, linestyle=":")
-    above.text(0.69, 0.71, "as right as it is sure", color=QUIET, ha="right", va="bottom")
+    above.text(0.69, 0.71, "accuracy = confidence", color=QUIET, ha="right", va="bottom")
     above.plot(confidence, accuracy, color=BLUE, marker="o", markersize=7, clip_on=False)
     above.set_ylabel("images read correctly")
     above.set_ylim(0, 1.03)

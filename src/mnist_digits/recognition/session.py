@@ -63,7 +63,8 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # errors are raised, and need not be printed as well
     try:
-        if path.parent != MODELS:
+        foreign = path.parent != MODELS
+        if foreign:
             if path.stat().st_size > MAX_MODEL_BYTES:
                 raise DataError(
                     f"{path}: {path.stat().st_size:,} bytes, expected a model of at most {MAX_MODEL_BYTES:,}"
@@ -76,7 +77,7 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
             options,
             providers=["CPUExecutionProvider"],
             # What is computed when a model is loaded has no limit of time.
-            disabled_optimizers=["ConstantFolding"],
+            disabled_optimizers=["ConstantFolding"] if foreign else None,
         )
     except DataError:
         raise

@@ -190,7 +190,7 @@ def _write_results(
         "images_per_second": len(data.train) * len(history) * plan.recipe.members / seconds,
         "parameters": model.count_params(),
     }
-    arrays = {f"{name}_probabilities": values for name, values in probabilities.items()}
+    arrays: dict[str, NDArray[Any]] = {f"{name}_probabilities": values for name, values in probabilities.items()}
     arrays |= {"validation_labels": data.validation.labels, "test_labels": data.test.labels}
     with atomic_write(run.model) as temporary:
         model.save(temporary)

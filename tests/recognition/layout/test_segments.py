@@ -8,6 +8,7 @@ from helpers.pictures import strokes
 from helpers.small_pages import amid, detections_at, inked
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Box
+from mnist_digits.recognition.layout import segments
 from mnist_digits.recognition.layout.detector import Detections
 from mnist_digits.recognition.layout.segments import (
     MAX_SEGMENTED_COMPONENTS,
@@ -101,6 +102,18 @@ def test_touching_digits_are_cut_between_their_detections(pairs: list[tuple[np.n
         middle = detections.centres[:, 0].mean()
         np.testing.assert_array_equal(found.detections[found.labels[rows, columns] - 1], columns > middle)
         assert (found.labels > 0).sum() > 0.98 * (ink > 0.35).sum()
+
+
+def test_segments_are_the_same_where_there_are_too_many_distances_to_compute_all(
+    pairs: list[tuple[np.ndarray, list[Box]]], monkeypatch: pytest.MonkeyPatch
+):
+    pages = [(ink, amid(*[(box[0], 40, box[2], 84) for box in boxes])) for ink, boxes in pairs[:8]]
+    expected = [find_segments(ink, detections, 70) for ink, detections in pages]
+    monkeypatch.setattr(segments, "MAX_DISTANCES", 500)
+    for (ink, detections), one in zip(pages, expected, strict=True):
+        found = find_segments(ink, detections, 70)
+        np.testing.assert_array_equal(found.labels, one.labels)
+        np.testing.assert_array_equal(found.detections, one.detections)
 
 
 def test_a_little_over_the_border_is_no_cut():

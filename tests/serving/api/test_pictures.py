@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from helpers.asking import InProcess, as_png
+from helpers.command import Digits
 from mnist_digits.recognition import Reader
 from mnist_digits.serving.api.pictures import Upload, find_uploads
 
@@ -96,23 +97,12 @@ def test_a_minimum_confidence_may_be_given(ask: InProcess, digit_png: bytes):
 
 @pytest.mark.parametrize("command", ["predict", "read"])
 def test_json_is_that_of_the_command(
-    ask: InProcess,
-    command: str,
-    digit_png: bytes,
-    page_png: bytes,
-    in_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    ask: InProcess, digits: Digits, command: str, digit_png: bytes, page_png: bytes, tmp_path: Path
 ):
-    from mnist_digits.cli import app
-
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the command would set, and leave to the next test
-    Path("a.png").write_bytes(digit_png)
-    Path("b.png").write_bytes(page_png)
-    with pytest.raises(SystemExit):
-        app([command, "--json", "a.png", "b.png"])
-    lines = capsys.readouterr().out.splitlines()
     contents = {"a.png": digit_png, "b.png": page_png}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    lines = digits(command, "--json", *contents).stdout.splitlines()
     for line, (name, content) in zip(lines, contents.items(), strict=True):
         assert ask("POST", f"/v1/{command}", files={"file": (name, content)}).text == line
         assert json.loads(line)["file"] == name

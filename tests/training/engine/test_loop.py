@@ -32,9 +32,9 @@ def fit_with_keras(model: keras.Model, images: np.ndarray, labels: np.ndarray, e
     return rows
 
 
-@pytest.mark.parametrize("count", [32, 33, 64, 100])
+@pytest.mark.parametrize("count", [20, 64, 100])
 def test_every_step_is_that_of_model_fit(small: Dataset, count: int):
-    """One step, two of which the second is short, two full ones, and four."""
+    """One short batch, two full ones, and three full ones with a short one."""
     images, labels = small.train.images[:count], small.train.labels[:count]
     ours, theirs = (new_model(optimizer=keras.optimizers.SGD(0.1)) for _ in range(2))
     history = fit(ours, images, labels, seed=5).history

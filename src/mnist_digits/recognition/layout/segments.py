@@ -107,7 +107,7 @@ def _parts(
     if not len(near):
         return
     unit = np.array([REACH_X_HEIGHTS, REACH_Y_HEIGHTS]) * digit_height
-    nearest, distance = _nearest(np.stack([columns, rows], axis=1) / unit, detections.centres[near] / unit)
+    nearest, distance = _nearest(np.stack([columns, rows], axis=1), detections.centres[near], unit)
     counts = np.bincount(nearest[distance < np.inf], minlength=len(near))
     if counts.max() >= MIN_OWN_SHARE * len(rows):
         if np.median(distance) <= MAX_DISTANCE_REACHES:
@@ -119,24 +119,29 @@ def _parts(
             yield int(near[index]), part
 
 
-def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """The nearest of some centres, float (m, 2), to each point, float (n, 2): its index, (n,), and distance, (n,).
+def _nearest(
+    points: NDArray[np.int_], centres: NDArray[np.floating], unit: NDArray[np.float64]
+) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+    """The nearest of some centres, float (m, 2), to each point, int (n, 2): its index, (n,), and distance, (n,).
+
+    unit: of distances, along x and y, in pixels, float (2,).
 
     Where there are many of both, centres farther than FAR_REACHES are not looked for, and the distance is infinite:
     time and memory then grow with the points, not with their product.
     """
     if len(points) * len(centres) <= MAX_DISTANCES:
-        distances = np.hypot(*np.moveaxis(points[:, None] - centres, -1, 0))
+        distances = np.hypot(*np.moveaxis((points[:, None] - centres) / unit, -1, 0))
         return distances.argmin(axis=1), distances.min(axis=1)
     nearest, distance = np.zeros(len(points), int), np.full(len(points), np.inf)
-    cells = np.floor(points / FAR_REACHES).astype(int)
+    side = FAR_REACHES * unit
+    cells = np.floor(points / side).astype(int)
     order = np.lexsort(cells.T)
     starts = np.flatnonzero(np.any(np.diff(cells[order], axis=0, prepend=cells[order[:1]] - 1), axis=1))
     for own in np.split(order, starts[1:]):
-        cell = FAR_REACHES * cells[own[0]]
-        around = np.flatnonzero(np.all((centres >= cell - FAR_REACHES) & (centres <= cell + 2 * FAR_REACHES), axis=1))
+        corner = side * cells[own[0]]
+        around = np.flatnonzero(np.all((centres >= corner - side) & (centres <= corner + 2 * side), axis=1))
         for part in np.array_split(own, 1 + len(own) * len(around) // MAX_DISTANCES) if len(around) else ():
-            distances = np.hypot(*np.moveaxis(points[part][:, None] - centres[around], -1, 0))
+            distances = np.hypot(*np.moveaxis((points[part][:, None] - centres[around]) / unit, -1, 0))
             nearest[part], distance[part] = around[distances.argmin(axis=1)], distances.min(axis=1)
     distance[distance > FAR_REACHES] = np.inf
     return nearest, distance

@@ -55,7 +55,7 @@ class DenseNetwork:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of the digits: float32 (n, 10), rows sum to 1. images: uint8 (n, 28, 28)."""
         scores = self.hidden(images) @ self.class_weights + self.class_bias
-        raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+        raised: NDArray[np.float32] = np.exp(scores - scores.max(axis=1, keepdims=True))
         return raised / raised.sum(axis=1, keepdims=True)
 
     def weight_images(self) -> NDArray[np.int8]:

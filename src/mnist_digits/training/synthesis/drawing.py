@@ -154,6 +154,47 @@ def uneven_light(side_px: int, brightness: tuple[float, float], tilt: float, ran
     return np.asarray(across)
 
 
+def draw_light(side_px: int, random: Random) -> NDArray[np.float64]:
+    """Grey values of empty paper in uneven light, at times with a shadow: float64 (side_px, side_px)."""
+    light = uneven_light(side_px, (120, 245), 0.3, random)
+    clouds = cv2.resize(random.normal(size=(12, 12)), (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    grain = cv2.GaussianBlur(random.normal(size=(side_px, side_px)), (0, 0), random.uniform(0.4, 1.5))
+    light += random.uniform(0, 4) * clouds + random.uniform(0, 4) * grain / grain.std()
+    if random.random() < 0.4:
+        # A shadow with a more or less sharp edge; or, darker or lighter, the desk beside the paper.
+        depth = random.uniform(0.3, 0.85) if random.random() < 0.75 else random.uniform(0.15, 1.3)
+        edge_px = math.exp(random.uniform(math.log(0.5), math.log(30)))
+        light *= 1 + (depth - 1) * _half_plane(side_px, edge_px, random)
+    return light
+
+
+def _half_plane(side_px: int, edge_px: float, random: Random) -> NDArray[np.float64]:
+    """1 beyond a random line or arc, 0 before it, with an edge `edge_px` wide: float64 (side_px, side_px)."""
+    y, x = np.mgrid[:side_px, :side_px] - side_px / 2.0
+    angle = random.uniform(0, 2 * math.pi)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    bow = random.normal(0, 0.3) / side_px if random.random() < 0.5 else 0.0
+    return np.clip(0.5 + (along + bow * across**2 - random.uniform(-0.35, 0.5) * side_px) / edge_px, 0, 1)
+
+
+def draw_ruling(side_px: int, digit_height_px: float, random: Random) -> Ink:
+    """How much darker printed ruling makes the paper: float32 (side_px, side_px) in [0, 1]."""
+    lines = np.zeros((side_px, side_px), np.float32)
+    if random.random() > 0.5:
+        return lines
+    pitch = digit_height_px * random.uniform(0.45, 2.5)
+    angle, squared = random.normal(0, 0.08), random.random() < 0.5
+    width = 1 if random.random() < 0.8 else 2
+    for turn in (angle, angle + math.pi / 2)[: 1 + squared]:
+        across = np.array([-math.sin(turn), math.cos(turn)])
+        along = np.array([math.cos(turn), math.sin(turn)]) * side_px
+        for offset in np.arange(-side_px, side_px, max(pitch, 5.0)) + random.uniform(0, pitch):
+            middle = side_px / 2 + across * offset
+            ends = np.rint(16 * np.array([middle - along, middle + along])).astype(int)
+            cv2.line(lines, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1.0, width, cv2.LINE_AA, shift=4)
+    return lines * random.uniform(0.08, 0.75)
+
+
 def as_jpeg(picture: NDArray[np.floating[Any] | np.integer[Any]], quality: int) -> NDArray[np.uint8]:
     """Grey values in 0-255 as they come back from a JPEG file: uint8 of the same shape. quality: 0-100."""
     _, encoded = cv2.imencode(".jpg", np.clip(picture, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -25,10 +25,11 @@ from mnist_digits.training.synthesis.drawing import (
     as_jpeg,
     bounds,
     distort,
+    draw_light,
+    draw_ruling,
     load_font,
     print_centred,
     process_pool,
-    uneven_light,
     with_stroke_width,
 )
 
@@ -425,7 +426,7 @@ def _draw_long_line(page: Page, style: WritingStyle) -> None:
 
 def _photograph(page: Page, digit_height_px: float, random: Random) -> NDArray[np.uint8]:
     """The page on its paper, with ruling, shadows, blur, noise and JPEG artefacts: uint8 (PAGE_PX, PAGE_PX)."""
-    light = _draw_light(random) * (1 - _draw_ruling(digit_height_px, random))
+    light = draw_light(PAGE_PX, random) * (1 - draw_ruling(PAGE_PX, digit_height_px, random))
     strength = random.uniform(0.3, 0.97)
     ink = np.maximum(page.digit_ink, page.other_ink * min(1.0, math.exp(random.normal(0, 0.15))))
     if random.random() < 0.4:
@@ -437,43 +438,3 @@ def _photograph(page: Page, digit_height_px: float, random: Random) -> NDArray[n
     if random.random() < 0.12:
         picture = 255 - picture
     return as_jpeg(picture, int(random.integers(35, 96)))
-
-
-def _draw_light(random: Random) -> NDArray[np.float64]:
-    """Grey values of empty paper in uneven light, at times with a shadow: float64 (PAGE_PX, PAGE_PX)."""
-    light = uneven_light(PAGE_PX, (120, 245), 0.3, random)
-    clouds = cv2.resize(random.normal(size=(12, 12)), (PAGE_PX, PAGE_PX), interpolation=cv2.INTER_CUBIC)
-    grain = cv2.GaussianBlur(random.normal(size=(PAGE_PX, PAGE_PX)), (0, 0), random.uniform(0.4, 1.5))
-    light += random.uniform(0, 4) * clouds + random.uniform(0, 4) * grain / grain.std()
-    if random.random() < 0.4:
-        # A shadow with a more or less sharp edge; or, darker or lighter, the desk beside the paper.
-        depth = random.uniform(0.3, 0.85) if random.random() < 0.75 else random.uniform(0.15, 1.3)
-        light *= 1 + (depth - 1) * _half_plane(random, math.exp(random.uniform(math.log(0.5), math.log(30))))
-    return light
-
-
-def _half_plane(random: Random, edge_px: float) -> NDArray[np.float64]:
-    """1 beyond a random line or arc, 0 before it, with an edge `edge_px` wide: float64 (PAGE_PX, PAGE_PX)."""
-    y, x = np.mgrid[:PAGE_PX, :PAGE_PX] - PAGE_PX / 2.0
-    angle = random.uniform(0, 2 * math.pi)
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    bow = random.normal(0, 0.3) / PAGE_PX if random.random() < 0.5 else 0.0
-    return np.clip(0.5 + (along + bow * across**2 - random.uniform(-0.35, 0.5) * PAGE_PX) / edge_px, 0, 1)
-
-
-def _draw_ruling(digit_height_px: float, random: Random) -> Ink:
-    """How much darker printed ruling makes the paper: float32 (PAGE_PX, PAGE_PX) in [0, 1]."""
-    lines = np.zeros((PAGE_PX, PAGE_PX), np.float32)
-    if random.random() > 0.5:
-        return lines
-    pitch = digit_height_px * random.uniform(0.45, 2.5)
-    angle, squared = random.normal(0, 0.08), random.random() < 0.5
-    width = 1 if random.random() < 0.8 else 2
-    for turn in (angle, angle + math.pi / 2)[: 1 + squared]:
-        across = np.array([-math.sin(turn), math.cos(turn)])
-        along = np.array([math.cos(turn), math.sin(turn)]) * PAGE_PX
-        for offset in np.arange(-PAGE_PX, PAGE_PX, max(pitch, 5.0)) + random.uniform(0, pitch):
-            middle = PAGE_PX / 2 + across * offset
-            ends = np.rint(16 * np.array([middle - along, middle + along])).astype(int)
-            cv2.line(lines, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1.0, width, cv2.LINE_AA, shift=4)
-    return lines * random.uniform(0.08, 0.75)

@@ -1,4 +1,4 @@
-"""A study's page: what was found, what it is worth, and Optuna's own figures of how it was found."""
+"""A study's report: the best recipe, its comparison with the default, and Optuna's figures of the search."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -18,21 +18,18 @@ from mnist_digits.evaluation.figures import STYLE
 from mnist_digits.evaluation.rendering import render
 from mnist_digits.evaluation.report import save_figure
 from mnist_digits.files import write_text
-from mnist_digits.training.recipes import by_current_names
 from mnist_digits.training.tuning.outcome import REPORT, summarise, train_command
-from mnist_digits.training.tuning.storage import without_notices
+from mnist_digits.training.tuning.storage import without_experimental_warnings
 from mnist_digits.training.tuning.study import Study
 
 Layout = Literal["constrained", "tight"]
 
-ENOUGH_TRIALS = 4
-"""With fewer that ran to their end there is nothing to see in how the fields matter."""
-MOST_AXES, SLICES_A_ROW = 7, 3
-BEST_TRIALS = 10
-"""Rows in the table of trials."""
+MIN_TRIALS_FOR_IMPORTANCE = 4
+"""Complete trials from which on the figures of single fields are drawn."""
+MAX_PARALLEL_AXES, SLICES_PER_ROW = 7, 3
+MAX_TABLE_ROWS = 10
+"""Trials in the table of the best."""
 GOAL = "validation accuracy"
-LAYOUTS: tuple[Layout, Layout] = ("tight", "constrained")
-"""For one axis in a figure, and for several."""
 
 
 def write_report(study: Study, folder: Path, best: Path, comparison: dict[str, Any] | None) -> Path:
@@ -52,7 +49,7 @@ def write_report(study: Study, folder: Path, best: Path, comparison: dict[str, A
         recipe=study.plan.recipe,
         recipe_fields=study.plan.recipe.to_json(),
         fixed=study.plan.fixed,
-        space={name: _in_words(values) for name, values in study.plan.space.items()},
+        space={name: _describe_range(values) for name, values in study.plan.space.items()},
         trials=[_row(trial) for trial in _best_trials(study)],
         comparison=comparison,
         command=train_command(best),
@@ -64,16 +61,15 @@ def write_report(study: Study, folder: Path, best: Path, comparison: dict[str, A
 
 def _best_trials(study: Study) -> list[FrozenTrial]:
     complete = study.trials(TrialState.COMPLETE)
-    return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[:BEST_TRIALS]
+    return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[:MAX_TABLE_ROWS]
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    given = by_current_names(trial.params)
-    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in given.items()}
+    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.params.items()}
     return {"number": trial.number, "accuracy": trial.value, "values": values}
 
 
-def _in_words(values: optuna.distributions.BaseDistribution) -> str:
+def _describe_range(values: optuna.distributions.BaseDistribution) -> str:
     if isinstance(values, optuna.distributions.CategoricalDistribution):
         return ", ".join(str(choice) for choice in values.choices)
     assert isinstance(values, optuna.distributions.FloatDistribution)
@@ -81,32 +77,32 @@ def _in_words(values: optuna.distributions.BaseDistribution) -> str:
 
 
 def _draw(study: Study) -> Iterator[tuple[str, Figure]]:
-    """Name and figure, one after the other; none of what there are too few trials for."""
+    """Name and figure, one after the other; without those that need more trials."""
     yield "history", _plot(lambda: plots.plot_optimization_history(study.optuna, target_name=GOAL))
     complete = study.trials(TrialState.COMPLETE)
     if any(len(trial.intermediate_values) > 1 for trial in complete):
         yield "epochs", _plot(lambda: plots.plot_intermediate_values(study.optuna))
-    # Of trials that all did equally well nothing can be learned either.
-    if len(complete) < ENOUGH_TRIALS or len({trial.value for trial in complete}) < 2:
+    # Trials of equal accuracy say nothing about the fields.
+    if len(complete) < MIN_TRIALS_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
         return
     names = list(optuna.importance.get_param_importances(study.optuna))
     yield "importances", _plot(lambda: plots.plot_param_importances(study.optuna, target_name=GOAL))
-    axes = names[:MOST_AXES]
+    axes = names[:MAX_PARALLEL_AXES]
     yield (
         "parallel",
         _plot(lambda: plots.plot_parallel_coordinate(study.optuna, axes, target_name=GOAL), (9.6, 4.8), "tight"),
     )
-    for number, row in enumerate(np.array_split(names, -(-len(names) // SLICES_A_ROW)), 1):
+    for number, row in enumerate(np.array_split(names, -(-len(names) // SLICES_PER_ROW)), 1):
         slices = partial(plots.plot_slice, study.optuna, row.tolist(), target_name=GOAL)
-        yield f"slice-{number}", _plot(slices, (9.6, 3.2), LAYOUTS[len(row) > 1])
+        yield f"slice-{number}", _plot(slices, (9.6, 3.2), "constrained" if len(row) > 1 else "tight")
 
 
 def _plot(plot: Callable[[], Any], size: tuple[float, float] = (8.0, 4.8), layout: Layout = "constrained") -> Figure:
-    """One of Optuna's figures, brought nearer to the look of ours. size: in inches."""
+    """One of Optuna's figures in the style of the other reports. size: in inches."""
     import matplotlib.pyplot as plt
 
-    # Optuna asks for a style that is not ours.
-    with mpl.rc_context(), mock.patch.object(plt.style, "use"), without_notices():
+    # Optuna sets a style of its own.
+    with mpl.rc_context(), mock.patch.object(plt.style, "use"), without_experimental_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         axes = plot()
@@ -114,10 +110,10 @@ def _plot(plot: Callable[[], Any], size: tuple[float, float] = (8.0, 4.8), layou
         figure.set_size_inches(*size)
         figure.suptitle("")
         for ax in figure.axes:
-            # The page has a title for it.
+            # The page has a heading for it.
             ax.set_title("", loc="left")
             ax.set_title("")
         figure.set_layout_engine(layout)
-        # It stays a figure, but pyplot forgets it.
+        # Only pyplot's reference to it is dropped.
         plt.close(figure)
         return figure

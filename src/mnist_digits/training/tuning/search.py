@@ -1,6 +1,7 @@
-"""search(): the best values of a recipe's fields, by validation accuracy, over any number of processes and machines."""
+"""search(): the best values of a recipe's fields by validation accuracy, over any number of processes and machines."""
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,19 +18,19 @@ from typing import Self
 from optuna.trial import FrozenTrial
 
 from mnist_digits.dataset import Dataset
-from mnist_digits.errors import DataError, DigitsError, QualityError, UsageError
+from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.files import read_json, write_json
 from mnist_digits.runs import RUNS
 from mnist_digits.training.tuning.storage import DEFAULT_STORAGE
-from mnist_digits.training.tuning.study import POLL, Study
+from mnist_digits.training.tuning.study import POLL_S, Study
 from mnist_digits.training.tuning.worker import Job
 
-DEATHS = 3
-"""So many workers may die without a trial being finished in between."""
-UNITS = {"s": 1, "m": 60, "h": 3600}
+MAX_DEATHS = 3
+"""Workers that may be killed without a trial being finished in between."""
+SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 Watch = Callable[[Sequence[FrozenTrial]], None]
-"""Called again and again with all of a study's finished trials."""
+"""Called again and again with all finished trials of a study."""
 
 
 def folder_of(study: str) -> Path:
@@ -36,9 +39,9 @@ def folder_of(study: str) -> Path:
 
 
 def claim_folder(study: Study) -> Path:
-    """That folder, made for this very study.
+    """The study's folder, made if needed.
 
-    Raises DataError when it belongs to another one of the same name, in another database, or cannot be made.
+    Raises DataError when it belongs to another study of the same name, in another database, or cannot be made.
     """
     folder = folder_of(study.name)
     owner = folder / "study.json"
@@ -54,7 +57,7 @@ def parse_duration(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if not found or not float(found[1]):
         raise UsageError(f"--timeout {text}: expected a number and s, m or h, such as 10m")
-    return float(found[1]) * UNITS[found[2]]
+    return float(found[1]) * SECONDS[found[2]]
 
 
 def search(
@@ -67,12 +70,12 @@ def search(
     deadline: float | None = None,
     watch: Watch | None = None,
 ) -> bool:
-    """Train trials until the study has `target` finished ones; whether it has them now.
+    """Train trials until the study has `target` finished ones; returns whether it has.
 
-    data: the images of the study's plan. workers: processes here, each with its share of the cores; others elsewhere
-    may work on the same study. storage: the address that the study was opened at. deadline: seconds of
-    `time.monotonic()` at which to stop. watch: see Watch. Trials under way at the deadline, at Ctrl-C or at any
-    other error go back into the queue, to be continued after their last finished epoch.
+    data: the images of the study's plan. workers: processes on this machine, which share its cores; others elsewhere
+    may work on the same study. storage: the address that the study was opened at. deadline: time.monotonic() at which
+    to stop. watch: see Watch. Trials that are running at the deadline, at Ctrl-C or at any other error are queued
+    anew, to go on after their last finished epoch.
 
     Raises UsageError for a target or a number of workers below 1, and what a worker raises.
     """
@@ -84,15 +87,15 @@ def search(
         storage=storage or DEFAULT_STORAGE,
         study=study.name,
         target=target,
-        folder=str(folder_of(study.name) / "trials"),
-        data_folder=str(data.folder),
+        folder=folder_of(study.name) / "trials",
+        data_folder=data.folder,
         data_seed=data.seed,
         worker="",
     )
-    with _Workers(study, job, workers) as crew:
+    with _Workers(study, job, workers) as processes:
         while True:
-            # Looked at first: what a worker brings back at its end must be seen.
-            working = crew.keep_working()
+            # Counted before the trials are: what a worker stores just before it ends must be seen.
+            working = processes.keep_working()
             finished = study.finished()
             if watch:
                 watch(finished)
@@ -100,46 +103,45 @@ def search(
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            time.sleep(POLL)
+            time.sleep(POLL_S)
 
 
 class _Workers:
-    """Processes that train a study's trials; whatever ends the context ends them, and their trials go back."""
+    """Processes that train a study's trials. The end of the context kills them, and queues their trials anew."""
 
     def __init__(self, study: Study, job: Job, count: int) -> None:
-        threads = max(1, (os.cpu_count() or 1) // count)
-        self._environment = {"TF_NUM_INTRAOP_THREADS": f"{threads}", "OPENBLAS_NUM_THREADS": f"{threads}", **os.environ}
+        threads = f"{max(1, (os.cpu_count() or 1) // count)}"
+        self._environment = {"TF_NUM_INTRAOP_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **os.environ}
         self._study, self._job, self._count = study, job, count
-        self._crew: dict[str, _Worker] = {}
+        self._workers: list[_Worker] = []
         self._finished, self._deaths = 0, 0
 
     def keep_working(self) -> int:
-        """Replace workers that have ended while there is work left; gives the number of those that are at work.
+        """Replace workers that have ended while there is work left; returns how many are at work.
 
-        Raises what a worker ended with: a DigitsError, or RuntimeError for a bug in it.
+        Raises what a worker raised; QualityError when MAX_DEATHS in a row were killed.
         """
-        for name, worker in list(self._crew.items()):
-            if worker.ended:
-                del self._crew[name]
-                if worker.killed:
-                    worker.close()
-                    self._study.give_back([name])
-                    self._note_death(worker)
-                else:
-                    worker.raise_its_error()
+        for worker in [worker for worker in self._workers if worker.status is not None]:
+            self._workers.remove(worker)
+            error = worker.close()
+            if worker.status:
+                self._study.give_back([worker.name])
+            if error:
+                raise error
+            if worker.status:
+                self._note_death(worker.status)
         if len(self._study.finished()) < self._job.target:
-            for _ in range(self._count - len(self._crew)):
-                worker = _Worker(self._job, self._environment)
-                self._crew[worker.name] = worker
-        return len(self._crew)
+            while len(self._workers) < self._count:
+                self._workers.append(_Worker(self._job, self._environment))
+        return len(self._workers)
 
-    def _note_death(self, worker: "_Worker") -> None:
+    def _note_death(self, status: int) -> None:
         finished = len(self._study.finished())
         self._deaths = 1 if finished > self._finished else self._deaths + 1
         self._finished = finished
-        if self._deaths > DEATHS:
+        if self._deaths > MAX_DEATHS:
             raise QualityError(
-                f"{self._deaths} workers were killed (signal {-worker.status}) without finishing a trial; expected "
+                f"{self._deaths} workers were killed (signal {-status}) without finishing a trial; expected "
                 "enough memory: use fewer --workers"
             )
 
@@ -149,66 +151,56 @@ class _Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._crew.values():
+        for worker in self._workers:
             worker.kill()
-        if self._crew:
-            self._study.give_back(list(self._crew))
+        if self._workers:
+            self._study.give_back([worker.name for worker in self._workers])
 
 
 class _Worker:
-    """One process of `search_worker`."""
+    """A process of `tuning.worker`."""
 
     def __init__(self, job: Job, environment: dict[str, str]) -> None:
         self.name = uuid.uuid4().hex
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._output, self._messages = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mnist_digits.training.tuning.worker"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            text=True,
+            stdout=self._output,
+            stderr=self._messages,
             env=environment,
-            # Ctrl-C is for whoever started it, which ends it.
+            # Ctrl-C is for the process that started it, which then kills it.
             start_new_session=True,
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(Job(**{**vars(job), "worker": self.name}).to_line())
-        self._process.stdin.flush()
+        # Not as an argument: others could read the password there. One that was killed at once is found by its status.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(pickle.dumps(replace(job, worker=self.name)))
+            self._process.stdin.flush()
 
     @property
-    def ended(self) -> bool:
-        """Whether its process has."""
-        return self._process.poll() is not None
+    def status(self) -> int | None:
+        """The process's exit status, below 0 the signal that killed it; None while it runs."""
+        return self._process.poll()
 
-    @property
-    def status(self) -> int:
-        """What its process ended with; below 0 the signal that killed it."""
-        return self._process.returncode
-
-    @property
-    def killed(self) -> bool:
-        """Whether a signal ended its process."""
-        return self.status < 0
-
-    def raise_its_error(self) -> None:
-        """Raise what it ended with, if that was an error."""
-        self._said.seek(0)
-        said = self._said.read().strip()
-        self.close()
-        for kind in DigitsError.__subclasses__():
-            if self.status == kind.exit_status:
-                raise kind(said.splitlines()[-1] if said else "a worker failed without a word")
-        if self.status:
-            raise RuntimeError(f"a worker ended with status {self.status}\n{said}")
+    def close(self) -> Exception | None:
+        """Close the files of a process that has ended; returns what it raised, None when it was killed or is done."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        with self._output, self._messages:
+            self._output.seek(0)
+            self._messages.seek(0)
+            if self._process.returncode <= 0:
+                return None
+            try:
+                error: Exception = pickle.load(self._output)
+            except (EOFError, pickle.UnpicklingError):
+                messages = self._messages.read().decode(errors="replace").strip()
+                error = RuntimeError(f"a worker ended with status {self._process.returncode}\n{messages}")
+            return error
 
     def kill(self) -> None:
-        """End its process at once; it is made for that."""
+        """End the process at once, which loses at most the epoch that it trains."""
         self._process.kill()
         self._process.wait()
         self.close()
-
-    def close(self) -> None:
-        """Close what led to the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._said.close()

@@ -1,6 +1,7 @@
 """Where studies are kept: a SQLite file on one machine, a PostgreSQL server for many."""
 
 import copy
+import functools
 import importlib
 import sqlite3
 import time
@@ -13,8 +14,8 @@ from typing import Any, TypeVar
 import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, _CachedStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mnist_digits.errors import DataError, UsageError
@@ -23,56 +24,125 @@ from mnist_digits.runs import RUNS
 DEFAULT_STORAGE = f"sqlite:///{RUNS / 'tuning.db'}"
 """One file for all studies, below the current folder. SQLite loses nothing to kill -9 or a power cut."""
 
-HEARTBEAT, GRACE = 5, 30
-"""Seconds between a worker's signs of life, and without one until its trial is given to another."""
-RETRIES = 5
-"""How often a trial is begun anew before it is given up: it may be what kills its workers."""
-CONNECT_TIMEOUT, LOCK_TIMEOUT, PATIENCE = 10, 60, 600
-"""Seconds: until a server must answer at the start, for another's write to end, and for a server to come back."""
+HEARTBEAT_S = 5
+"""Seconds between a worker's heartbeats."""
+STALE_AFTER_S = 30
+"""Seconds without a heartbeat until a worker counts as dead, and its trial is queued anew."""
+MAX_RETRIES = 5
+"""How often a trial is queued anew; then it is given up, as it may be what kills its workers."""
+CONNECT_TIMEOUT_S = 10
+"""Seconds until a server must have answered when a storage is opened."""
+LOCK_TIMEOUT_S = 60
+"""Seconds until another process's transaction of a SQLite file must have ended."""
+OUTAGE_TIMEOUT_S = 600
+"""Seconds until a database that stops answering must answer again."""
+RETRY_INTERVAL_S = 1.0
+"""Seconds between two attempts of a call while it does not."""
+
+WORKER = "worker"
+"""User attribute of a trial: the name of the worker that trains it."""
 
 Result = TypeVar("Result")
+OnWait = Callable[[str], None]
+"""Called with the reason whenever a database stops answering."""
 
 
 @contextmanager
-def without_notices() -> Iterator[None]:
-    """Optuna says of heartbeats that they are experimental, and of `ask` that it does not send them: we do."""
+def without_experimental_warnings() -> Iterator[None]:
+    """Silence Optuna's notice that heartbeats and its Matplotlib figures are experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
         yield
 
 
+class StudyStorage(_CachedStorage):
+    """Optuna's storage with two guarantees more: calls outlast an outage, and every dead worker's trial is found.
+
+    Every call is repeated while the database does not answer; it raises DataError when it has not for
+    OUTAGE_TIMEOUT_S, or never will. A call whose answer was lost is repeated although it took effect: a trial may
+    have been created twice or be running without a worker, which `_get_stale_trial_ids` and `Study.run_next` handle.
+    Optuna itself repeats nothing, and its heartbeat thread ends with the first call that fails.
+    """
+
+    def __init__(self, database: RDBStorage, on_wait: OnWait | None = None) -> None:
+        """database: as Optuna opens it."""
+        super().__init__(database)
+        self.engine = database.engine
+        self.contact_since = time.monotonic()
+        """When the database answered again after its last outage, or when it was opened."""
+        self.dead_workers: set[str] = set()
+        """Names of workers that are known to have ended."""
+        self._on_wait = on_wait
+        self._unclaimed_since: dict[int, float] = {}
+        others = ("get_trial_id_from_study_id_trial_number", "record_heartbeat", "_get_stale_trial_ids")
+        for name in (*BaseStorage.__abstractmethods__, *others):
+            setattr(self, name, functools.partial(self._repeat, getattr(self, name)))
+
+    def _repeat(self, call: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        began: float | None = None
+        while True:
+            try:
+                return call(*arguments, **options)
+            except (SQLAlchemyError, StorageInternalError) as error:
+                self.contact_since = time.monotonic()
+                if began is None:
+                    began = self.contact_since
+                    if self._on_wait and may_pass(error):
+                        self._on_wait(reason(error))
+                if not may_pass(error) or self.contact_since - began > OUTAGE_TIMEOUT_S:
+                    raise DataError(
+                        f"the study's storage failed: {reason(error)}; mend it: the same command then goes on"
+                    ) from error
+            time.sleep(RETRY_INTERVAL_S)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """Running trials whose worker is dead; Optuna marks them as failed and calls `requeue`.
+
+        Optuna finds those with an old heartbeat. Besides them: those of `dead_workers`, and those that no worker has
+        claimed for STALE_AFTER_S, because it died or lost the database's answer before its first heartbeat.
+        """
+        now = time.monotonic()
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        dead = {trial._trial_id for trial in running if trial.user_attrs.get(WORKER) in self.dead_workers}
+        unclaimed = [trial._trial_id for trial in running if WORKER not in trial.user_attrs]
+        self._unclaimed_since = {trial: self._unclaimed_since.get(trial, now) for trial in unclaimed}
+        # After an outage every heartbeat is old: the workers first get the time to send one.
+        if now - self.contact_since >= STALE_AFTER_S:
+            dead.update(trial for trial, since in self._unclaimed_since.items() if now - since >= STALE_AFTER_S)
+            dead.update(super()._get_stale_trial_ids(study_id))
+        return sorted(dead)
+
+
 def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a failed trial anew, with its values and what is known of its epochs; given up after RETRIES."""
+    """Queue a failed trial anew, with its values and the results of its epochs, up to MAX_RETRIES times."""
     trial = copy.deepcopy(trial)
-    # It is nobody's any more.
     trial.user_attrs = {}
-    with without_notices():
-        RetryHeartbeatStaleTrialCallback(RETRIES, inherit_intermediate_values=True)(study, trial)
+    with without_experimental_warnings():
+        RetryHeartbeatStaleTrialCallback(MAX_RETRIES, inherit_intermediate_values=True)(study, trial)
 
 
-def open_storage(address: str | None = None, *, create: bool = True) -> RDBStorage:
+def open_storage(address: str | None = None, *, create: bool = True, on_wait: OnWait | None = None) -> StudyStorage:
     """The database of that address, with Optuna's tables in it.
 
     address: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`; None for DEFAULT_STORAGE. create: make a
     SQLite file that is not there. Raises UsageError for another kind of address, DataError when the database cannot
-    be reached within CONNECT_TIMEOUT, is damaged, or cannot be written.
+    be reached within CONNECT_TIMEOUT_S, is damaged, or cannot be written.
     """
     url = _parse(address or DEFAULT_STORAGE)
     shown = url.render_as_string(hide_password=True)
     if url.drivername == "sqlite":
         _prepare_file(Path(url.database or ""), create)
-        options: dict[str, Any] = {"connect_args": {"timeout": LOCK_TIMEOUT}}
+        options: dict[str, Any] = {"connect_args": {"timeout": LOCK_TIMEOUT_S}}
     else:
         # Missing, it is reported like any other extra.
         importlib.import_module("psycopg")
-        options = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}, "pool_pre_ping": True}
+        options = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}, "pool_pre_ping": True}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        storage = _connect(url.render_as_string(hide_password=False), options)
+        database = _connect(url.render_as_string(hide_password=False), options)
         if url.drivername == "sqlite":
-            _one_at_a_time(storage.engine)
-        return storage
+            _serialise_transactions(database.engine)
+        return StudyStorage(database, on_wait)
     except (SQLAlchemyError, StorageInternalError) as error:
         raise DataError(f"{shown}: {reason(error)}; expected a database for studies: {_remedy(error)}") from error
     except RuntimeError as error:
@@ -106,95 +176,66 @@ def _prepare_file(path: Path, create: bool) -> None:
 
 
 def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
-    for _ in range(10):
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
         try:
-            with without_notices():
+            with without_experimental_warnings():
                 return RDBStorage(
                     url,
                     options,
-                    heartbeat_interval=HEARTBEAT,
-                    grace_period=GRACE,
+                    heartbeat_interval=HEARTBEAT_S,
+                    grace_period=STALE_AFTER_S,
                     heartbeat_stale_trial_callback=requeue,
                 )
         except SQLAlchemyError as error:
-            # Two machines that begin at once both make the tables.
-            if not ("exist" in reason(error) or "duplicate key" in reason(error)):
+            # Processes that begin at once all create the tables: all but the first fail, and find them a little later.
+            signs = ("already exists", "duplicate key", "UNIQUE constraint", "locked")
+            if time.monotonic() > deadline or not any(sign in reason(error) for sign in signs):
                 raise
             time.sleep(0.5)
-    raise DataError("the database's tables cannot be made; expected an empty database: make another one")
 
 
-def _one_at_a_time(engine: sqlalchemy.Engine) -> None:
+def _serialise_transactions(engine: sqlalchemy.Engine) -> None:
     """Let each transaction of a SQLite file begin when the one before has ended.
 
-    Optuna reads a trial's state and then writes it, and trusts the database to let nobody in between. Python's
-    module, left to itself, begins a transaction only at the first write: two workers would take the same trial.
+    Optuna reads a trial's state and then writes it, and relies on the database to let nobody in between. Python's
+    module, by default, begins a transaction only at the first write: two workers would take the same trial.
     """
     sqlalchemy.event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    # What is connected already was not told.
+    # Connections that are open already have not seen the event.
     engine.dispose()
 
 
 def _find_cause(error: BaseException) -> DBAPIError | None:
-    """What the database's driver raised in the first place, if it was that."""
+    """The error of the database's driver that led to this one; None when there is none."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, DBAPIError):
-        # A session that was cut off fails again when it is used, and then only has the first failure for its context.
+        # A session that was cut off fails again when it is used, and then has the first failure as its context only.
         cause = cause.__cause__ or cause.__context__
     return cause
 
 
 def reason(error: BaseException) -> str:
-    """What the database itself said, on one line; never the address, which may hold a password."""
+    """The database's own message, on one line; never the address, which may hold a password."""
     cause = _find_cause(error)
     return " ".join(str(cause.orig if cause else error).split())
 
 
 def _remedy(error: BaseException) -> str:
-    said = reason(error)
-    if "not a database" in said or "malformed" in said:
+    message = reason(error)
+    if "not a database" in message or "malformed" in message:
         return "it is damaged: restore it from a copy, or move it away"
-    if "readonly" in said or "unable to open" in said or "locked" in said:
+    if "readonly" in message or "unable to open" in message or "locked" in message:
         return "make it writable, or name another --storage"
     return "start the server, or mend the address in --storage"
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether a database that failed so may answer again: a server that restarts, a file that another writes to."""
+    """Whether a database that failed so may answer again: a server that restarts, a file that is locked."""
     cause = _find_cause(error)
     if cause is None:
         return False
     if isinstance(cause.orig, sqlite3.Error):
         return "locked" in str(cause.orig)
     return isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
-
-
-class Patience:
-    """Calls of a storage that wait while it does not answer, and know since when it has."""
-
-    def __init__(self, waiting: Callable[[str], None] | None = None) -> None:
-        """waiting: called with the reason, once, whenever waiting begins."""
-        self._waiting = waiting
-        self.contact_since = time.monotonic()
-
-    def __call__(self, call: Callable[[], Result]) -> Result:
-        """What the call returns, made again each second while the storage does not answer.
-
-        Raises DataError when it has not for PATIENCE seconds, or never will.
-        """
-        began: float | None = None
-        while True:
-            try:
-                return call()
-            except (SQLAlchemyError, StorageInternalError) as error:
-                self.contact_since = time.monotonic()
-                if began is None:
-                    began = self.contact_since
-                    if self._waiting and may_pass(error):
-                        self._waiting(reason(error))
-                if not may_pass(error) or self.contact_since - began > PATIENCE:
-                    raise DataError(
-                        f"the study's storage failed: {reason(error)}; mend it: the same command then goes on"
-                    ) from error
-            time.sleep(1)

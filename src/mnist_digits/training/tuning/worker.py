@@ -1,39 +1,37 @@
-"""What a worker does: take a trial out of a study, train it, bring back its validation accuracy.
+"""A worker process: it takes trials out of a study, trains them, and stores their validation accuracy.
 
-`python -m mnist_digits.training.tuning.worker` reads a Job from its first line of input, and ends when there is no
-trial left, or with the process that started it.
+`python -m mnist_digits.training.tuning.worker` reads a pickled Job from its input. It ends when no trial is left, or
+with the process that started it, and writes the pickled exception that ended it, if any, to its output.
 """
 
 import gc
-import json
 import os
+import pickle
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import traceback
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial
 
 from mnist_digits.dataset import Dataset, load_mnist
-from mnist_digits.errors import DataError, DigitsError, QualityError, UsageError
+from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
 from mnist_digits.training.plan import check_data, check_same, create_run, read_plan
 from mnist_digits.training.recipes import Recipe
-from mnist_digits.training.tuning.space import apply_values
-from mnist_digits.training.tuning.storage import Patience, open_storage
+from mnist_digits.training.tuning.storage import open_storage
 from mnist_digits.training.tuning.study import Study
 
 TRIALS_PER_PROCESS = 20
-"""A compiled program and its images stay in memory, 60 MB a trial, until their process ends."""
-UNJUDGED = 0.0
-"""The accuracy of a network whose loss has become infinite."""
+"""Trials until a worker is replaced: compiled programs and their images, 60 MB a trial, are freed only with it."""
+DIVERGED_ACCURACY = 0.0
+"""Validation accuracy of a network whose loss has become infinite."""
 
 
 @dataclass(frozen=True)
@@ -41,102 +39,98 @@ class Job:
     """What a worker needs to know."""
 
     storage: str
-    """The database's address."""
+    """Address of the database, which may hold a password."""
     study: str
     target: int
-    """So many finished trials shall the study have."""
-    folder: str
-    """Where trials are kept while they are trained, and what is left of them."""
-    data_folder: str
+    """Number of finished trials that the study shall have."""
+    folder: Path
+    """Holds a folder for each trial."""
+    data_folder: Path
     data_seed: int
     worker: str
-    """The worker's own name, which no other has."""
-
-    def to_line(self) -> str:
-        """As `main` reads it. Not an argument of the process: others could read the password there."""
-        return json.dumps(asdict(self)) + "\n"
+    """The worker's name, which no other has."""
 
 
 def work(job: Job) -> None:
-    """Train trials until the study has as many as it shall have, or this process has trained enough.
+    """Train trials until the study has as many as it shall have, or TRIALS_PER_PROCESS.
 
     Raises DataError when the study is about other images.
     """
-    data = load_mnist(Path(job.data_folder), job.data_seed)
-    study = Study.open(open_storage(job.storage, create=False), job.study, Patience())
+    data = load_mnist(job.data_folder, job.data_seed)
+    study = Study.open(open_storage(job.storage, create=False), job.study)
     if study.plan.fingerprint != data.fingerprint:
         raise DataError(f"{job.study}: a study on other images; continue it with the --data it was begun with")
     backend.start_keras()
     for _ in range(TRIALS_PER_PROCESS):
-        trial = study.take(job.target, job.worker)
-        if trial is None:
+        if not run_next(study, data, job.folder, job.target, job.worker):
             return
-        train_trial(study, trial, data, Path(job.folder))
 
 
-def train_trial(study: Study, trial: optuna.Trial, data: Dataset, folder: Path) -> None:
-    """Train one trial, epoch by epoch, and bring back its validation accuracy; the test images are not looked at.
+def run_next(study: Study, data: Dataset, folder: Path, target: int, worker: str) -> bool:
+    """Train one trial and store its validation accuracy; see `Study.run_next`. The test images are not used.
 
     folder: holds a folder for each trial with its recipe and history, and while it is trained its checkpoint, from
-    which an interrupted one goes on. A trial that others took for dead meanwhile is left to them.
+    which an interrupted one goes on.
     """
-    from mnist_digits.training.engine import checkpoint
 
-    recipe = apply_values(study.plan.recipe, trial.params)
-    taken = study.trials()[trial.number]
-    known = set(taken.intermediate_values)
-    # One that was interrupted goes on in the folder where it began.
-    run = _open_run(folder / f"{taken.system_attrs.get('failed_trial', trial.number)}", recipe, data, study.plan.seed)
+    def after(trial: FrozenTrial) -> None:
+        _run_of(trial, folder).discard_checkpoint()
+        gc.collect()
+
+    return study.run_next(partial(_train, study, data, folder), target, worker, after)
+
+
+def _train(study: Study, data: Dataset, folder: Path, trial: optuna.Trial, frozen: FrozenTrial) -> float:
+    from mnist_digits.training.engine import checkpoint
+    from mnist_digits.training.train import Observers, fit_network
+
+    recipe = study.recipe_of(frozen)
+    run = _open_run(_run_of(frozen, folder), recipe, data, study.plan.seed)
 
     def report(epoch: int, accuracy: float) -> None:
-        if epoch - 1 not in known:
-            study.patience(lambda: trial.report(accuracy, epoch - 1))
+        # One that goes on has the results of its first epochs already.
+        if epoch - 1 not in frozen.intermediate_values:
+            trial.report(accuracy, epoch - 1)
 
     def follow(epoch: int, row: dict[str, float]) -> None:
         report(epoch, row["val_accuracy"])
-        if epoch < recipe.epochs and study.patience(trial.should_prune):
+        if epoch < recipe.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
     begun = time.process_time()
-    value, state = None, TrialState.PRUNED
+    accuracy = None
     try:
-        with study.kept_alive(trial.number):
-            try:
-                history = _fit(run, recipe, data, follow)
-                value, state = float(history[-1, checkpoint.COLUMNS.index("val_accuracy")]), TrialState.COMPLETE
-            except optuna.TrialPruned:
-                pass
-            except QualityError:
-                report(recipe.epochs, UNJUDGED)
-            study.patience(lambda: trial.set_user_attr("processor_seconds", time.process_time() - begun))
-            study.tell(trial.number, value, state)
-    except UpdateFinishedTrialError:
-        return
-    run.discard_checkpoint()
-    gc.collect()
+        precision = backend.available_precision(recipe.precision)
+        _, history = fit_network(run, read_plan(run), data, Observers(progress=follow), precision)
+        accuracy = float(history[-1, checkpoint.COLUMNS.index("val_accuracy")])
+    except optuna.TrialPruned:
+        pass
+    except QualityError:
+        report(recipe.epochs, DIVERGED_ACCURACY)
+    trial.set_user_attr("processor_seconds", time.process_time() - begun)
+    if accuracy is None:
+        raise optuna.TrialPruned
+    return accuracy
 
 
-def _fit(run: Run, recipe: Recipe, data: Dataset, follow: Callable[[int, dict[str, float]], None]) -> np.ndarray:
-    from mnist_digits.training.train import Observers, fit_network
-
-    precision = backend.available_precision(recipe.precision)
-    return fit_network(run, read_plan(run), data, Observers(progress=follow), precision)[1]
+def _run_of(trial: FrozenTrial, folder: Path) -> Run:
+    # A trial that was queued anew goes on in the folder where it began.
+    return Run(folder / f"{trial.system_attrs.get('failed_trial', trial.number)}")
 
 
-def _open_run(folder: Path, recipe: Recipe, data: Dataset, seed: int) -> Run:
-    """The folder of a trial, with what an interrupted training of the same left in it, or empty."""
-    run = Run(folder)
+def _open_run(run: Run, recipe: Recipe, data: Dataset, seed: int) -> Run:
+    """The run, with what an interrupted training of the same recipe left in its folder, or empty."""
     if run.recipe.exists():
         try:
             check_same(run, recipe, seed)
             check_data(run, data)
         except (UsageError, DataError):
-            shutil.rmtree(folder)
+            pass
         else:
             run.remove_leftovers()
             return run
-    shutil.rmtree(folder, ignore_errors=True)
-    return create_run(recipe, data, folder, seed)
+    shutil.rmtree(run.folder, ignore_errors=True)
+    return create_run(recipe, data, run.folder, seed)
 
 
 def _end_with_parent() -> None:
@@ -149,13 +143,18 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """Work on the job that is read; returns the exit status."""
-    job = Job(**json.loads(sys.stdin.readline()))
+    # Prints of others must not get between what is pickled.
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    job: Job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(job)
-    except DigitsError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
+    except Exception as error:
+        error.add_note(f"in a worker:\n{traceback.format_exc()}")
+        with output:
+            pickle.dump(error, output)
+        return 1
     return 0
 
 

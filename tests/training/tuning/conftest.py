@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+
+from helpers.studies import Begin, plan, sqlite_in
+from mnist_digits.training.tuning.plan import StudyPlan
+from mnist_digits.training.tuning.storage import open_storage
+from mnist_digits.training.tuning.study import Study
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Begin:
+    """Begin a study in the test's own database, or go on with it."""
+
+    def begin_study(of: StudyPlan | None = None, name: str = "dense") -> Study:
+        return Study.begin(open_storage(sqlite_in(tmp_path)), name, of or plan())
+
+    return begin_study
