@@ -89,9 +89,11 @@ def test_no_process_lives_on_when_a_training_is_killed_as_it_draws(small_folder:
     with subprocess.Popen(command_line(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         parent, end = psutil.Process(process.pid), time.monotonic() + 120
         # With its report process and multiprocessing's tracker, which come before.
-        while not any("spawn_main" in " ".join(child.cmdline()) for child in (children := parent.children())):
+        children = parent.children()
+        while not any("spawn_main" in " ".join(child.cmdline()) for child in children):
             assert time.monotonic() < end, children
             time.sleep(0.1)
+            children = parent.children()
         process.kill()
     gone, alive = psutil.wait_procs(children, timeout=10)
     for child in alive:
