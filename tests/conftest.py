@@ -17,12 +17,14 @@ from mnist_digits.dataset import Dataset, load_mnist
 
 LONGEST_FILES = (
     "docs/test_notebook.py",
-    "cli/test_tune_machines.py",
     "training/test_train.py",
     "cli/test_train.py",
-    "training/test_train_series.py",
-    "cli/test_tune.py",
+    "cli/test_tune_machines.py",
     "cli/test_bulk.py",
+    "tests/test_privacy.py",
+    "cli/test_tune.py",
+    "page/test_playground.py",
+    "training/test_backend.py",
 )
 """Files that are begun first, because one that is begun last runs on while the other processes are idle."""
 

@@ -74,7 +74,7 @@ KINDS = ("blank", "noise", "lines", "specks", "digits", "joined")
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of memory")
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(shape=SHAPES, kind=st.sampled_from(KINDS))
 @example(shape=(1, MAX_PICTURE_SIDE_PX), kind="noise")
 @example(shape=(MAX_PICTURE_SIDE_PX, 1), kind="specks")

@@ -73,7 +73,8 @@ def test_a_segment_for_each_blot(cells: set[tuple[int, int]], data: st.DataObjec
 def test_a_page_may_be_moved(right: int, down: int, seed: int):
     random = np.random.default_rng(seed)
     ink = cv2.GaussianBlur((random.random((150, 200)) < 0.03).astype(np.float32), (0, 0), 2) * 8
-    ink = np.minimum(ink, 1)
+    # Gaps between ink and the page's edge are closed; away from it nothing depends on where the page ends.
+    ink = np.pad(np.minimum(ink, 1)[4:-4, 4:-4], 4)
     detections = detections_at(*random.uniform(20, 130, (6, 2)))
     still = find_segments(ink, detections, HEIGHT)
     moved = find_segments(
