@@ -16,11 +16,8 @@ help: ## list the targets
 run: .venv/train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
 
-# With a process for each core, threads of one would only get into the way of the other.
-ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 OPENCV_FOR_THREADS_NUM=1
-
 test: .venv/dev ## run all tests
-	@$(ONE_THREAD) $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .
