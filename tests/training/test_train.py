@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.evaluation.model_card import write_card
 from mnist_digits.evaluation.run_files import read_results
+from mnist_digits.files import read_json
 from mnist_digits.recognition import Classifier
 from mnist_digits.runs import Run
 from mnist_digits.training import calibration, create_run, find_recipe, open_unfinished, resume, train
@@ -267,3 +270,22 @@ def test_what_is_trained_on_non_digits_rejects_and_nothing_else(
         assert float(session.get_modelmeta().custom_metadata_map["threshold"]) == threshold
         (is_digit,) = session.run(["is_digit"], {"images": small.validation.images})
         assert metrics["declining"]["kept"]["mnist"] == (is_digit >= threshold).mean()
+
+
+def test_of_several_that_begin_in_one_folder_one_gets_it(small: Dataset, tmp_path: Path):
+    together = threading.Barrier(8)
+
+    def begin(seed: int) -> int | str:
+        together.wait()
+        try:
+            create_run(find_recipe("dense"), small, tmp_path / "run", seed)
+        except DataError as error:
+            return str(error)
+        return seed
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(begin, range(8)))
+    (winner,) = [result for result in results if isinstance(result, int)]
+    assert read_json(tmp_path / "run" / "recipe.json")["seed"] == winner
+    for error in results:
+        assert error == winner or re.search("not empty|another training has just begun", str(error))

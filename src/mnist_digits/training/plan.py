@@ -46,6 +46,11 @@ def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: i
         "fingerprint": data.fingerprint,
     }
     plan = {"recipe": recipe.to_json(), "changes": recipe.changes(), "seed": seed, "data": source}
+    try:
+        # Of two processes that found the folder empty, one can make this in it.
+        run.checkpoint.parent.mkdir()
+    except FileExistsError:
+        raise DataError(f"{run.folder}: another training has just begun in it; name another --output") from None
     write_json(run.recipe, plan)
     return run
 
