@@ -18,8 +18,8 @@ from mnist_digits.recognition import Classifier, Reader, read_picture
 from mnist_digits.recognition.preprocessing.image_io import MAX_JPEG_SCANS, MAX_PICTURE_PIXELS, MAX_PICTURE_SIDE_PX
 
 MEMORY_FACTOR, MEMORY_BYTES, SECONDS = 12, 200_000_000, 15.0
-"""A picture takes at most so many times its decoded bytes and so many bytes more, and so much processor time: three
-times what docs/explanation/limits.md says, for tests share a machine of any speed."""
+"""A picture takes at most so many times its decoded bytes and so many bytes more of memory, as
+docs/explanation/limits.md says, and so many seconds of processor time on a machine of any speed."""
 
 GROUND, PEN = 230, 30
 

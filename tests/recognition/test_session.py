@@ -104,6 +104,15 @@ def test_what_no_classifier_needs_is_refused_before_it_is_loaded(
     assert time.monotonic() - began < 5
 
 
+def test_a_file_that_is_too_long_is_refused_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = save(tmp_path / "model.onnx", PLAIN)
+    monkeypatch.setattr(session, "MAX_MODEL_BYTES", path.stat().st_size)
+    Classifier(path)
+    monkeypatch.setattr(session, "MAX_MODEL_BYTES", path.stat().st_size - 1)
+    with pytest.raises(DataError, match="bytes, expected a model of at most so many"):
+        Classifier(path)
+
+
 def test_a_model_of_layers_alone_is_taken(tmp_path: Path):
     classifier = Classifier(save(tmp_path / "model.onnx", PLAIN))
     images = np.zeros((1, 28, 28), np.uint8)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError
 
@@ -64,16 +65,15 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # errors are raised, and need not be printed as well
     try:
         foreign = path.parent != MODELS
+        # Read once: what is looked at is what is loaded, whoever may write to the file meanwhile.
+        with path.open("rb") as file:
+            content = file.read(MAX_MODEL_BYTES + 1)
         if foreign:
-            if path.stat().st_size > MAX_MODEL_BYTES:
-                raise DataError(
-                    f"{path}: {path.stat().st_size:,} bytes, expected a model of at most {MAX_MODEL_BYTES:,}"
-                )
-            _check_graph(path, path.read_bytes())
+            _check_graph(path, content)
             _bound_memory()
             options.add_session_config_entry("session.use_env_allocators", "1")
         return onnxruntime.InferenceSession(
-            path.read_bytes(),
+            content,
             options,
             providers=["CPUExecutionProvider"],
             # What is computed when a model is loaded has no limit of time.
@@ -90,8 +90,13 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         ) from None
 
 
-def try_session(session: onnxruntime.InferenceSession, outputs: list[str], images: np.ndarray) -> list[np.ndarray]:
-    """The outputs for some images. Raises what ONNX Runtime does, also when it takes more than TRIAL_SECONDS."""
+def try_session(
+    session: onnxruntime.InferenceSession, outputs: list[str], images: NDArray[np.uint8]
+) -> list[NDArray[np.float32]]:
+    """The outputs for some images, uint8 (n, 28, 28): float32 each, as the model's graph gives them.
+
+    Raises what ONNX Runtime does, also when it takes more than TRIAL_SECONDS.
+    """
     options = onnxruntime.RunOptions()
     timer = threading.Timer(TRIAL_SECONDS, setattr, (options, "terminate", True))
     timer.daemon = True
@@ -118,7 +123,9 @@ def _bound_memory() -> None:
 
 
 def _check_graph(path: Path, content: bytes) -> None:
-    """Raise DataError when the content of a file is no model, or one with what no classifier of images needs."""
+    """Raise DataError when the content of a file is too long, no model, or one with what no classifier needs."""
+    if len(content) > MAX_MODEL_BYTES:
+        raise DataError(f"{path}: more than {MAX_MODEL_BYTES:,} bytes, expected a model of at most so many")
     model = _parser()()
     try:
         model.ParseFromString(content)
