@@ -1,14 +1,13 @@
 # Every target sets up what it needs: a virtual environment with pinned versions.
 PYTHON ?= python3
 BIN := .venv/bin
-# uv installs in a fraction of pip's time; where there is no uv for the machine, pip does the same.
-INSTALL = $(if $(wildcard $(BIN)/uv),$(BIN)/uv pip install --python .venv --compile-bytecode,$(BIN)/pip install) \
-	--quiet --constraint constraints.txt
+# uv, not pip, which cannot check constraints' hashes: of all that comes from elsewhere, the tools that build included.
+INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-constraints constraints.txt
 # Compiled modules halve TensorFlow's start; some machines switch them off globally.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs wheel constraints notebook clean
+.PHONY: help run test check format docs wheel sbom licences constraints notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -37,9 +36,15 @@ docs: .venv/dev ## build the documentation into docs/_build/html; a broken link 
 wheel: .venv/dev ## build a wheel into dist/ and try it in an empty environment
 	@.ci/wheel
 
-constraints: .venv/pip ## pin the newest versions that work together
+sbom: .venv/dev ## list what an installation with all extras consists of: CycloneDX, in dist/sbom.json
+	@.ci/sbom
+
+licences: .venv/dev ## write the licences of what is installed into docs/reference/licences.md
+	@$(BIN)/python tests/package/test_licences.py
+
+constraints: .venv/pip ## pin the newest versions that work together, with the hashes of their files
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --upgrade \
-		--quiet --no-header --no-annotate --output-file constraints.txt
+		--generate-hashes --quiet --no-header --no-annotate --output-file constraints.txt
 
 notebook: .venv/dev ## run the notebook and store its outputs
 	@$(BIN)/python tests/docs/test_notebook.py
@@ -50,14 +55,15 @@ clean: ## remove what the other targets installed and built; runs/ stays
 .venv/pip: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "TensorFlow needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --constraint constraints.txt uv || echo "No uv here: pip installs, which takes longer" >&2
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > .venv/uv.txt
+	@$(BIN)/pip install --quiet --require-hashes --requirement .venv/uv.txt
 	@touch $@
 
 .venv/train: .venv/pip pyproject.toml
 	@echo "Installing into .venv (a minute or two, once)" >&2
-	@$(INSTALL) --editable '.[train]'
+	@$(INSTALL) --python .venv --compile-bytecode --editable '.[train]'
 	@touch $@
 
 .venv/dev: .venv/train
-	@$(INSTALL) --editable '.[all,dev]'
+	@$(INSTALL) --python .venv --compile-bytecode --editable '.[all,dev]'
 	@touch $@

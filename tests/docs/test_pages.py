@@ -15,7 +15,7 @@ from mnist_digits.cli import app
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = (path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS)]
+PAGES = [README, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG", "SECURITY")), *sorted(DOCS)]
 MAX_README_WORDS = 1200
 
 

@@ -203,7 +203,7 @@ def _formats(file: IO[bytes], name: str) -> list[str]:
     if head[4:8] != b"ftyp" or head[8:] not in HEIF_BRANDS:
         return [kind for kind in PICTURE_KINDS if kind != "HEIF"]
     try:
-        from pillow_heif import register_heif_opener
+        from pi_heif import register_heif_opener
     except ImportError:
         raise DataError(f"{name}: a HEIC picture; pip install 'mnist-digits[heic]' or convert it to JPEG") from None
     register_heif_opener()
