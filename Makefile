@@ -1,5 +1,6 @@
 # Every target sets up what it needs: a virtual environment with pinned versions.
 PYTHON ?= python3
+MINUTES ?= 30
 BIN := .venv/bin
 # uv, not pip, which cannot check constraints' hashes: of all that comes from elsewhere, the tools that build included.
 INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-constraints constraints.txt
@@ -7,7 +8,7 @@ INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-con
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs wheel sbom licences constraints notebook clean
+.PHONY: help run test fuzz check format docs wheel sbom licences constraints notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -17,6 +18,10 @@ run: .venv/train ## train the baseline network, evaluate it, write its report
 
 test: .venv/dev ## run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+fuzz: .venv/dev ## MINUTES=30: try ever other hostile files; what is not survived is kept in tests/fuzzing/cases
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+		FUZZ_EXAMPLES=500 $(BIN)/python -m pytest --quiet --numprocesses auto tests/fuzzing || exit; done
 
 check: .venv/dev ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ LONGEST_FILES = (
     "cli/test_train.py",
     "cli/test_tune_machines.py",
     "cli/test_bulk.py",
-    "tests/test_privacy.py",
+    "package/test_privacy.py",
     "cli/test_tune.py",
     "page/test_playground.py",
     "training/test_backend.py",

@@ -9,13 +9,13 @@ Functions that take arrays raise ValueError for a wrong shape, dtype or range. A
 """
 
 
-def printable(text: str) -> str:
-    r"""The text with every unprintable character escaped, such as `\x1b`.
+def printable(text: object) -> str:
+    r"""A text, or the name of a path, with every unprintable character escaped, such as `\x1b`.
 
     File names and messages of decoders may contain line feeds, control sequences of a terminal, marks that reverse
     the direction of writing, and bytes that are not UTF-8.
     """
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 class DigitsError(Exception):

@@ -1,12 +1,17 @@
 """The command above its subcommands: help, version, and how a mistake ends."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
-from helpers.command import Digits
+import pytest
+
+from helpers.command import ODD_NAME, Digits, unprintable
 from mnist_digits import __version__
 
 COMMANDS = ("train", "tune", "evaluate", "report", "compare", "export", "predict", "read", "serve", "info")
+DIGIT = Path(__file__).parents[2] / "docs" / "digits" / "7.jpg"
 SLOW = "{'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'pydantic', 'fastapi', 'numpy'}"
 
 
@@ -40,3 +45,20 @@ def test_debug_shows_the_traceback(digits: Digits):
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "UsageError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [(f"--{ODD_NAME}",), (ODD_NAME,), ("predict", f"--{ODD_NAME}"), ("read", "--mode", ODD_NAME)]
+)
+def test_a_mistake_in_the_command_line_may_be_the_name_of_a_file(digits: Digits, words: tuple[str, ...]):
+    result = digits(*words, "x")
+    assert result.returncode == 2
+    assert unprintable(result.stderr) == set()
+
+
+def test_results_as_json_hold_no_command_to_a_terminal(digits: Digits, tmp_path: Path):
+    output = tmp_path / f"{ODD_NAME}.parquet"
+    result = digits("read", DIGIT, "--mode", "predict", "--workers", "1", "--output", output, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["output"] == str(output)
+    assert unprintable(result.stdout) == set()

@@ -52,10 +52,10 @@ ZIPPED = gzip.compress(LABELS, mtime=0)
         ("x", bytes([0, 0, 13, 1]) + LABELS[4:], "0x00000d01"),
         ("x", LABELS[:6], "inside its 8-byte header"),
         ("x", LABELS[:-1], "3 bytes of values, expected 4.*cut short"),
-        ("x", LABELS + b"\0", "5 bytes of values, expected 4.*too long"),
+        ("x", LABELS + b"\0", "more bytes of values, expected 4.*too long"),
         ("x.gz", LABELS, "not gzip data"),
         ("x.gz", ZIPPED[:-9], "damaged gzip"),
-        ("x.gz", ZIPPED[:12] + b"\xff\xff" + ZIPPED[14:], "damaged gzip"),
+        ("x.gz", ZIPPED[:12] + b"\xff\xff" + ZIPPED[14:], "damaged gzip|begins with"),
         ("x.gz", ZIPPED[:-8] + bytes(8), "damaged gzip"),
     ],
 )

@@ -6,6 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from helpers.command import ODD_NAME, unprintable
 from mnist_digits.evaluation import figures
 
 
@@ -185,3 +186,11 @@ def test_a_figure_ignores_and_keeps_the_callers_style():
     with mpl.rc_context({"axes.facecolor": "red", "lines.linewidth": 9}):
         assert (render(figures.learning_curves(HISTORY)) == expected).all()
         assert mpl.rcParams["lines.linewidth"] == 9
+
+
+def test_names_of_runs_are_neither_commands_nor_formulas():
+    figure = figures.accuracies([ODD_NAME, "$x_$"], np.array([0.9, 0.8]), np.array([[0.8, 1], [0.7, 0.9]]))
+    render(figure)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names[1] == "$x_$"
+    assert unprintable(names[0]) == set()

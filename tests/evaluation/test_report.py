@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from helpers.command import ODD_NAME, unprintable
 from mnist_digits.errors import DataError
 from mnist_digits.evaluation import report
 from mnist_digits.evaluation.report import draw_data, write_report
@@ -332,3 +333,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_names_hold_no_command_to_a_terminal_or_browser(run, small):
+    recipe = json.loads(run.recipe.read_text())["recipe"] | {"name": ODD_NAME, ODD_NAME: ODD_NAME}
+    change(run.recipe, recipe=recipe)
+    write_report(run, small)
+    assert unprintable(run.report.read_text(encoding="utf-8")) == set()
+    assert unprintable(run.card.read_text(encoding="utf-8")) == set()
+    assert "\\u202e" in run.report.read_text(encoding="utf-8")

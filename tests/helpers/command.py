@@ -14,6 +14,9 @@ from typing import Protocol
 
 from mnist_digits.cli import main
 
+ODD_NAME = "a\x1b[31m\u202ered\x9b1m"
+"""A file's name that is a command to a terminal, and reverses the direction of writing."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -59,6 +62,11 @@ def run_digits(
             status = 1
     said, complained = (stream.buffer.getvalue().decode() for stream in (stdout, stderr))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(["digits", *words], status, said, complained)
+
+
+def unprintable(text: str) -> set[str]:
+    """The characters of a text for people that are none for them."""
+    return {sign for sign in text if not (sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}")}
 
 
 @contextlib.contextmanager

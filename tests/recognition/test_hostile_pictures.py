@@ -13,6 +13,7 @@ from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from PIL import Image
 
+from helpers.limits import peak_bytes
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Classifier, Reader, read_picture
 from mnist_digits.recognition.preprocessing.image_io import MAX_JPEG_SCANS, MAX_PICTURE_PIXELS, MAX_PICTURE_SIDE_PX
@@ -45,14 +46,6 @@ def strip(kind: str, height: int, width: int) -> np.ndarray:
             pixels[height // 2 : height // 2 + 3] = PEN
             pixels[:, ::12] = PEN
     return pixels
-
-
-def peak_bytes(reset: bool = False) -> int:
-    """The most memory that this process has had at once, since it was last asked to forget it."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 @pytest.fixture(scope="module")

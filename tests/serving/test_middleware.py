@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from helpers.asking import InProcess
+from helpers.command import ODD_NAME, unprintable
 from mnist_digits.serving import Settings
 
 TOKEN = "correct-horse-battery"
@@ -177,17 +178,22 @@ def test_a_slow_body_times_out(asking: Callable[..., InProcess]):
         assert re.match(r"\d+ bytes and then nothing more in time", answer.json()["error"])
 
 
-def test_a_bug_is_a_response_that_does_not_reveal_it(asking: Callable[..., InProcess], reader, digit_png: bytes):
+def test_a_bug_is_a_response_that_does_not_reveal_it(
+    asking: Callable[..., InProcess], reader, digit_png: bytes, caplog: pytest.LogCaptureFixture
+):
     class Broken:
         classifier = reader.classifier
 
         def read(self, content: bytes) -> None:
-            raise RuntimeError("secret")
+            raise RuntimeError(f"secret {ODD_NAME}")
 
     ask = asking(own=Broken())
     answer = ask("POST", "/v1/read", content=digit_png)
     assert answer.status_code == 500
     assert list(answer.json()) == ["error"]
     assert "secret" not in answer.text
+    # What a client sends may be a command to the terminal that shows the log.
+    assert "RuntimeError: secret" in caplog.text
+    assert unprintable(caplog.text) == set()
     assert "Content-Security-Policy" in answer.headers
     assert ask("POST", "/v1/predict", content=digit_png).status_code == 200

@@ -1,3 +1,5 @@
+import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -6,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.limits import peak_bytes
 from mnist_digits.errors import DataError
 from mnist_digits.training import Recipe, find_recipe
 from mnist_digits.training.engine.loop import can_reject
@@ -113,3 +116,37 @@ def test_a_model_for_other_pictures_is_refused(tmp_path: Path):
     keras.Sequential([keras.layers.Input((32, 32)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(path)
     with pytest.raises(DataError, match=r"maps \(None, 32, 32\) to \(None, 10\), expected \(None, 28, 28\)"):
         load(path)
+
+
+def described(path: Path, *layers: keras.Layer, **changes: int) -> Path:
+    """A model in whose description numbers are changed, as no memory would hold it."""
+    keras.Sequential([keras.layers.Input((28, 28)), *layers, keras.layers.Dense(10)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for old, new in changes.items():
+        members["config.json"] = members["config.json"].replace(old[1:].encode(), str(new).encode())
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_model_for_which_memory_does_not_suffice_is_refused_before_it_is_made(tmp_path: Path):
+    flatten, dense = keras.layers.Flatten(), keras.layers.Dense(77)
+    wide = described(tmp_path / "wide.keras", flatten, dense, _77=20_000_000)
+    repeated = described(
+        tmp_path / "repeated.keras",
+        *(flatten, keras.layers.RepeatVector(77), keras.layers.GlobalAveragePooling1D()),
+        _77=20_000_000,
+    )
+    before, began = peak_bytes(reset=True), time.process_time()
+    with pytest.raises(DataError, match="15,900,000,010 weights and up to 20,000,000 outputs of a layer, expected"):
+        load(wide)
+    with pytest.raises(DataError, match="7,850 weights and up to 15,680,000,000 outputs of a layer"):
+        load(repeated)
+    assert peak_bytes() - before < 200_000_000
+    assert time.process_time() - began < 15
+    # What was only described is not made later.
+    with keras.StatelessScope():
+        pass
+    assert peak_bytes() - before < 200_000_000

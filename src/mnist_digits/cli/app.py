@@ -5,15 +5,17 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from mnist_digits import __version__
 from mnist_digits.cli.output import messages, results
-from mnist_digits.errors import DataError, DigitsError, UsageError
+from mnist_digits.errors import DataError, DigitsError, UsageError, printable
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """Missing module → the extra that installs it; all other modules come with `train`."""
@@ -21,7 +23,34 @@ EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command."""
 
+
+class Commands(TyperGroup):
+    """The subcommands. Errors in a command line, which may come from a pattern of file names, are safe to print."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """As Typer's, which reads what comes before the subcommand."""
+        with _printable_mistakes():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        """As Typer's, which reads the subcommand's part and runs it."""
+        with _printable_mistakes():
+            return super().invoke(*arguments, **options)
+
+
+@contextmanager
+def _printable_mistakes() -> Iterator[None]:
+    """Replace control characters in what Typer finds wrong with a command line."""
+    try:
+        yield
+    except typer.TyperException as mistake:
+        if hasattr(mistake, "message"):
+            mistake.message = "\n".join(map(printable, mistake.message.split("\n")))
+        raise
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Train a digit classifier in seconds, see how well and why it works, and read real handwriting with it.",
     epilog="Start with: digits train dense",
     no_args_is_help=True,

@@ -34,7 +34,8 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, 
 def show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], as_json: bool) -> None:
     """Print a result as JSON or as text."""
     if as_json:
-        results.print_json(data=content)
+        # What is no ASCII may be a command to a terminal.
+        results.print_json(data=content, ensure_ascii=True)
     else:
         for_people(content)
 

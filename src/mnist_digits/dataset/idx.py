@@ -6,10 +6,12 @@ big-endian uint32 per dimension, then the values.
 
 import gzip
 import hashlib
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +21,51 @@ from mnist_digits.errors import DataError
 GZIP_MAGIC = b"\x1f\x8b"
 UINT8_CODE = 0x08
 
+MAX_VALUES = 4_000_000_000
+"""Number of values in a file, five million images; more would not fit into the memory of a usual machine."""
+
 
 def read_idx(path: Path, dimensions: int, checksum: str | None = None) -> NDArray[np.uint8]:
     """The read-only uint8 array in an IDX file, plain or gzipped.
 
     dimensions: number that the array must have (3 for images, 1 for labels).
     checksum: SHA-256 that the file must have, in hexadecimal; None skips the check.
-    Raises DataError when the file is missing, damaged, or holds something else.
+    Raises DataError when the file is missing, damaged, holds something else or more than MAX_VALUES.
     """
-    raw = _decompress(_read(path, checksum), path)
-    magic = bytes([0, 0, UINT8_CODE, dimensions])
-    if raw[:4] != magic:
+    content = _read(path, checksum)
+    try:
+        # Not unpacked at once: a small file may become a very large one.
+        with _unpacked(content, path) as file:
+            shape = _read_shape(path, file, dimensions)
+            expected = math.prod(shape)
+            raw = file.read(expected + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gzip data ({error}); copy it again") from error
+    if len(raw) != expected:
+        found, fate = (f"{len(raw):,}", "cut short") if len(raw) < expected else ("more", "too long")
         raise DataError(
-            f"{path}: begins with 0x{raw[:4].hex() or '(nothing)'}, expected 0x{magic.hex()} for uint8 values in "
+            f"{path}: {found} bytes of values, expected {expected:,} for the shape {shape}; the file is {fate}: "
+            "copy it again"
+        )
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _read_shape(path: Path, file: IO[bytes], dimensions: int) -> tuple[int, ...]:
+    """The shape in a file's header, after which the values follow."""
+    size = 4 + 4 * dimensions
+    header = file.read(size)
+    magic = bytes([0, 0, UINT8_CODE, dimensions])
+    if header[:4] != magic:
+        raise DataError(
+            f"{path}: begins with 0x{header[:4].hex() or '(nothing)'}, expected 0x{magic.hex()} for uint8 values in "
             f"{dimensions} dimension(s); this is not such an IDX file: check its name and where it came from"
         )
-    header = 4 + 4 * dimensions
-    if len(raw) < header:
-        raise DataError(f"{path}: ends inside its {header}-byte header; the file is cut short: copy it again")
-    shape = struct.unpack(f">{dimensions}I", raw[4:header])
-    expected = math.prod(shape)
-    if len(raw) - header != expected:
-        fate = "cut short" if len(raw) - header < expected else "too long"
-        raise DataError(
-            f"{path}: {len(raw) - header:,} bytes of values, expected {expected:,} for the shape "
-            f"{shape}; the file is {fate}: copy it again"
-        )
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+    if len(header) < size:
+        raise DataError(f"{path}: ends inside its {size}-byte header; the file is cut short: copy it again")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if math.prod(shape) > MAX_VALUES:
+        raise DataError(f"{path}: {math.prod(shape):,} values, expected at most {MAX_VALUES:,}; take a part of the set")
+    return shape
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
@@ -62,9 +82,12 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
 
 def _read(path: Path, checksum: str | None) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_VALUES + 1)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected an IDX file that can be read") from error
+    if len(content) > MAX_VALUES:
+        raise DataError(f"{path}: more than {MAX_VALUES:,} bytes; take a part of the set")
     found = hashlib.sha256(content).hexdigest()
     if checksum not in (None, found):
         raise DataError(
@@ -74,14 +97,10 @@ def _read(path: Path, checksum: str | None) -> bytes:
     return content
 
 
-def _decompress(content: bytes, path: Path) -> bytes:
-    if not content.startswith(GZIP_MAGIC):
-        if path.suffix == ".gz":
-            raise DataError(
-                f"{path}: not gzip data in spite of its name; copy it again, or drop the .gz if it is plain"
-            )
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip data ({error}); copy it again") from error
+def _unpacked(content: bytes, path: Path) -> IO[bytes]:
+    """What is in a file, gzipped or not, to be read from the beginning."""
+    if content.startswith(GZIP_MAGIC):
+        return gzip.GzipFile(fileobj=io.BytesIO(content))
+    if path.suffix == ".gz":
+        raise DataError(f"{path}: not gzip data in spite of its name; copy it again, or drop the .gz if it is plain")
+    return io.BytesIO(content)

@@ -18,6 +18,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from mnist_digits.errors import printable
+
 FIGURE_WIDTH_INCHES = 6.4
 """Shown 800 pixels wide, the smallest text of a figure is as tall as the text of a page."""
 
@@ -249,7 +251,8 @@ def accuracies(names: Sequence[str], accuracy: NDArray[np.float64], intervals: N
     rows = np.arange(len(names))
     reach = np.abs(intervals.T - accuracy)
     axes.errorbar(accuracy, rows, xerr=reach, color=BLUE, marker="o", markersize=7, linestyle="none", capsize=4)
-    axes.set_yticks(rows, names)
+    # Folders may be called anything: no commands, and no dollars that begin a formula.
+    axes.set_yticks(rows, [printable(name) for name in names], parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("accuracy on the test images, with its 95 % interval")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=" %"))

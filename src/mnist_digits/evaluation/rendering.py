@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from mnist_digits.errors import printable
 
@@ -23,9 +24,17 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     environment.filters |= {"percent": _percent, "table": _flatten, "quote": _quote, "plain": _plain}
     return environment.get_template(template).render(content)
+
+
+def _shown(value: Any) -> Any:
+    """What is put into a template: of names, nothing that a terminal or a browser would take for a command."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(sign if sign in "\n\N{NO-BREAK SPACE}" else printable(sign) for sign in value)
 
 
 def _percent(fraction: float, decimals: int = 2) -> str:

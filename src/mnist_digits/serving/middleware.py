@@ -5,6 +5,7 @@ import hmac
 import logging
 import re
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mnist_digits.errors import printable
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import busy
@@ -97,7 +99,9 @@ class Middleware:
             pass
         # A bug gets a response of its own, and the connection stays open.
         except Exception:
-            logger.exception("%s %s", scope["method"], scope["path"])
+            # Both hold what the client has sent.
+            lines = traceback.format_exc().splitlines()
+            logger.error("%s %s\n%s", scope["method"], printable(scope["path"]), "\n".join(map(printable, lines)))
             if status == STATUS_CLIENT_CLOSED:
                 await as_response(HTTPException(500, "a bug; the log of the service has more"))(scope, receive, respond)
         finally:

@@ -4,8 +4,11 @@ Every network maps float32 (n, 28, 28) in [0, 1] to probabilities, float32 (n, 1
 class for images of no digit.
 """
 
+import json
+import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 from keras import layers
 
 from mnist_digits.errors import DataError
+from mnist_digits.recognition.session import MAX_WEIGHTS
 from mnist_digits.training.engine.batch_norm_relu import BatchNormRelu
 from mnist_digits.training.recipes import DIGIT_CLASSES, Recipe
 
@@ -84,6 +88,12 @@ def _classifier(recipe: Recipe, *hidden: keras.Layer) -> keras.Sequential:
     output = layers.Dense(recipe.classes, "softmax", dtype="float32")
     return keras.Sequential([layers.Input((28, 28)), *hidden, output])
 
+
+MAX_CONFIG_BYTES = 10_000_000
+"""Size of the description of a Keras model; that of the largest recipe has 20 kB."""
+
+MAX_OUTPUTS = 500_000
+"""Number of outputs of a layer for one image, of which a thousand are computed at a time."""
 
 INPUT_SHAPES = ((None, 28, 28), (None, 28, 28, 1))
 """Input shapes of a classifier of grey images."""
@@ -196,8 +206,9 @@ def _stock(layer: keras.Layer) -> list[keras.Layer]:
 def load(path: Path) -> keras.Model:
     """A digit classifier from a `.keras` file; code in it (Lambda layers) is never executed.
 
-    Raises DataError when the file is missing, is no Keras model, contains code, or does not classify 28×28 images
-    into ten digits or ten digits and a class for images of no digit.
+    Raises DataError when the file is missing, is no Keras model, contains code, has more than MAX_WEIGHTS or layers of
+    more than MAX_OUTPUTS, or does not classify 28×28 images into ten digits or ten digits and a class for images of no
+    digit.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a model saved by Keras, or the folder of a run")
@@ -207,7 +218,10 @@ def load(path: Path) -> keras.Model:
             "save it with model.save('model.keras')"
         )
     try:
+        _check_size(path)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except DataError:
+        raise
     except Exception as error:  # Loading may raise anything that the layers raise.
         code = "ambda" in str(error)
         reason = "it holds a Lambda layer, code that is never executed here" if code else _first_line(error)
@@ -217,6 +231,42 @@ def load(path: Path) -> keras.Model:
             f"{path}: maps {model.input_shape} to {model.output_shape}, expected (None, 28, 28) to (None, 10)"
         )
     return model
+
+
+def _check_size(path: Path) -> None:
+    """Raise DataError for a model too large, before memory is taken for it: a few bytes may ask for any amount.
+
+    Raises anything else that loading the model would.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
+            raise DataError(f"{path}: a description of more than {MAX_CONFIG_BYTES:,} bytes, expected a classifier's")
+        config = json.loads(archive.read("config.json"))
+    config.pop("compile_config", None)
+    # A thread of its own, because Keras keeps variables that are described and not made to make them later.
+    with ThreadPoolExecutor(1) as thread:
+        weights, outputs = thread.submit(_sizes, config).result()
+    if weights > MAX_WEIGHTS or outputs > MAX_OUTPUTS:
+        raise DataError(
+            f"{path}: {weights:,} weights and up to {outputs:,} outputs of a layer, expected at most {MAX_WEIGHTS:,} "
+            f"and {MAX_OUTPUTS:,}"
+        )
+
+
+def _sizes(config: dict[str, Any]) -> tuple[int, int]:
+    """Number of weights of the model that is described, and of outputs of its largest layer for one image."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        shapes = [tensor.shape for layer in _layers(model) for tensor in keras.tree.flatten(layer.output)]
+        weights = sum(math.prod(variable.shape) for variable in model.variables)
+    return weights, max((math.prod(size or 1 for size in shape) for shape in shapes), default=0)
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """All layers of a model, and of the models in it."""
+    for layer in model.layers:
+        yield layer
+        yield from _layers(layer) if hasattr(layer, "layers") else ()
 
 
 def _first_line(error: Exception) -> str:

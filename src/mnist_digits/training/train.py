@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.dataset import Dataset, corrected_test_labels
-from mnist_digits.errors import UsageError
+from mnist_digits.errors import UsageError, printable
 from mnist_digits.evaluation.comparison import summarise_runs
 from mnist_digits.evaluation.report_process import ReportProcess
 from mnist_digits.files import atomic_write, write_json
@@ -94,7 +94,9 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
         raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
     check_data(run, data)
     run.remove_leftovers()
-    logger.info("%s: training %s with seed %d on %d images", run.folder, plan.recipe.name, plan.seed, len(data.train))
+    logger.info(
+        "%s: training %s with seed %d on %d images", printable(run.folder), plan.recipe.name, plan.seed, len(data.train)
+    )
     # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
     with ReportProcess(run, data.folder, data.seed) as report:
         backend.start_keras()
@@ -112,7 +114,7 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
         _export(run, plan, data, model, metrics)
     run.link_as_latest()
     run.discard_checkpoint()
-    logger.info("%s: finished, test accuracy %.4f", run.folder, metrics["test"]["accuracy"])
+    logger.info("%s: finished, test accuracy %.4f", printable(run.folder), metrics["test"]["accuracy"])
     return run
 
 
@@ -242,7 +244,7 @@ def _export(run: Run, plan: Plan, data: Dataset, model: "keras.Model", metrics: 
     from mnist_digits.training.export.onnx import export_onnx
 
     export_onnx(model, run.onnx, describe_model(plan, metrics), data.test.images, temperature_of(metrics))
-    logger.info("%s: exported as %s", run.folder, run.onnx.name)
+    logger.info("%s: exported as %s", printable(run.folder), run.onnx.name)
 
 
 def new_series(recipe: Recipe, count: int, folder: Path | None = None) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.command import ODD_NAME, unprintable
 from mnist_digits.recognition import Reader
 from mnist_digits.recognition.bulk import SCHEMAS, Mode, Output, Settings, list_pictures, table
 from mnist_digits.recognition.bulk.table import PictureReader, StoppedError
@@ -99,3 +100,28 @@ def test_whoever_wants_no_more_gets_none(folder: Path):
     with pytest.raises(StoppedError):
         PictureReader("predict", CLASSIFIER_PATH).read([str(folder / "00.png")] * 50, going)
     assert len(asked) == 5
+
+
+def test_errors_are_safe_to_print(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    def fail(*_: object) -> None:
+        raise RuntimeError(ODD_NAME)
+
+    reader = PictureReader("read", CLASSIFIER_PATH)
+    monkeypatch.setattr(Reader, "read", fail)
+    (row,) = reader.read([str(folder / "00.png")]).to_pylist()
+    assert row["error"] == "RuntimeError: a\\x1b[31m\\u202ered\\x9b1m"
+    missing = f"/none/{ODD_NAME}.png"
+    monkeypatch.undo()
+    (row,) = reader.read([missing]).to_pylist()
+    assert row["path"] == missing
+    assert "No such file" in row["error"]
+    assert unprintable(row["error"]) == set()
+
+
+def test_the_log_is_safe_to_print(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = Settings.of("predict", ["pictures"], False, None, None)
+    with caplog.at_level("INFO", "mnist_digits"):
+        Output.create(tmp_path / ODD_NAME, settings, iter(["/scans/7.png"]), None)
+        Output.resume(tmp_path / ODD_NAME, settings)
+    assert "continuing" in caplog.text
+    assert unprintable(caplog.text) == set()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mnist_digits import __version__
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition.bulk.local import CONTINUE, OnProgress
 from mnist_digits.recognition.bulk.output import Output
 from mnist_digits.recognition.bulk.table import PictureReader
@@ -66,7 +66,7 @@ def read_on_cluster(
     import ray
 
     _connect(address)
-    logger.info("reading %s on the cluster at %s", output.folder, address)
+    logger.info("reading %s on the cluster at %s", printable(output.folder), address)
     try:
         most = workers or int(ray.cluster_resources().get("CPU", 1))
         # It runs in the cluster, where a ray:// address may be all that this machine can reach.

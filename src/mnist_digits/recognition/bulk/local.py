@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import ClassVar
 
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition.bulk.output import Output
 from mnist_digits.recognition.bulk.table import PictureReader
 
@@ -37,13 +37,15 @@ def read_here(output: Output, workers: int, on_progress: OnProgress = lambda don
     with ProcessPoolExecutor(workers, context, _Worker.start, (output.folder, stopping)) as pool:
         try:
             done = output.done()
-            logger.info("%s: %d of %d rows are written; %d processes", output.folder, done, output.pictures, workers)
+            logger.info(
+                "%s: %d of %d rows are written; %d processes", printable(output.folder), done, output.pictures, workers
+            )
             for number in _written(pool, output, 2 * workers):
                 done += output.rows(number)
-                logger.debug("%s: wrote file %d, %d rows in all", output.folder, number, done)
+                logger.debug("%s: wrote file %d, %d rows in all", printable(output.folder), number, done)
                 on_progress(done)
         except BrokenProcessPool:
-            logger.warning("%s: a process died", output.folder)
+            logger.warning("%s: a process died", printable(output.folder))
             raise DataError(
                 f"{output.folder}: a process died, perhaps for want of memory; {CONTINUE}: try fewer --workers"
             ) from None

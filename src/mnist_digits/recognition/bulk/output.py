@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.parquet
 
 from mnist_digits import __version__
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.files import atomic_folder, atomic_write, read_json, write_json
 from mnist_digits.recognition.bulk.listing import absolute, holds_paths
 from mnist_digits.recognition.bulk.table import Mode
@@ -102,7 +102,7 @@ class Output:
             write_json(temporary / "_manifest.json", {"pictures": pictures, "settings": asdict(settings)})
             if folder.exists():
                 shutil.rmtree(folder)
-        logger.info("began %s for %d pictures", folder, pictures)
+        logger.info("began %s for %d pictures", printable(folder), pictures)
         return cls(folder, settings, pictures)
 
     @classmethod
@@ -128,7 +128,7 @@ class Output:
                 "name another --output, or replace this one with --overwrite"
             )
         output.remove_leftovers()
-        logger.info("continuing %s", folder)
+        logger.info("continuing %s", printable(folder))
         return output
 
     def missing(self) -> Iterator[int]:
@@ -204,8 +204,8 @@ def _write_list(path: Path, paths: Iterable[str], group: int) -> int:
         remaining = iter(paths)
         while some := list(islice(remaining, group)):
             # File names may have any bytes; one that is not UTF-8 is escaped, and its row has the error "no such file".
-            printable = [one.encode("utf-8", "backslashreplace").decode() for one in some]
-            writer.write_table(pyarrow.table([printable], schema=_LIST), row_group_size=group)
+            utf8 = [one.encode("utf-8", "backslashreplace").decode() for one in some]
+            writer.write_table(pyarrow.table([utf8], schema=_LIST), row_group_size=group)
             count += len(some)
     return count
 

@@ -12,7 +12,7 @@ import cv2
 import pyarrow
 from pyarrow.fs import FileSystem
 
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition.classifier import BATCH_IMAGES
 from mnist_digits.recognition.preprocessing.image_io import MAX_PICTURE_BYTES, Picture, read_picture
 from mnist_digits.recognition.preprocessing.ink import find_ink
@@ -138,7 +138,7 @@ def _result_or_error(read: Callable[[Picture], Result], fetch: Fetch) -> Result 
     except DataError as error:
         return str(error)
     except Exception as error:
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return printable(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _unreadable(error: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_digits.errors import DataError, QualityError
+from mnist_digits.errors import DataError, QualityError, printable
 from mnist_digits.files import atomic_write, write_text
 from mnist_digits.runs import Run
 from mnist_digits.training.engine.session import TrainingSession
@@ -52,7 +52,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._rows.append(np.array([row[column] for column in COLUMNS]))
         save(self._run.checkpoint, self._session.variables, self.history)
         write_history(self._run.history, self._rows)
-        logger.info("%s: %s", self._run.folder, ", ".join(f"{name} {row[name]:.4g}" for name in COLUMNS))
+        logger.info("%s: %s", printable(self._run.folder), ", ".join(f"{name} {row[name]:.4g}" for name in COLUMNS))
         if self._progress:
             self._progress(epoch + 1, row)
 
