@@ -11,7 +11,6 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +49,7 @@ def read_idx(path: Path, dimensions: int, checksum: str | None = None) -> NDArra
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def _read_shape(path: Path, file: IO[bytes], dimensions: int) -> tuple[int, ...]:
+def _read_shape(path: Path, file: io.BufferedIOBase, dimensions: int) -> tuple[int, ...]:
     """The shape in a file's header, after which the values follow."""
     size = 4 + 4 * dimensions
     header = file.read(size)
@@ -97,7 +96,7 @@ def _read(path: Path, checksum: str | None) -> bytes:
     return content
 
 
-def _unpacked(content: bytes, path: Path) -> IO[bytes]:
+def _unpacked(content: bytes, path: Path) -> io.BufferedIOBase:
     """What is in a file, gzipped or not, to be read from the beginning."""
     if content.startswith(GZIP_MAGIC):
         return gzip.GzipFile(fileobj=io.BytesIO(content))
