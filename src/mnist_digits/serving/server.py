@@ -3,12 +3,16 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -65,7 +69,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(service: Service, listener: socket.socket, workers: int, ready: Callable[[], None]) -> None:
-    """Answer requests until SIGTERM, finish those in progress, and return; after SIGINT raise KeyboardInterrupt.
+    """Answer requests until SIGTERM, finish those in progress, and return.
+
+    After SIGINT it raises KeyboardInterrupt instead, after SIGHUP SystemExit with the status that a shell gives.
 
     workers: number of processes. ready: called once the model is loaded. Raises DataError as `Reader` does.
     """
@@ -81,17 +87,51 @@ def serve(service: Service, listener: socket.socket, workers: int, ready: Callab
             supervisor.run()
             if supervisor.interrupted:
                 raise KeyboardInterrupt
+            if supervisor.hung_up:
+                _exit_hung_up()
 
 
 def _serve_alone(service: Service, listener: socket.socket, ready: Callable[[], None]) -> None:
     app = service.create()
-    ready()
-    # After its shutdown Uvicorn raises the signal again; SIGTERM would then kill the process.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    server = Server(_config(service, 1, lambda: app), app)
+    came: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        server.should_exit = True
+
+    # Until Uvicorn has its own handlers, which do not know SIGHUP, and after: it raises again what ended it.
+    numbers = [signal.SIGTERM, *_hangups()]
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
-        Server(_config(service, 1, lambda: app), app).run([listener])
+        ready()
+        server.run([listener])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if set(came) & {*_hangups()}:
+        _exit_hung_up()
+
+
+def _hangups() -> list[signal.Signals]:
+    """SIGHUP, if the system has it and nobody, such as nohup, has it ignored."""
+    number = getattr(signal, "SIGHUP", None)
+    return [number] if number and signal.getsignal(number) != signal.SIG_IGN else []
+
+
+@contextmanager
+def _hangups_blocked() -> Iterator[None]:
+    """Block SIGHUP, which processes that are started meanwhile inherit; this one gets it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _hangups()) if _hangups() else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _exit_hung_up() -> NoReturn:
+    sys.exit(128 + signal.SIGHUP)
 
 
 def _config(service: Service, workers: int, create: Callable[[], FastAPI]) -> uvicorn.Config:
@@ -133,15 +173,31 @@ class Supervisor(Multiprocess):
     interrupted = False
     """Whether SIGINT came, rather than SIGTERM."""
 
+    hung_up = False
+    """Whether SIGHUP came."""
+
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         """As Uvicorn's."""
+        ignored = not _hangups()
         super().__init__(config, sockets)
+        if ignored and hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._last_reply_s: dict[int | None, float] = {}
 
     def handle_int(self) -> None:
         """Remember that SIGINT came, and shut down."""
         self.interrupted = True
         super().handle_int()
+
+    def handle_hup(self) -> None:
+        """Shut down, as no terminal is left, where Uvicorn would start other workers."""
+        self.hung_up = True
+        self.should_exit.set()
+
+    def init_processes(self) -> None:
+        """Start workers, which ignore SIGHUP: a terminal sends it to all of them, and this process shuts them down."""
+        with _hangups_blocked():
+            super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have died or hang; their requests are no longer counted as in flight.
@@ -162,7 +218,8 @@ class Supervisor(Multiprocess):
                     return
                 _forget(process.pid)
                 self.processes[index] = Process(self.config, self.sockets)
-                self.processes[index].start()
+                with _hangups_blocked():
+                    self.processes[index].start()
 
 
 def _forget(pid: int | None) -> None:

@@ -33,8 +33,11 @@ def read_here(output: Output, workers: int, on_progress: OnProgress = lambda don
     Raises DataError when a file cannot be written or a process dies; KeyboardInterrupt ends the work within a picture.
     """
     context = get_context("spawn")
-    stopping = context.Event()
-    with ProcessPoolExecutor(workers, context, _Worker.start, (output.folder, stopping)) as pool:
+    # The first of these starts a process of Python's that keeps track of them.
+    with _interrupts_blocked():
+        stopping = context.Event()
+        pool = ProcessPoolExecutor(workers, context, _Worker.start, (output.folder, stopping))
+    with pool:
         try:
             done = output.done()
             logger.info(
@@ -104,11 +107,14 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT, so that processes started meanwhile ignore Ctrl-C; this one gets it afterwards, and stops them."""
+    """Block SIGINT and SIGHUP, so that processes started meanwhile ignore what a terminal sends to all of them.
+
+    This one gets it afterwards, and stops them.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
