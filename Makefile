@@ -13,49 +13,53 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-run: .venv/train ## train the baseline network, evaluate it, write its report
+run: for-train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
 
-test: .venv/dev ## run all tests
+test: for-dev ## run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-fuzz: .venv/dev ## MINUTES=30: try ever other hostile files; what is not survived is kept in tests/fuzzing/cases
+fuzz: for-dev ## MINUTES=30: try ever other hostile files; what is not survived is kept in tests/fuzzing/cases
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
 		FUZZ_EXAMPLES=500 $(BIN)/python -m pytest --quiet --numprocesses auto tests/fuzzing || exit; done
 
-check: .venv/dev ## format, lint, types, direction of imports
+check: for-dev ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: .venv/dev ## correct what can be corrected automatically
+format: for-dev ## correct what can be corrected automatically
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: .venv/dev ## build the documentation into docs/_build/html; a broken link is an error
+docs: for-dev ## build the documentation into docs/_build/html; a broken link is an error
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --fresh-env \
 		--doctree-dir docs/_build/doctrees docs docs/_build/html
 	@echo docs/_build/html/index.html
 
-wheel: .venv/dev ## build a wheel into dist/ and try it in an empty environment
+wheel: for-dev ## build a wheel into dist/ and try it in an empty environment
 	@.ci/wheel
 
-sbom: .venv/dev ## list what an installation with all extras consists of: CycloneDX, in dist/sbom.json
+sbom: for-dev ## list what an installation with all extras consists of: CycloneDX, in dist/sbom.json
 	@.ci/sbom
 
-licences: .venv/dev ## write the licences of what is installed into docs/reference/licences.md
+licences: for-dev ## write the licences of what is installed into docs/reference/licences.md
 	@$(BIN)/python tests/package/test_licences.py
 
-constraints: .venv/pip ## pin the newest versions that work together, with the hashes of their files
+constraints: for-pip ## pin the newest versions that work together, with the hashes of their files
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --upgrade \
 		--generate-hashes --quiet --no-header --no-annotate --output-file constraints.txt
 
-notebook: .venv/dev ## run the notebook and store its outputs
+notebook: for-dev ## run the notebook and store its outputs
 	@$(BIN)/python tests/docs/test_notebook.py
 
 clean: ## remove what the other targets installed and built; runs/ stays
 	rm -rf .venv dist docs/_build
+
+# Two makes in one folder: the second waits until the first has installed.
+for-%:
+	@$(PYTHON) .ci/alone $(MAKE) --silent .venv/$*
 
 .venv/pip: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "TensorFlow needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12")'

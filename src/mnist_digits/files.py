@@ -57,6 +57,41 @@ def _temporary(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def sole_use(path: Path) -> Iterator[None]:
+    """Let no other process of this machine have the same path in the same way until the end.
+
+    Raises DataError at once when one has it, or when its folder cannot be written. Windows has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("w")
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}; choose another folder") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DataError(
+                    f"{path}: another command is writing it; wait until it has ended, or name another"
+                ) from None
+            # Who had it before may have removed it between the two calls, and another made it anew.
+            if not lock.exists() or not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises DataError like `atomic_write`."""
     with atomic_write(path) as temporary:

@@ -14,6 +14,7 @@ import typer
 from mnist_digits.cli.options import show
 from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import UsageError
+from mnist_digits.files import sole_use
 
 if TYPE_CHECKING:
     from mnist_digits.recognition.bulk import Output
@@ -102,10 +103,19 @@ class Bulk:
 
     def read(self, names: list[str], model: Path | None, recursive: bool, as_json: bool) -> None:
         """Begin or continue the table, finish it, and print its summary."""
-        from mnist_digits.recognition.bulk import check_address, read_here, read_on_cluster
+        from mnist_digits.recognition.bulk import check_address
 
+        assert self.output is not None
         if self.cluster:
             check_address(self.cluster)
+        with sole_use(self.output):
+            summary = self._fill(names, model, recursive)
+        show(summary, _print_summary, as_json)
+
+    def _fill(self, names: list[str], model: Path | None, recursive: bool) -> dict[str, Any]:
+        """Read what is missing in the table; its summary."""
+        from mnist_digits.recognition.bulk import read_here, read_on_cluster
+
         output = self._prepare(names, model, recursive)
         workers = self.workers or _cores()
         before = output.done()
@@ -126,8 +136,7 @@ class Bulk:
                 markup=False,
             )
             raise typer.Exit(INTERRUPTED_STATUS) from None
-        summary = {"output": str(output.folder), **asdict(output.summary())}
-        show(summary, _print_summary, as_json)
+        return {"output": str(output.folder), **asdict(output.summary())}
 
     def _prepare(self, names: list[str], model: Path | None, recursive: bool) -> "Output":
         """The table to fill: the one that the same command has begun, or a new one."""
