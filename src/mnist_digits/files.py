@@ -71,7 +71,9 @@ def sole_use(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     while True:
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
+            # A file where the folder should be is told by what follows.
+            with suppress(FileExistsError):
+                lock.parent.mkdir(parents=True, exist_ok=True)
             file = lock.open("w")
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; choose another folder") from None
