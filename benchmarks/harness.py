@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +71,13 @@ class Benchmark:
     """Names of what is measured in a process of its own."""
     measure_part: Callable[[str, argparse.Namespace], Any] = lambda part, options: None
     """Measures a part, in such a process; returns JSON."""
+    folder: str = ""
+    """Name of the package below `benchmarks` whose module it is, if it is not of `benchmarks` itself."""
 
     @property
     def name(self) -> str:
         """As in `python -m benchmarks.NAME`."""
-        return self.results.stem
+        return ".".join(filter(None, (self.folder, self.results.stem)))
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Parse the arguments, measure, write, draw, print the table."""
@@ -199,10 +201,14 @@ class Stopwatch:
 
 
 @contextmanager
-def run_service(*options: str) -> Iterator[tuple[int, str]]:
-    """`digits serve` on a free port: its process id and its address; it ends with the context."""
+def run_service(*options: str, log: IO[str] | None = None, **environment: str) -> Iterator[tuple[int, str]]:
+    """`digits serve` on a free port: its process id and its address; it ends with the context.
+
+    log: takes the service's stderr. environment: further variables.
+    """
     command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    variables = {**os.environ, **environment}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found

@@ -63,6 +63,11 @@ class Classifier:
         self._check_outputs()
 
     @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
+    @property
     def can_reject(self) -> bool:
         """Whether the model has the output `is_digit`, by which it rejects images that show no digit."""
         return "is_digit" in self._outputs

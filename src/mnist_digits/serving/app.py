@@ -16,6 +16,7 @@ from mnist_digits.serving.api import health, images, inference_protocol, openapi
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.middleware import Middleware, as_response
 from mnist_digits.serving.page import introspection, static
+from mnist_digits.serving.pictures import Pictures
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import BatchQueue, Workers
 
@@ -30,12 +31,14 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     metrics = Metrics()
     workers = Workers(settings.threads, settings.most_waiting, settings.answer_seconds)
+    readings = Pictures(reader, workers, settings)
     queue = BatchQueue(reader.classifier, settings.most_waiting, settings.answer_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         workers.close()
+        readings.close()
         queue.close()
 
     app = FastAPI(
@@ -50,11 +53,11 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     )
     app.router.route_class = openapi.PlainRoute
     images.add_routes(app.router, queue, workers, metrics)
-    pictures.add_routes(app.router, reader, workers, settings, metrics)
+    pictures.add_routes(app.router, readings, workers, settings, metrics)
     inference_protocol.add_routes(app.router, queue, workers, metrics)
     health.add_routes(app.router, workers, metrics)
     static.add_settings(app.router, settings)
-    app.include_router(introspection.router(reader, workers))
+    app.include_router(introspection.router(reader, workers, readings))
     if settings.playground:
         from mnist_digits.serving.page import playground
         from mnist_digits.serving.page.live_training import Playground

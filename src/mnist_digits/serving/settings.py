@@ -16,6 +16,8 @@ class Settings:
     """Whether networks may be trained from the page; needs the extra `train`."""
     threads: int = os.cpu_count() or 1
     """Number of threads, each of which handles one picture at a time."""
+    most_large_waiting: int = 8
+    """Maximum number of large pictures that wait for one of `processes`; further ones are answered with 503."""
     most_waiting: int = 128
     """Maximum number of requests that wait for a thread; further ones are answered with 503."""
     most_bytes: int = 20_000_000
@@ -30,3 +32,8 @@ class Settings:
     """Seconds within a request's body without any data until the request gets 408."""
     answer_seconds: float = 30.0
     """Seconds from the end of a request's body until it is answered with 503."""
+
+    @property
+    def processes(self) -> int:
+        """Maximum number of processes that read one large picture each."""
+        return max(1, self.threads // 2)

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -51,19 +51,23 @@ PICTURE_SUFFIXES = tuple(suffix for suffixes in PICTURE_KINDS.values() for suffi
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """What a HEIC file has in bytes 8 to 11."""
 
-EXIF_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation → what turns the stored pixels upright."""
+EXIF_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
+"""EXIF orientation → what turns the stored pixels upright: quarter turns to the left, after or without mirroring."""
 
-BLENDED_ROWS = 256
-"""Rows of a picture with transparency that are blended at a time: floats of all would take gigabytes."""
+STRIP_ROWS = 256
+"""Rows of a picture that are converted at a time: Pillow's other forms of all of it would take gigabytes."""
+
+LIGHT_KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+"""Formats whose header tells what decoding takes; a TIFF may have tiles, a HEIC file a video of any size."""
+
+LIGHT_BYTES = 1_000_000
+"""Size of a light picture's file: in a larger one, even the header may take seconds to parse."""
+
+LIGHT_PIXELS = 2_000_000
+"""Pixels of a light picture, which is read in well below a second."""
+
+USUAL_JPEG_SCANS = 10
+"""Number of scans of a usual progressive JPEG."""
 
 
 def find_pictures(
@@ -112,7 +116,7 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
         if wrong := _size_fault(*picture.size):
             raise ValueError(f"image of {wrong}")
         with _as_data_error("picture"):
-            return _without_alpha(_pixels(picture))
+            return _pixels(picture)
     if isinstance(picture, bytes):
         return _decode(io.BytesIO(picture), "picture")
     path = Path(picture)
@@ -121,6 +125,25 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
             return _decode(file, str(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; expected a picture that can be read") from None
+
+
+def is_light(content: bytes) -> bool:
+    """Whether a picture is read soon and with little memory, by its header; True also for what is no picture.
+
+    content: that of a file. A light one has at most LIGHT_BYTES and LIGHT_PIXELS, and is of one of LIGHT_KINDS.
+    """
+    if len(content) > LIGHT_BYTES:
+        return False
+    if content[:2] in (b"II", b"MM") or content[4:8] == b"ftyp":
+        return False
+    file = io.BytesIO(content)
+    try:
+        with Image.open(file, formats=LIGHT_KINDS) as image:
+            turns = max(1.0, _count_scans(io.BytesIO(content)) / USUAL_JPEG_SCANS) if image.format == "JPEG" else 1.0
+            return image.width * image.height * turns <= LIGHT_PIXELS or _size_fault(*image.size) is not None
+    # What cannot even be opened is refused as soon as it is read.
+    except Exception:
+        return True
 
 
 def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -146,7 +169,7 @@ def _decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
             raise DataError(f"{name}: {wrong}")
         if image.format == "TIFF":
             _silence_libtiff()
-        return _without_alpha(_pixels(image))
+        return _pixels(image)
 
 
 @contextmanager
@@ -161,6 +184,8 @@ def _as_data_error(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         kinds = ", ".join(kind for kind in PICTURE_KINDS if kind != "HEIF")
         raise DataError(f"{name}: not a picture, expected {kinds} or HEIC; convert it or copy it again") from None
+    except MemoryError:
+        raise DataError(f"{name}: decoding takes more memory than there is, expected less; scale it down") from None
     # Decoders of damaged files raise anything, from IndexError to struct.error.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -211,24 +236,41 @@ def _formats(file: IO[bytes], name: str) -> list[str]:
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The first (or current) frame, upright by its EXIF orientation: uint8 (h, w), (h, w, 3) or (h, w, 4)."""
-    turn = _exif_turn(image)
+    """The first (or current) frame, upright by its EXIF orientation, without alpha: uint8 (h, w) or (h, w, 3)."""
+    turns, mirrored = _exif_turn(image)
+    pixels = _stored_pixels(image)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def _stored_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """The same, as stored. All but the decoded picture and the result is made in strips of it."""
     if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode != "L":
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return np.asarray(image if turn is None else image.transpose(turn))
+        return _eight_bits(np.asarray(image))
+    with_alpha = image.has_transparency_data
+    mode = "RGBA" if with_alpha else "L" if image.mode in ("1", "L") else "RGB"
+    image.load()
+
+    def strip(top: int) -> NDArray[np.uint8]:
+        part = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+        return np.asarray(part if part.mode == mode else part.convert(mode))
+
+    if with_alpha:
+        return _blended(image.height, image.width, strip)
+    pixels = np.empty((image.height, image.width) if mode == "L" else (image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, STRIP_ROWS):
+        pixels[top : top + STRIP_ROWS] = strip(top)
+    return pixels
 
 
-def _exif_turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns the picture upright; None when it is upright or its EXIF data are damaged."""
+def _exif_turn(image: Image.Image) -> tuple[int, bool]:
+    """What turns the picture upright, as in EXIF_TURNS; nothing when its EXIF data are damaged."""
     try:
-        return EXIF_TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return EXIF_TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (0, False))
     # Damaged EXIF data are no reason to refuse the pixels beside them.
     except Exception:
-        return None
+        return 0, False
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -248,16 +290,32 @@ def _without_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Blended with a plain ground where there is alpha: uint8 (h, w[, 3 or 4]) → uint8 (h, w[, 3])."""
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
-    strips = [pixels[top : top + BLENDED_ROWS] for top in range(0, len(pixels), BLENDED_ROWS)]
-    opacity = sum(float(_alpha(strip).sum(dtype=np.float64)) for strip in strips)
-    visible = sum(float((strip[..., :3] * _alpha(strip)).sum(dtype=np.float64)) for strip in strips)
+    height, width, _ = pixels.shape
+    return _blended(height, width, lambda top: pixels[top : top + STRIP_ROWS])
+
+
+def _blended(height: int, width: int, strip: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Blended with a plain ground: uint8 (h, w, 3). strip: STRIP_ROWS rows from one on, uint8 (n, w, 4)."""
+    opacity = visible = 0.0
+    for top in range(0, height, STRIP_ROWS):
+        part = strip(top)
+        if part[..., 3].min() == 255:
+            opacity += part[..., 3].size
+            visible += float(part[..., :3].sum(dtype=np.int64))
+            continue
+        opacity += float(_alpha(part).sum(dtype=np.float64))
+        visible += float((part[..., :3] * _alpha(part)).sum(dtype=np.float64))
     mean = visible / max(3 * opacity, 1e-6)
     # Mostly opaque is paper with holes or round corners, mostly transparent a drawing on nothing.
-    ground = mean if opacity > 0.5 * pixels[..., 3].size else 255 * (mean < 128)
-    flat = np.empty((*pixels.shape[:2], 3), np.uint8)
-    for top, strip in zip(range(0, len(pixels), BLENDED_ROWS), strips, strict=True):
-        alpha = _alpha(strip)
-        flat[top : top + BLENDED_ROWS] = np.rint(strip[..., :3] * alpha + np.float32(ground) * (1 - alpha))
+    ground = mean if opacity > 0.5 * height * width else 255 * (mean < 128)
+    flat = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP_ROWS):
+        part = strip(top)
+        if part[..., 3].min() == 255:
+            flat[top : top + STRIP_ROWS] = part[..., :3]
+            continue
+        alpha = _alpha(part)
+        flat[top : top + STRIP_ROWS] = np.rint(part[..., :3] * alpha + np.float32(ground) * (1 - alpha))
     return flat
 
 

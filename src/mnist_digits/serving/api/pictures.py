@@ -2,9 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,14 +12,13 @@ from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 
 from mnist_digits.errors import DataError
-from mnist_digits.recognition import Page, Prediction, Reader
+from mnist_digits.recognition import Page, Prediction
 from mnist_digits.recognition.results import PageReason, PredictionReason
 from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body
 from mnist_digits.serving.metrics import Metrics
+from mnist_digits.serving.pictures import Pictures
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import Workers, in_time
-
-Read = Callable[[bytes], Prediction | Page]
 
 FORM = "multipart/form-data"
 
@@ -90,15 +87,25 @@ class Upload:
     content: bytes
 
 
-def add_routes(routes: APIRouter, reader: Reader, workers: Workers, settings: Settings, metrics: Metrics) -> None:
+def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings: Settings, metrics: Metrics) -> None:
     """Add both routes."""
 
-    async def respond(request: Request, read: Read, unreadable: Prediction | Page) -> Response:
+    async def respond(request: Request, job: str, unreadable: Prediction | Page, **options: Any) -> Response:
         content_type = request.headers.get("content-type", "")
         uploads = await workers.parse(find_uploads, await request.body(), content_type, settings.most_files)
 
+        async def read_one(upload: Upload) -> dict[str, Any]:
+            try:
+                result = await readings.do(job, upload.content, **options)
+            except DataError:
+                # An unreadable picture must not prevent the others from being read.
+                if len(uploads) == 1:
+                    raise
+                result = unreadable.to_json()
+            return {"file": upload.name, **result}
+
         async def read_all() -> list[dict[str, Any]]:
-            return [await workers.do(_read_one, read, unreadable, upload, len(uploads)) for upload in uploads]
+            return [await read_one(upload) for upload in uploads]
 
         results = await in_time(read_all(), settings.answer_seconds)
         for result in results:
@@ -108,13 +115,12 @@ def add_routes(routes: APIRouter, reader: Reader, workers: Workers, settings: Se
     @routes.post("/v1/predict", **_description(PredictionResult | list[PredictionResult], MIN_CONFIDENCE))
     async def predict(request: Request) -> Response:
         """The digit in each picture, or the reason why there is none, as `digits predict --json` prints it."""
-        read = partial(reader.classifier.classify, min_confidence=_min_confidence(request))
-        return await respond(request, read, Prediction.unreadable())
+        return await respond(request, "predict", Prediction.unreadable(), min_confidence=_min_confidence(request))
 
     @routes.post("/v1/read", **_description(PageResult | list[PageResult]))
     async def read(request: Request) -> Response:
         """The numbers on each page, line by line, as `digits read --json` prints them."""
-        return await respond(request, reader.read, Page.unreadable())
+        return await respond(request, "read", Page.unreadable())
 
 
 def _description(result: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
@@ -128,18 +134,6 @@ def _description(result: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
             422: {"model": Error, "description": "The picture is damaged, too large, or none at all."},
         },
     }
-
-
-def _read_one(read: Read, unreadable: Prediction | Page, upload: Upload, count: int) -> dict[str, Any]:
-    """The result for one of `count` pictures. Raises DataError when it is the only one and cannot be read."""
-    try:
-        result = read(upload.content)
-    except DataError:
-        # An unreadable picture must not prevent the others from being read.
-        if count == 1:
-            raise
-        result = unreadable
-    return {"file": upload.name, **result.to_json()}
 
 
 def _min_confidence(request: Request) -> float:

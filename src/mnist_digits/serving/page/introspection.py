@@ -16,6 +16,7 @@ from mnist_digits.recognition import Normalised, Prediction, Reader, find_ink, n
 from mnist_digits.recognition.results import as_base64, rounded
 from mnist_digits.serving.api.openapi import BYTES, JSON
 from mnist_digits.serving.page.dense_network import SHIPPED, DenseNetwork
+from mnist_digits.serving.pictures import Pictures, need_light
 from mnist_digits.serving.workers import Workers
 
 FEATURE_MAPS = Path(__file__).parent / "models" / "feature_maps.onnx"
@@ -74,10 +75,10 @@ def describe_drawing(drawing: Normalised, prediction: Prediction, network: Dense
     return {"prediction": prediction.to_json(), "image": as_base64(drawing.image), "dense": dense}
 
 
-def router(reader: Reader, workers: Workers) -> APIRouter:
+def router(reader: Reader, workers: Workers, readings: Pictures) -> APIRouter:
     """Routes below `/v1/inside`, for the page only. Pictures are request bodies; DataError when one cannot be read.
 
-    `POST ""`: a picture of one digit → `describe_drawing`, and as `cnn` what `FeatureMaps.describe` gives.
+    `POST ""`: a small picture of one digit → `describe_drawing`, and as `cnn` what `FeatureMaps.describe` gives.
     `POST /page`: a picture of a page → as `digits read --json`, where each digit also has its `probabilities` and the
     network input `image`. `GET /units`: the bytes of `DenseNetwork.weight_images`.
     """
@@ -86,13 +87,10 @@ def router(reader: Reader, workers: Workers) -> APIRouter:
     weight_images = network.weight_images().tobytes()
 
     def inspect_drawing(content: bytes) -> str:
-        drawing = normalise(find_ink(read_picture(content)))
+        drawing = normalise(find_ink(read_picture(need_light(content))))
         (prediction,) = reader.classifier.classify_normalised([drawing])
         cnn = feature_maps.describe(drawing.image)
         return json.dumps({**describe_drawing(drawing, prediction, network), "cnn": cnn})
-
-    def inspect_page(content: bytes) -> str:
-        return json.dumps(reader.read(content).to_json(details=True))
 
     @routes.post("")
     async def drawing(request: Request) -> Response:
@@ -100,7 +98,7 @@ def router(reader: Reader, workers: Workers) -> APIRouter:
 
     @routes.post("/page")
     async def page(request: Request) -> Response:
-        return Response(await workers.do(inspect_page, await request.body()), media_type=JSON)
+        return Response(json.dumps(await readings.do("inspect", await request.body())), media_type=JSON)
 
     @routes.get("/units")
     async def units() -> Response:

@@ -15,6 +15,7 @@ from mnist_digits.serving.api.openapi import BYTES, JSON
 from mnist_digits.serving.page.dense_network import DenseNetwork
 from mnist_digits.serving.page.introspection import describe_drawing
 from mnist_digits.serving.page.live_training import BusyError, Choices, Playground
+from mnist_digits.serving.pictures import need_light
 from mnist_digits.serving.workers import Workers
 
 
@@ -23,8 +24,8 @@ def router(playground: Playground, workers: Workers) -> APIRouter:
 
     `GET ""`: `Playground.state`. `GET /events`: the state now and after every change, as server-sent events.
     `POST /training`, with Choices: starts a training; 409 while one runs. `DELETE /training` stops it.
-    `GET /units`: the bytes of the trained network's `weight_images`. `POST /inside`, with a picture of one digit: what
-    `describe_drawing` gives for the trained network. The last two are 404 while there is no network.
+    `GET /units`: the bytes of the trained network's `weight_images`. `POST /inside`, with a small picture of one
+    digit: what `describe_drawing` gives for the trained network. The last two are 404 while there is no network.
     """
 
     @asynccontextmanager
@@ -77,7 +78,7 @@ def _network(playground: Playground) -> DenseNetwork:
 
 
 def _inspect_drawing(network: DenseNetwork, content: bytes) -> str:
-    drawing = normalise(find_ink(read_picture(content)))
+    drawing = normalise(find_ink(read_picture(need_light(content))))
     (prediction,) = predictions_of([drawing], network.probabilities(drawing.image[None]))
     return json.dumps(describe_drawing(drawing, prediction, network))
 

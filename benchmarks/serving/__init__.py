@@ -254,6 +254,3 @@ def as_table(result: dict[str, Any]) -> str:
 
 
 BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS)
-
-if __name__ == "__main__":
-    BENCHMARK.main()

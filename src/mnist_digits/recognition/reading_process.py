@@ -1,0 +1,157 @@
+"""A process that reads large pictures for the service: it can be ended, and takes no other request with it if it dies.
+
+The program is `python -m mnist_digits.recognition.reading_process MODEL`. A request is a line of JSON on stdin,
+{"job", "options", "size"}, and the picture's bytes; each is answered by a line of JSON on stdout, {"result"}, or
+{"error"} for a defect of the picture. The program ends when its stdin is closed, so also when the service is killed.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import cv2
+
+from mnist_digits.errors import DataError
+from mnist_digits.recognition.reader import Reader
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "predict": lambda reader, content, **options: reader.classifier.classify(content, **options).to_json(),
+    "read": lambda reader, content: reader.read(content).to_json(),
+    "inspect": lambda reader, content: reader.read(content).to_json(details=True),
+}
+"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction` or `Page`."""
+
+NICENESS = 3
+"""Added to the process's own: small pictures come first where there are fewer cores than processes."""
+
+MAX_READING_BYTES = 1_500_000_000
+"""Memory that the process may have; on Linux a picture that needs more is refused. The largest take a gigabyte."""
+
+OOM_SCORE = 500
+"""On Linux, where all memory is taken: this process is ended before others of the same size."""
+
+
+class ProcessDiedError(Exception):
+    """The process ended while it held a picture; `in_time` tells whether by itself or because its time was over."""
+
+    def __init__(self, in_time: bool) -> None:
+        """in_time: whether it ended by itself."""
+        super().__init__()
+        self.in_time = in_time
+
+
+class ReadingProcess:
+    """Starts the program when it is first needed, and again when it has died. For one thread at a time."""
+
+    def __init__(self, model: Path) -> None:
+        """model: the classifier's file."""
+        self._command = (sys.executable, "-m", "mnist_digits.recognition.reading_process", str(model.absolute()))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, job: str, content: bytes, options: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The result of one of JOBS for a picture's bytes.
+
+        Raises DataError when the picture cannot be read, ProcessDiedError when the process dies or takes more seconds.
+        """
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = threading.Timer(max(0.0, seconds), process.kill)
+        timer.start()
+        try:
+            head = json.dumps({"job": job, "options": options, "size": len(content)})
+            # If it has died, there is no answer either.
+            with suppress(OSError):
+                process.stdin.write(head.encode() + b"\n" + content)
+                process.stdin.flush()
+            line = process.stdout.readline()
+        finally:
+            in_time = timer.is_alive()
+            timer.cancel()
+        if not line.endswith(b"\n"):
+            self.close()
+            # The next picture then does not wait for it to load.
+            self._process = self._start()
+            raise ProcessDiedError(in_time)
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise DataError(answer["error"])
+        return answer["result"]
+
+    def close(self) -> None:
+        """End the process, if there is one, at once."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            # What was not sent yet cannot be.
+            with suppress(OSError), process:
+                pass
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def main() -> None:
+    """Load, and answer requests until stdin is closed. Signals to the whole group are left to the service."""
+    # What libraries print goes to stderr.
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests: Queue[tuple[dict[str, Any], bytes]] = Queue()
+    threading.Thread(target=_listen, args=[requests], daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    # Defects of a picture are reported in the answer.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    reader = Reader(sys.argv[1])
+    _limit()
+    while True:
+        head, content = requests.get()
+        channel.write(json.dumps(_answer(reader, head, content)).encode() + b"\n")
+        channel.flush()
+
+
+def _listen(requests: "Queue[tuple[dict[str, Any], bytes]]") -> None:
+    """Pass on the requests on stdin; end the process when it is closed."""
+    while line := sys.stdin.buffer.readline():
+        head = json.loads(line)
+        requests.put((head, sys.stdin.buffer.read(head["size"])))
+    os._exit(0)
+
+
+def _limit() -> None:
+    """Take second place, and a bounded part of the machine's memory."""
+    if hasattr(os, "nice"):  # Windows has none.
+        os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_READING_BYTES, MAX_READING_BYTES))
+
+
+def _answer(reader: Reader, head: dict[str, Any], content: bytes) -> dict[str, Any]:
+    try:
+        return {"result": JOBS[head["job"]](reader, content, **head["options"])}
+    except DataError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        # OpenCV and ONNX Runtime have their own words for a failed allocation.
+        if not isinstance(error, MemoryError) and not any(word in str(error) for word in ("memory", "alloc")):
+            raise
+        found = f"picture: takes more than {MAX_READING_BYTES // 10**6:,} MB of memory to read"
+        return {"error": f"{found}, expected less; scale it down or cut it up"}
+
+
+if __name__ == "__main__":
+    main()
