@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +114,11 @@ def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str
                 for worker in psutil.Process(process.pid).children(recursive=True):
                     worker.kill()
                 process.kill()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "does not come about"
+        time.sleep(0.05)

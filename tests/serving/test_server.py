@@ -3,8 +3,6 @@
 import http.client
 import signal
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.asking import as_png, serving
+from helpers.asking import as_png, serving, wait_for
 from mnist_digits.dataset import Dataset
 
 
@@ -25,13 +23,6 @@ def workers_of(pid: int) -> set[int]:
         with suppress(psutil.NoSuchProcess):
             found |= {child.pid} if any("spawn_main" in part for part in child.cmdline()) else set()
     return found
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "does not come about"
-        time.sleep(0.05)
 
 
 class Load:

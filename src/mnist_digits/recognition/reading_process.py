@@ -1,8 +1,9 @@
 """A process that reads large pictures for the service: it can be ended, and takes no other request with it if it dies.
 
 The program is `python -m mnist_digits.recognition.reading_process MODEL`. A request is a line of JSON on stdin,
-{"job", "options", "size"}, and the picture's bytes; each is answered by a line of JSON on stdout, {"result"}, or
-{"error"} for a defect of the picture. The program ends when its stdin is closed, so also when the service is killed.
+{"job", "options", "size"}, and the picture's bytes. On stdout, BEGUN tells that it is being read, and a line of JSON
+what came of it: {"result"}, or {"error"} for a defect of the picture. The program ends when its stdin is closed, so
+also when the service is killed.
 """
 
 import json
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +32,11 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 """Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction` or `Page`."""
 
+BEGUN = b"begun\n"
+
+MOST_STARTS = 2
+"""How often the process is started for a picture: one that died before it began with it is replaced once."""
+
 NICENESS = 3
 """Added to the process's own: small pictures come first where there are fewer cores than processes."""
 
@@ -41,20 +48,20 @@ OOM_SCORE = 500
 
 
 class ProcessDiedError(Exception):
-    """The process ended while it held a picture; `in_time` tells whether by itself or because its time was over."""
+    """The process gave no answer. `by_picture`: because it ended by itself while it read the picture."""
 
-    def __init__(self, in_time: bool) -> None:
-        """in_time: whether it ended by itself."""
-        super().__init__()
-        self.in_time = in_time
+    def __init__(self, found: str, by_picture: bool = False) -> None:
+        """found: what happened."""
+        super().__init__(found)
+        self.by_picture = by_picture
 
 
 class ReadingProcess:
     """Starts the program when it is first needed, and again when it has died. For one thread at a time."""
 
-    def __init__(self, model: Path) -> None:
-        """model: the classifier's file."""
-        self._command = (sys.executable, "-m", "mnist_digits.recognition.reading_process", str(model.absolute()))
+    def __init__(self, reader: Reader) -> None:
+        """reader: the process has one like it."""
+        self._reader = reader
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, job: str, content: bytes, options: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -62,26 +69,22 @@ class ReadingProcess:
 
         Raises DataError when the picture cannot be read, ProcessDiedError when the process dies or takes more seconds.
         """
-        process = self._process = self._process or self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        timer = threading.Timer(max(0.0, seconds), process.kill)
-        timer.start()
-        try:
-            head = json.dumps({"job": job, "options": options, "size": len(content)})
-            # If it has died, there is no answer either.
-            with suppress(OSError):
-                process.stdin.write(head.encode() + b"\n" + content)
-                process.stdin.flush()
-            line = process.stdout.readline()
-        finally:
-            in_time = timer.is_alive()
-            timer.cancel()
-        if not line.endswith(b"\n"):
+        request = json.dumps({"job": job, "options": options, "size": len(content)}).encode() + b"\n" + content
+        end = time.monotonic() + seconds
+        for _ in range(MOST_STARTS):
+            process = self._process = self._process or self._start()
+            begun, line = _exchange(process, request, end - time.monotonic())
+            if line.endswith(b"\n"):
+                break
             self.close()
             # The next picture then does not wait for it to load.
             self._process = self._start()
-            raise ProcessDiedError(in_time)
+            if time.monotonic() >= end:
+                raise ProcessDiedError(f"no answer after {seconds:g} seconds")
+            if begun:
+                raise ProcessDiedError("the process that read this picture died", by_picture=True)
+        else:
+            raise ProcessDiedError("no process to read it in")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise DataError(answer["error"])
@@ -97,7 +100,25 @@ class ReadingProcess:
                 pass
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-m", "mnist_digits.recognition.reading_process"]
+        command.append(str(self._reader.classifier.path.absolute()))
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _exchange(process: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> tuple[bool, bytes]:
+    """Whether the process began with a request, and the line that it answered; none when it died or was ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    timer = threading.Timer(max(0.0, seconds), process.kill)
+    timer.start()
+    try:
+        # If it has died, there is no answer either.
+        with suppress(OSError):
+            process.stdin.write(request)
+            process.stdin.flush()
+        return process.stdout.readline() == BEGUN, process.stdout.readline()
+    finally:
+        timer.cancel()
 
 
 def main() -> None:
@@ -112,19 +133,25 @@ def main() -> None:
     cv2.setNumThreads(1)
     # Defects of a picture are reported in the answer.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    reader = Reader(sys.argv[1])
+    try:
+        reader = Reader(sys.argv[1])
+    except DataError as error:
+        sys.exit(str(error))
     _limit()
     while True:
         head, content = requests.get()
+        channel.write(BEGUN)
+        channel.flush()
         channel.write(json.dumps(_answer(reader, head, content)).encode() + b"\n")
         channel.flush()
 
 
 def _listen(requests: "Queue[tuple[dict[str, Any], bytes]]") -> None:
-    """Pass on the requests on stdin; end the process when it is closed."""
-    while line := sys.stdin.buffer.readline():
-        head = json.loads(line)
-        requests.put((head, sys.stdin.buffer.read(head["size"])))
+    """Pass on the requests on stdin; end the process when it is closed, or there is no memory for one."""
+    with suppress(MemoryError):
+        while line := sys.stdin.buffer.readline():
+            head = json.loads(line)
+            requests.put((head, sys.stdin.buffer.read(head["size"])))
     os._exit(0)
 
 

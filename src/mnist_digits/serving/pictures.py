@@ -60,9 +60,10 @@ class Pictures:
         """workers: threads for small pictures."""
         self._reader, self._workers, self._seconds = reader, workers, settings.answer_seconds
         self._large = Workers(settings.processes, settings.most_large_waiting, settings.answer_seconds)
-        self._idle: LifoQueue[ReadingProcess | None] = LifoQueue()
-        for _ in range(settings.processes):
-            self._idle.put(None)
+        self._processes = [ReadingProcess(reader) for _ in range(settings.processes)]
+        self._idle: LifoQueue[ReadingProcess] = LifoQueue()
+        for process in self._processes:
+            self._idle.put(process)
 
     async def do(self, job: str, content: bytes, **options: Any) -> dict[str, Any]:
         """The JSON that one of JOBS makes of a picture's bytes.
@@ -78,9 +79,8 @@ class Pictures:
     def close(self) -> None:
         """End the processes. As `Workers.close`."""
         self._large.close()
-        while not self._idle.empty():
-            if process := self._idle.get():
-                process.close()
+        for process in self._processes:
+            process.close()
 
     def _do_if_light(self, job: str, content: bytes, options: dict[str, Any]) -> dict[str, Any] | None:
         return JOBS[job](self._reader, content, **options) if is_light(content) else None
@@ -93,16 +93,14 @@ class Pictures:
             try:
                 return process.ask(job, content, options, deadline - time.monotonic())
             except ProcessDiedError as error:
-                if not error.in_time:
-                    raise busy(f"no answer after {self._seconds:g} seconds") from None
+                if not error.by_picture:
+                    raise busy(str(error)) from None
                 self._refused.add(checksum)
-                raise HTTPException(
-                    500, "the process that read this picture died, expected a result; this picture is not read again"
-                ) from None
+                raise HTTPException(500, f"{error}, expected a result; this picture is not read again") from None
 
     @contextmanager
     def _process(self) -> Iterator[ReadingProcess]:
-        process = self._idle.get() or ReadingProcess(self._reader.classifier.path)
+        process = self._idle.get()
         try:
             yield process
         finally:
