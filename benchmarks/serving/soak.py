@@ -4,9 +4,9 @@
     python -m benchmarks.serving.soak --only soak --minutes 5     # measures this anew, keeps the rest
     python -m benchmarks.serving.soak --tiny --output FILE   # seconds, for the tests
 
-First every kind of picture as large as may be is read alone. Then four of them come at once, while somebody else asks
-for a digit again and again. Last, good, bad, slow and large requests come for an hour, all answers are compared, and
-memory, file descriptors and temporary files of all of the service's processes are counted.
+First every kind of picture, as large as may be, is read by a process as the service starts them. Then four come at
+once, while somebody else asks for a digit again and again. Last, good, bad, slow and large requests come for an hour;
+all answers are compared, and memory, file descriptors and temporary files of all of the service's processes counted.
 """
 
 import argparse
@@ -41,9 +41,11 @@ from benchmarks import harness
 from benchmarks.harness import Benchmark, Setting
 from benchmarks.serving import WORKERS, digit_png
 from mnist_digits.dataset import load_mnist
+from mnist_digits.errors import DataError
 from mnist_digits.files import read_json
 from mnist_digits.recognition import Reader
 from mnist_digits.recognition.preprocessing.image_io import MAX_JPEG_SCANS
+from mnist_digits.recognition.reading_process import ReadingProcess
 
 RESULTS = harness.RESULTS / "soak.json"
 SETTINGS = {
@@ -57,8 +59,8 @@ LARGE_AT_ONCE = 4
 GOOD_CLIENTS = 3
 PAUSE_S = 0.05
 """Between two requests of a client: the soak is not to measure how many there can be."""
-SAMPLE_S = 0.02
-"""Between two looks at the memory of a process that reads one picture."""
+LONG_S = 600.0
+"""Longer than any reading takes: the machine may be busy."""
 Request = tuple[str, bytes]
 """Route and body."""
 
@@ -181,26 +183,32 @@ def repeated(work: Callable[[], None], pause_s: float) -> Iterator[None]:
         thread.join()
 
 
-def measure_kinds(pid: int, address: str, pictures: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Seconds and the most memory of one process, by kind of picture and route, each read alone."""
-    rows = []
-    for (kind, body), route in itertools.product(pictures.items(), ("/v1/predict", "/v1/read")):
-        most = 0.0
-
-        def look() -> None:
-            nonlocal most
-            for process in processes_of(pid):
-                with suppress(psutil.Error):
-                    most = max(most, process.memory_info().rss / 1e6)
-
-        with repeated(look, SAMPLE_S):
-            start = time.perf_counter()
-            status, _ = ask(address, route, body)
-            seconds = time.perf_counter() - start
+def measure_kinds(pictures: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Processor seconds, and the most memory, of a fresh process that reads a picture, by kind and job."""
+    rows, reader = [], Reader()
+    for (kind, body), job in itertools.product(pictures.items(), ("predict", "read")):
+        reading = ReadingProcess(reader)
+        reading.ask("predict", digit_png(np.zeros((28, 28), np.uint8)), {}, LONG_S)
+        (process,) = psutil.Process().children()
+        before = process.cpu_times()
+        try:
+            reading.ask(job, body, {}, LONG_S)
+            refused = None
+        except DataError as error:
+            refused = str(error)
+        after = process.cpu_times()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        reading.close()
         rows.append(
-            {"kind": kind, "route": route, "megabytes": len(body) / 1e6, "status": status, "seconds": seconds,
-             "memory_mb": most}
-        )  # fmt: skip
+            {
+                "kind": kind,
+                "job": job,
+                "megabytes": len(body) / 1e6,
+                "refused": refused,
+                "processor_seconds": after.user + after.system - before.user - before.system,
+                "memory_mb": 1024 * int(status.split("VmHWM:")[1].split()[0]) / 1e6,
+            }
+        )
     return rows
 
 
@@ -391,21 +399,26 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     result = read_json(options.output) if options.only and options.output.exists() else {}
     result |= {"cores": os.cpu_count(), "workers": WORKERS, "pixels": options.height * options.width}
     for part in parts:
-        with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+") as log:
-            temporary = Path(name) / "tmp"
-            temporary.mkdir()
-            with harness.run_service("--workers", str(WORKERS), log=log, TMPDIR=str(temporary)) as (pid, address):
-                if part == "kinds":
-                    result[part] = measure_kinds(pid, address, pictures)
-                elif part == "beside":
-                    result[part] = measure_beside(address, pictures, good_requests()[0][0])
-                else:
-                    result[part] = describe_soak(soak(pid, address, temporary, pictures, options), options.minutes)
-            log.seek(0)
-            result["left"] = result.get("left", {}) | {
-                part: {"log_lines": len(log.readlines()), "temporary_files": len(list(temporary.rglob("*")))}
-            }
+        if part == "kinds":
+            result[part] = measure_kinds(pictures)
+        else:
+            result[part] = measure_service(part, pictures, options)
         yield result
+
+
+def measure_service(part: str, pictures: dict[str, bytes], options: argparse.Namespace) -> dict[str, Any]:
+    """What needs the service, and what this has left in its log and in its folder for temporary files."""
+    with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+") as log:
+        temporary = Path(name) / "tmp"
+        temporary.mkdir()
+        with harness.run_service("--workers", str(WORKERS), log=log, TMPDIR=str(temporary)) as (pid, address):
+            if part == "beside":
+                measured = measure_beside(address, pictures, good_requests()[0][0])
+            else:
+                measured = describe_soak(soak(pid, address, temporary, pictures, options), options.minutes)
+        log.seek(0)
+        left = {"log_lines": len(log.readlines()), "temporary_files_left": len(list(temporary.rglob("*")))}
+    return measured | left
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -417,13 +430,12 @@ def as_table(result: dict[str, Any]) -> str:
 def as_kinds_table(result: dict[str, Any]) -> str:
     """What each kind of large picture takes, as Markdown."""
     rows = []
-    kinds = {row["kind"]: row for row in result["kinds"]}
-    for kind in kinds:
-        both = {row["route"]: row for row in result["kinds"] if row["kind"] == kind}
-        cells = [f"{both[route]['seconds']:.1f} s" for route in ("/v1/predict", "/v1/read")]
-        most = max(row["memory_mb"] for row in both.values())
-        rows.append([kind, f"{kinds[kind]['megabytes']:.1f} MB", *cells, f"{most:,.0f} MB"])
-    header = [f"{result['pixels'] / 1e6:.0f} megapixels", "file", "`/v1/predict`", "`/v1/read`", "memory"]
+    for kind in dict.fromkeys(row["kind"] for row in result["kinds"]):
+        predict, read = (row for row in result["kinds"] if row["kind"] == kind)
+        seconds = [f"{row['processor_seconds']:.1f} s" for row in (predict, read)]
+        most = max(row["memory_mb"] for row in (predict, read))
+        rows.append([kind, f"{predict['megabytes']:.1f} MB", *seconds, f"{most:,.0f} MB"])
+    header = [f"{result['pixels'] / 1e6:.0f} megapixels", "file", "`predict`, processor", "`read`, processor", "memory"]
     return harness.as_markdown(header, rows)
 
 
@@ -455,8 +467,8 @@ def as_soak_table(result: dict[str, Any]) -> str:
             ["memory of all processes at the start, at most, at the end",
              f"{first['memory_mb']:,.0f} MB, {most:,.0f} MB, {last['memory_mb']:,.0f} MB"],
             ["file descriptors at the start, at the end", f"{first['descriptors']:.0f}, {last['descriptors']:.0f}"],
-            ["lines in the log", f"{result['left']['soak']['log_lines']}"],
-            ["temporary files left", f"{result['left']['soak']['temporary_files']}"],
+            ["lines in the log", f"{kept['log_lines']}"],
+            ["temporary files left", f"{kept['temporary_files_left']}"],
         ],
     )  # fmt: skip
 

@@ -8,6 +8,11 @@ from types import ModuleType
 import pytest
 
 from benchmarks import confidence, inference, page, peers, reading, robustness, scale, serving, training, tuning
+from benchmarks.serving import soak
+from mnist_digits.recognition import reading_process
+from mnist_digits.recognition.preprocessing import image_io
+from mnist_digits.serving import Settings, connections, pictures
+from mnist_digits.serving.api import pictures as api_pictures
 from mnist_digits.training import RECIPES, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +58,51 @@ def test_results_are_of_the_recipe_as_it_is_now(path: Path):
 )
 def test_a_benchmarks_table_is_that_of_its_results(benchmark: ModuleType):
     assert benchmark.as_table(json.loads(benchmark.RESULTS.read_text())) in BENCHMARKS
+
+
+def test_the_page_on_limits_says_what_was_measured():
+    limits = (ROOT / "docs" / "explanation" / "limits.md").read_text(encoding="utf-8")
+    for table in soak.as_table(json.loads(soak.RESULTS.read_text())).split("\n\n"):
+        assert table in limits
+
+
+def test_limits_on_the_pages_are_those_of_the_code():
+    settings = Settings()
+    mega = 1_000_000
+    graceful = settings.body_seconds + settings.answer_seconds
+    said = {
+        "explanation/limits.md": [
+            f"| pixels | {image_io.MAX_PICTURE_PIXELS:,} |",
+            f"| pixels along a side | {image_io.MAX_PICTURE_SIDE_PX:,} |",
+            f"| scans of a progressive JPEG | {image_io.MAX_JPEG_SCANS} |",
+            f"| a request's body | {settings.most_bytes // mega} MB |",
+            f"more than {image_io.LIGHT_PIXELS:,} pixels or {image_io.LIGHT_BYTES:,} bytes",
+            f"more than {settings.answer_seconds:g} seconds",
+            f"more than {reading_process.MAX_READING_BYTES // mega:,} MB of memory",
+            f"or {pictures.MAX_REFUSED} or more others",
+        ],
+        "reference/http.md": [
+            f"the body is larger than {settings.most_bytes // mega} MB",
+            f"more than {image_io.MAX_PICTURE_PIXELS // mega} million pixels",
+            f"headers are longer than {connections.MAX_HEADER_BYTES // 1024} kB",
+            f"Headers have {connections.HEADER_TIMEOUT_S:g} seconds to arrive, a body {settings.body_seconds:g}, "
+            f"and each next part of it {settings.idle_seconds:g}.",
+            f"An answer must be taken within {connections.SEND_TIMEOUT_S:g}.",
+            f"at most {settings.most_waiting} requests wait",
+            f"not answered within {settings.answer_seconds:g} seconds",
+            f"have at most {settings.most_held_bytes // mega} MB",
+            f"a worker has at most {connections.MAX_CONNECTIONS:,} connections",
+            f"at most {settings.most_files} files and {api_pictures.MAX_OTHER_FIELDS} other fields",
+            f"more than {image_io.LIGHT_PIXELS:,} pixels or {image_io.LIGHT_BYTES:,} bytes",
+            f"at most {settings.most_large_waiting} wait",
+            f"at most {reading_process.MAX_READING_BYTES // mega:,} MB of memory",
+            f"ended when the {settings.answer_seconds:g} seconds are over",
+        ],
+        "how-to/serve.md": [f"for up to {graceful:g} seconds"],
+    }
+    for page_, phrases in said.items():
+        text = " ".join((ROOT / "docs" / page_).read_text(encoding="utf-8").split())
+        assert [phrase for phrase in phrases if phrase not in text] == []
 
 
 def test_the_time_of_a_page_is_what_was_measured():

@@ -13,7 +13,13 @@ from helpers.pictures import encoded
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import MAX_PICTURE_PIXELS, Classifier, Reader, find_pictures, read_picture
-from mnist_digits.recognition.preprocessing.image_io import PICTURE_KINDS
+from mnist_digits.recognition.preprocessing.image_io import (
+    LIGHT_BYTES,
+    LIGHT_PIXELS,
+    MAX_JPEG_SCANS,
+    PICTURE_KINDS,
+    is_light,
+)
 
 HEIGHT, WIDTH = 12, 16
 
@@ -293,3 +299,41 @@ def test_a_file_and_an_empty_folder_hold_none(tmp_path: Path):
         assert not list(find_pictures(str(tmp_path / name), recursive=True))
     with pytest.raises(DataError, match="missing: No such file or directory; expected a folder"):
         list(find_pictures(str(tmp_path / "missing"), skip_unreadable=False))
+
+
+def progressive(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (side, side), 255).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * (MAX_JPEG_SCANS - content.count(b"\xff\xda") + 1) + content[-2:]
+
+
+def plain(width: int, height: int, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height), 255).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_a_picture_is_light_by_the_pixels_in_its_header(kind: str):
+    assert is_light(plain(1_000, 900, kind))
+    # Uncompressed, fewer pixels are as many bytes.
+    assert is_light(plain(1_000, LIGHT_PIXELS // 1_000, kind)) == (kind != "BMP")
+    assert not is_light(plain(1_001, LIGHT_PIXELS // 1_000, kind))
+
+
+def test_work_and_uncertainty_make_a_picture_heavy():
+    assert not is_light(plain(10, 10, "PNG") + bytes(LIGHT_BYTES))
+    assert not is_light(plain(10, 10, "TIFF"))
+    assert not is_light(b"\0\0\0\x18ftypheic" + bytes(20))
+    # A hundred scans are as much work as ten pictures.
+    assert is_light(progressive(400))
+    assert not is_light(progressive(500))
+
+
+def test_what_is_refused_at_once_is_light():
+    assert is_light(b"")
+    assert is_light(b"no picture")
+    assert is_light(plain(1_000, 1_000, "PNG")[:40])
+    assert is_light(plain(20_001, 1_000, "PNG"))

@@ -131,6 +131,7 @@ def _description(result: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             200: {"model": result, "description": "An object for one picture, a list of them for several."},
             **ERRORS,
+            500: {"model": Error, "description": "The process that read the picture died."},
             422: {"model": Error, "description": "The picture is damaged, too large, or none at all."},
         },
     }
