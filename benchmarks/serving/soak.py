@@ -454,14 +454,18 @@ def as_soak_table(result: dict[str, Any]) -> str:
     """What came of the soak, as Markdown."""
     kept = result["soak"]
     first, last = kept["samples"][1], kept["samples"][-1]
-    statuses = [[f"{name.split()[0]} requests answered {name.split()[1]}", f"{count:,}"] for name, count in
-                kept["answers"].items()]  # fmt: skip
+    statuses = []
+    for name, count in kept["answers"].items():
+        kind, status = name.split()
+        statuses.append(
+            [f"{kind} requests {f'answered {status}' if status != '0' else 'without an answer'}", f"{count:,}"]
+        )
     most = max(sample["memory_mb"] for sample in kept["samples"])
     return harness.as_markdown(
         [f"{kept['minutes']:g} minutes of good, bad, slow and large requests", ""],
         [
             *statuses,
-            ["wrong answers", f"{kept['wrong']}"],
+            ["wrong answers, or none", f"{kept['wrong']}"],
             *([f"good `{route}`: median, 99 of 100", f"{good['p50_ms']:.0f} ms, {good['p99_ms']:.0f} ms"]
               for route, good in kept["good"].items()),
             ["memory of all processes at the start, at most, at the end",
