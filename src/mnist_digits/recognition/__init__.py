@@ -11,6 +11,7 @@ from mnist_digits.recognition.preprocessing.image_io import (
 )
 from mnist_digits.recognition.preprocessing.ink import find_ink
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
+from mnist_digits.recognition.preprocessing.single_digit import prepare_digit
 from mnist_digits.recognition.reader import Reader, Reading
 from mnist_digits.recognition.results import Box, Digit, Judgement, Line, Page, Prediction
 
@@ -32,5 +33,6 @@ __all__ = [
     "find_ink",
     "find_pictures",
     "normalise",
+    "prepare_digit",
     "read_picture",
 ]

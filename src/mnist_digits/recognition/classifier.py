@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
-from mnist_digits.recognition.preprocessing.ink import find_ink
-from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
+from mnist_digits.recognition.preprocessing.mnist_format import Normalised
+from mnist_digits.recognition.preprocessing.single_digit import prepare_digit
 from mnist_digits.recognition.results import IMAGE_SIDE_PX, Judgement, Prediction, PredictionReason
 from mnist_digits.recognition.session import MODELS, in_one_line, open_session, try_session
 
@@ -31,6 +31,12 @@ it is more confident for most. The shipped model rejects 99 of 100 pairs by itse
 
 MIN_ACCEPTED_CONFIDENCE = 0.3
 """Minimum confidence at which a network with rejection accepts an image, whatever its `is_digit`."""
+
+SURE = 0.9
+"""Confidence from which a digit is not looked at a second time."""
+
+MIN_SECOND_CONFIDENCE = 0.8
+"""Minimum confidence at which a second look finds a digit where the first found none."""
 
 MODEL_INPUT = "images uint8 (n, 28, 28)"
 MODEL_OUTPUTS = ("probabilities float (n, 10)", "probabilities float (n, 10), is_digit float (n)")
@@ -60,6 +66,7 @@ class Classifier:
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self._threshold = _threshold(self._path, self.metadata) if self.can_reject else 0.0
+        self._sees_plainly = self.can_reject and self.metadata.get("corruption", "0.0") != "0.0"
         self._check_outputs()
 
     @property
@@ -99,12 +106,26 @@ class Classifier:
 
     def classify_many(self, pictures: Iterable[Picture], min_confidence: float = 0.0) -> list[Prediction]:
         """The same for many pictures, which are read one after the other and classified in common batches."""
-        return self.classify_normalised(
-            [normalise(find_ink(read_picture(picture))) for picture in pictures], min_confidence
-        )
+        return self.classify_normalised([prepare_digit(read_picture(picture)) for picture in pictures], min_confidence)
 
     def classify_normalised(self, inputs: Sequence[Normalised], min_confidence: float = 0.0) -> list[Prediction]:
-        """The same for what `normalise` returns."""
+        """The same for what `normalise` or `prepare_digit` returns.
+
+        An input with a plain view that is declined, or not surely read, is looked at a second time, plainly, if the
+        model has learned from corrupted images; of two answers the surer one counts.
+        """
+        found = self._predict(inputs, min_confidence)
+        if self._sees_plainly:
+            unsure = [i for i, one in enumerate(found) if one.confidence < SURE or one.digit is None]
+            plain = {i: view for i in unsure if (view := inputs[i].plain) is not None}
+            looks = [Normalised(view, inputs[i].box, 1) for i, view in plain.items()]
+            for i, second in zip(plain, self._predict(looks, min_confidence), strict=True):
+                least = found[i].confidence if found[i].digit is not None else MIN_SECOND_CONFIDENCE
+                if second.digit is not None and second.confidence > least:
+                    found[i] = second
+        return found
+
+    def _predict(self, inputs: Sequence[Normalised], min_confidence: float) -> list[Prediction]:
         images = np.array([one.image for one in inputs], np.uint8).reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
         return predictions_of(inputs, *self._run(images), self._threshold, min_confidence)
 

@@ -84,6 +84,8 @@ class Recipe:
     """Random elastic distortion: standard deviation of the control points of a 5×5 grid, in pixels."""
     final_distortion: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number, 0 to 1")] = 1.0
     """Strength of the distortion in the last epoch; it falls linearly from 1 in the second half of the training."""
+    corruption: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number, 0 to 1")] = 0.0
+    """Share of the images that are corrupted in each epoch: noise, blur, grey paper, lines across, outlines, …"""
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """mixed_bfloat16: matrix products in bfloat16 where the processor supports it, everything else in float32."""
@@ -244,11 +246,16 @@ READER = replace(
     CNN,
     name="reader",
     network="reader",
-    epochs=14,
+    epochs=16,
     batch_size=256,
     learning_rate=5e-3,
     ema_decay=0.998,
     synthetic_copies=2,
+    rotation=14.0,
+    scaling=0.18,
+    shear=0.14,
+    translation=4.0,
+    corruption=0.5,
 )
 FAST = Recipe(
     name="fast",

@@ -121,7 +121,7 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
 def fit_network(
     run: Run, plan: Plan, data: Dataset, observers: Observers, precision: str
 ) -> tuple["keras.Model", NDArray[np.float64]]:
-    """The trained model, and its history: float64 (epochs, 6), columns as in `checkpoint.COLUMNS`.
+    """The trained model, and its history: float64 (epochs, 7), columns as in `checkpoint.COLUMNS`.
 
     precision: the one that the recipe gets on this machine. Every finished epoch is kept in the run's folder.
     """
@@ -147,13 +147,13 @@ def fit_network(
 
 
 def fit_members(run: Run, plan: Plan, data: Dataset, observers: Observers) -> tuple["keras.Model", NDArray[np.float64]]:
-    """An ensemble as one model, and its history: the mean of its members', float64 (epochs, 6), with their total time.
+    """An ensemble as one model, and its history: the mean of its members', float64 (epochs, 7), with their total time.
 
     Each member is a run of its own in `members/`, kept or resumed like any other. Raises DataError when a member's
     file is missing.
     """
     from mnist_digits.training import networks
-    from mnist_digits.training.engine.checkpoint import write_history
+    from mnist_digits.training.engine.checkpoint import with_all_columns, write_history
 
     recipe, count = plan.recipe.member, plan.recipe.members
     first_seed, folder = plan.seed * count, run.folder / "members"
@@ -167,8 +167,9 @@ def fit_members(run: Run, plan: Plan, data: Dataset, observers: Observers) -> tu
         recipe, data, count, folder, first_seed, callbacks=callbacks, tensorboard=tensorboard, announce=announce
     )
     members = [Run.open(folder / f"seed-{first_seed + number}", "model", "history") for number in range(count)]
-    history = np.mean([np.loadtxt(member.history, delimiter=",", skiprows=1, ndmin=2) for member in members], axis=0)
-    history[:, -1] *= count
+    histories = (np.loadtxt(member.history, delimiter=",", skiprows=1, ndmin=2) for member in members)
+    history = np.mean([with_all_columns(one) for one in histories], axis=0)
+    history[:, -2:] *= count
     write_history(run.history, history)
     return networks.average([networks.load(member.model) for member in members]), history
 
@@ -178,16 +179,17 @@ def _write_results(
 ) -> dict[str, Any]:
     """Write the model, its predictions and its metrics, which are returned; the only look at the test images.
 
-    history: of the training, float64 (epochs, 6).
+    history: of the training, float64 (epochs, 7).
     """
-    from mnist_digits.training.engine import checkpoint, loop
+    from mnist_digits.training.engine import loop
 
     predict = loop.compile_prediction(model)
     probabilities = {"validation": predict(data.validation.images), "test": predict(data.test.images)}
     metrics = _score(plan, data, model, probabilities)
-    seconds = float(history[:, checkpoint.COLUMNS.index("seconds")].sum())
+    seconds, compile_seconds = history[:, -2:].sum(axis=0).tolist()
     metrics["training"] = {
         "seconds": seconds,
+        "compile_seconds": compile_seconds,
         "epochs": len(history),
         "images_per_second": len(data.train) * len(history) * plan.recipe.members / seconds,
         "parameters": model.count_params(),

@@ -15,8 +15,8 @@ from pyarrow.fs import FileSystem
 from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition.classifier import BATCH_IMAGES
 from mnist_digits.recognition.preprocessing.image_io import MAX_PICTURE_BYTES, Picture, read_picture
-from mnist_digits.recognition.preprocessing.ink import find_ink
-from mnist_digits.recognition.preprocessing.mnist_format import Normalised, normalise
+from mnist_digits.recognition.preprocessing.mnist_format import Normalised
+from mnist_digits.recognition.preprocessing.single_digit import prepare_digit
 from mnist_digits.recognition.reader import Reader
 from mnist_digits.recognition.results import Box, Page, Prediction
 
@@ -128,7 +128,7 @@ def _file_system(start: str) -> tuple[FileSystem, str]:
 
 
 def _normalised(picture: Picture) -> Normalised:
-    return normalise(find_ink(read_picture(picture)))
+    return prepare_digit(read_picture(picture))
 
 
 def _result_or_error(read: Callable[[Picture], Result], fetch: Fetch) -> Result | str:

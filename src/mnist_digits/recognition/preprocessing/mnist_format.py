@@ -37,6 +37,8 @@ class Normalised:
     """Of the ink that was used, in pixels of the ink map; four zeros when there is none."""
     components: int
     """Number of large components side by side: 0 when blank; more than 1 hints at several digits."""
+    plain: NDArray[np.uint8] | None = None
+    """uint8 (28, 28): the picture itself, for a second look where the ink is no digit; None of a part of a page."""
 
 
 def normalise(ink: NDArray[np.float32]) -> Normalised:

@@ -12,7 +12,7 @@ import onnxruntime
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from mnist_digits.recognition import Normalised, Prediction, Reader, find_ink, normalise, read_picture
+from mnist_digits.recognition import Prediction, Reader
 from mnist_digits.recognition.results import as_base64, rounded
 from mnist_digits.serving.api.openapi import BYTES, JSON
 from mnist_digits.serving.page.dense_network import SHIPPED, DenseNetwork
@@ -66,13 +66,13 @@ def describe_dense(network: DenseNetwork, image: NDArray[np.uint8]) -> dict[str,
     }
 
 
-def describe_drawing(drawing: Normalised, prediction: Prediction, network: DenseNetwork) -> dict[str, Any]:
-    """A drawing's `prediction`, the network input `image`, uint8 in base64, and as `dense` what `describe_dense` gives.
+def describe_drawing(prediction: Prediction, network: DenseNetwork) -> dict[str, Any]:
+    """A drawing's `prediction`, its network input `image`, uint8 in base64, and as `dense` what `describe_dense` gives.
 
     prediction: that of `digits predict --json`.
     """
-    dense = describe_dense(network, drawing.image)
-    return {"prediction": prediction.to_json(), "image": as_base64(drawing.image), "dense": dense}
+    dense = describe_dense(network, prediction.image)
+    return {"prediction": prediction.to_json(), "image": as_base64(prediction.image), "dense": dense}
 
 
 def router(reader: Reader, workers: Workers, readings: Pictures) -> APIRouter:
@@ -87,10 +87,9 @@ def router(reader: Reader, workers: Workers, readings: Pictures) -> APIRouter:
     weight_images = network.weight_images().tobytes()
 
     def inspect_drawing(content: bytes) -> str:
-        drawing = normalise(find_ink(read_picture(need_light(content))))
-        (prediction,) = reader.classifier.classify_normalised([drawing])
-        cnn = feature_maps.describe(drawing.image)
-        return json.dumps({**describe_drawing(drawing, prediction, network), "cnn": cnn})
+        prediction = reader.classifier.classify(need_light(content))
+        cnn = feature_maps.describe(prediction.image)
+        return json.dumps({**describe_drawing(prediction, network), "cnn": cnn})
 
     @routes.post("")
     async def drawing(request: Request) -> Response:

@@ -80,7 +80,7 @@ def _network(playground: Playground) -> DenseNetwork:
 def _inspect_drawing(network: DenseNetwork, content: bytes) -> str:
     drawing = normalise(find_ink(read_picture(need_light(content))))
     (prediction,) = predictions_of([drawing], network.probabilities(drawing.image[None]))
-    return json.dumps(describe_drawing(drawing, prediction, network))
+    return json.dumps(describe_drawing(prediction, network))
 
 
 async def _as_events(states: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:

@@ -15,7 +15,7 @@ from mnist_digits.files import atomic_write, write_text
 from mnist_digits.runs import Run
 from mnist_digits.training.engine.session import TrainingSession
 
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "compile_seconds")
 """Columns of a history."""
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
     @property
     def history(self) -> NDArray[np.float64]:
-        """The epochs so far: float64 (epochs, 6), columns as in COLUMNS."""
+        """The epochs so far: float64 (epochs, 7), columns as in COLUMNS."""
         return np.array(self._rows)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -58,7 +58,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
 
 def write_history(path: Path, rows: Iterable[NDArray[np.float64]]) -> None:
-    """Write a history as CSV, atomically. rows: one for each epoch, (6,), columns as in COLUMNS."""
+    """Write a history as CSV, atomically. rows: one for each epoch, (7,), columns as in COLUMNS."""
     lines = (f"{int(epoch)}," + ",".join(f"{value:.6f}" for value in values) for epoch, *values in rows)
     write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
 
@@ -67,7 +67,7 @@ def save(path: Path, variables: Sequence[keras.Variable], history: NDArray[np.fl
     """Write the variables and the history, atomically.
 
     variables: all that training changes: weights, statistics, random generators, the optimiser's moments.
-    history: (epochs, 6), one row for each finished epoch, columns as in COLUMNS.
+    history: (epochs, 7), one row for each finished epoch, columns as in COLUMNS.
     Raises DataError when the file cannot be written; an earlier checkpoint is kept then.
     """
     arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
@@ -76,13 +76,13 @@ def save(path: Path, variables: Sequence[keras.Variable], history: NDArray[np.fl
 
 
 def restore(path: Path, variables: Sequence[keras.Variable]) -> NDArray[np.float64]:
-    """Assign the saved values to the variables of a training by the same recipe; returns its history, (epochs, 6).
+    """Assign the saved values to the variables of a training by the same recipe; returns its history, (epochs, 7).
 
     Raises DataError when the file is damaged or belongs to another network.
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
-            history = saved["history"]
+            history = with_all_columns(saved["history"])
             values = [saved[f"variable_{index}"] for index in range(len(variables))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
@@ -96,3 +96,8 @@ def restore(path: Path, variables: Sequence[keras.Variable]) -> NDArray[np.float
             )
         variable.assign(value)
     return history
+
+
+def with_all_columns(history: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A history, (epochs, columns), with zeros in the columns that an earlier version did not have."""
+    return np.pad(history, ((0, 0), (0, len(COLUMNS) - history.shape[1])))

@@ -13,35 +13,49 @@ from jax import lax
 from jax import numpy as jnp
 from numpy.typing import NDArray
 
-from mnist_digits.training.engine.augmentation import DRAWS
 from mnist_digits.training.engine.step import EpochProgram, Step
 
 
 def compile_function(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-    """The function of arrays of any length, compiled; each call uses the current values of the model's variables."""
+    """The function of arrays of any length, compiled; each call uses the current values of the model's variables.
+
+    On any device, matrices are multiplied in full precision: by default, a GPU rounds float32 to TF32 for that.
+    """
     compiled = jax.jit(_stateless(function, model.variables))
-    return lambda *arguments: compiled(_values(model.variables), *arguments)[0]
+
+    def call(*arguments: NDArray[Any]) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return compiled(_values(model.variables), *arguments)[0]
+
+    return call
 
 
 def compile_epoch(
     step: Step, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch_size: int, jit_compile: bool
 ) -> EpochProgram:
-    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,). jit_compile: ignored, JAX always does."""
+    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,), compiled when this returns.
+
+    jit_compile: ignored, JAX always compiles with XLA.
+    """
     resident = jax.device_put((images, labels))
     full_batches, remainder = divmod(len(labels), batch_size)
     advance = _define_step(step)
 
     @jax.jit
     def train(
-        values: list[jax.Array], data: tuple[jax.Array, jax.Array], order: jax.Array, key: int, strength: float
+        values: list[jax.Array],
+        data: tuple[jax.Array, jax.Array],
+        order: jax.Array,
+        key: jax.Array,
+        strength: jax.Array,
     ) -> tuple[list[jax.Array], jax.Array]:
         images, labels = data
 
         def take(values: list[jax.Array], batch: tuple[jax.Array, Any]) -> tuple[list[jax.Array], jax.Array]:
             chosen, index = batch
             random = jax.random.fold_in(jax.random.key(key), index)
-            draws = strength * jax.random.uniform(random, (len(chosen), DRAWS), minval=-1.0)
-            return advance(values, step.prepare(images[chosen], draws), labels[chosen])
+            draws = jax.random.uniform(random, (len(chosen), step.draws), minval=-1.0)
+            return advance(values, step.prepare(images[chosen], draws, strength), labels[chosen])
 
         full, last = order[: len(order) - remainder], order[len(order) - remainder :]
         batches = (full.reshape(full_batches, batch_size), jnp.arange(full_batches))
@@ -51,8 +65,11 @@ def compile_epoch(
         values, last_totals = take(values, (last, full_batches))
         return values, totals.sum(0) + last_totals
 
+    order = np.zeros(len(labels), np.int32)
+    compiled = train.lower(_values(step.variables), resident, order, np.int32(0), np.float32(0)).compile()
+
     def epoch(order: NDArray[np.int32], key: int, strength: float) -> NDArray[np.floating]:
-        values, totals = train(_values(step.variables), resident, order, key, strength)
+        values, totals = compiled(_values(step.variables), resident, order, np.int32(key), np.float32(strength))
         for variable, value in zip(step.variables, values, strict=True):
             variable.assign(value)
         return np.asarray(totals)

@@ -16,6 +16,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from mnist_digits.training.engine.augmentation import Distortion
+from mnist_digits.training.engine.corruption import Corruption
 from mnist_digits.training.engine.step import Step, scale
 from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.recipes import DIGIT_CLASSES
@@ -52,6 +53,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     distortion: Distortion | None = None,
     strength: Callable[[int], float] = lambda epoch: 1.0,
+    corruption: Corruption | None = None,
     average: WeightAverage | None = None,
     jit_compile: bool = True,
 ) -> keras.callbacks.History:
@@ -67,16 +69,20 @@ def fit(
     callbacks: Keras callbacks, called around epochs but not batches; `model.stop_training` is obeyed.
     distortion: applied to every image, with new random numbers in every epoch.
     strength: from an epoch, counted from 0, to the factor in [0, 1] of the distortion's random numbers.
+    corruption: applied after the distortion, with new random numbers in every epoch.
     average: updated after each step, and used in validation; the caller applies it at the end.
     jit_compile: compile with XLA, which is faster for dense layers; plain graphs are faster for convolutions on a CPU.
         JAX always uses XLA.
 
-    Returns the History with `loss`, `accuracy`, `seconds` (of training alone) and, with validation, `val_loss` and
-    `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an uncompiled model.
+    Returns the History with `loss`, `accuracy`, `seconds` (of training alone), `compile_seconds` (before an epoch) and,
+    with validation, `val_loss` and `val_accuracy`. Raises ValueError for arrays of another shape or dtype, or an
+    uncompiled model.
     """
     _check(model, images, labels)
-    step = Step(model, distortion, average)
+    step = Step(model, distortion, corruption, average)
+    start = time.perf_counter()
     run_epoch = compile_epoch(step, images, labels, batch_size, jit_compile)
+    compile_seconds = time.perf_counter() - start
     run_validation = _compile_evaluation(step)
     history = keras.callbacks.History()
     batches = -(-len(labels) // batch_size)
@@ -92,6 +98,7 @@ def fit(
         totals = run_epoch(sample_order(len(labels), seed, epoch), _draw_key(seed, epoch), strength(epoch))
         loss, accuracy = (totals / len(labels)).tolist()
         logs = {"loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - start}
+        logs["compile_seconds"] = compile_seconds if epoch == initial_epoch else 0.0
         if validation is not None:
             with average.applied() if average else nullcontext():
                 logs["val_loss"], logs["val_accuracy"] = run_validation(*validation)

@@ -9,6 +9,7 @@ import keras
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import networks
 from mnist_digits.training.engine.augmentation import Distortion
+from mnist_digits.training.engine.corruption import Corruption
 from mnist_digits.training.engine.loop import fit
 from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.recipes import Recipe
@@ -55,6 +56,7 @@ class TrainingSession:
             callbacks=callbacks,
             distortion=Distortion.of(self.recipe),
             strength=self.recipe.distortion_strength,
+            corruption=Corruption(self.recipe.corruption) if self.recipe.corruption else None,
             average=self.average,
             jit_compile=self.recipe.jit_compile,
         )

@@ -9,7 +9,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from mnist_digits.training.engine import augmentation, corruption
 from mnist_digits.training.engine.augmentation import Distortion
+from mnist_digits.training.engine.corruption import Corruption
 from mnist_digits.training.engine.weight_average import WeightAverage
 
 EpochProgram = Callable[[NDArray[np.int32], int, float], NDArray[np.floating]]
@@ -29,6 +31,7 @@ class Step:
     model: keras.Model
     """Compiled."""
     distortion: Distortion | None = None
+    corruption: Corruption | None = None
     average: WeightAverage | None = None
 
     def __post_init__(self) -> None:
@@ -41,9 +44,21 @@ class Step:
         model, average = self.model, self.average.variables if self.average else []
         return [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables, *average]
 
-    def prepare(self, images: Any, draws: Any) -> Any:
-        """The model's inputs, float32 (n, 28, 28) in [0, 1]: images, uint8, distorted by draws, (n, DRAWS)."""
-        return scale(self.distortion(images, draws) if self.distortion else images)
+    @property
+    def draws(self) -> int:
+        """Random numbers for an image."""
+        return augmentation.DRAWS + (corruption.DRAWS if self.corruption else 0)
+
+    def prepare(self, images: Any, draws: Any, strength: Any) -> Any:
+        """The model's inputs, float32 (n, 28, 28) in [0, 1]: images, uint8, distorted and corrupted by the recipe.
+
+        draws: float32 (n, `draws`), uniform in [-1, 1]. strength: of the distortion, in [0, 1].
+        """
+        if self.distortion:
+            images = self.distortion(images, strength * draws[:, : augmentation.DRAWS])
+        if self.corruption:
+            images = self.corruption(ops.cast(images, "float32"), draws[:, augmentation.DRAWS :])
+        return scale(images)
 
     def evaluate(self, inputs: Any, labels: Any, training: bool) -> tuple[Any, Any]:
         """A batch's mean loss, to be differentiated, and its totals, float32 (2,): summed loss, correct predictions."""

@@ -1,8 +1,8 @@
 """The engine's compiled programs on TensorFlow: by XLA, or plain graphs, faster for convolutions on a CPU."""
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mnist_digits.training.engine.augmentation import DRAWS
 from mnist_digits.training.engine.step import EpochProgram, Step
 
 # Each model needs a program of its own: no reason to warn, however many models a process trains.
@@ -19,34 +18,57 @@ tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not i
 
 
 def compile_function(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-    """The function of arrays of any length, compiled; each call uses the current values of the model's variables."""
+    """The function of arrays of any length, compiled; each call uses the current values of the model's variables.
+
+    On any device, matrices are multiplied in full precision.
+    """
 
     @functools.cache
     def compile_for(*kinds: tuple[tuple[int, ...], np.dtype]) -> Callable[..., Any]:
         return tf.function(function, input_signature=[tf.TensorSpec((None, *shape), dtype) for shape, dtype in kinds])
 
-    return lambda *arrays: compile_for(*((array.shape[1:], array.dtype) for array in arrays))(*arrays)
+    def call(*arrays: NDArray[Any]) -> Any:
+        with _full_precision():
+            return compile_for(*((array.shape[1:], array.dtype) for array in arrays))(*arrays)
+
+    return call
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Within the context, a GPU multiplies float32 as it is, and not rounded to TF32, its default."""
+    options = tf.config.experimental
+    before = options.tensor_float_32_execution_enabled()
+    options.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        options.enable_tensor_float_32_execution(before)
 
 
 def compile_epoch(
     step: Step, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch_size: int, jit_compile: bool
 ) -> EpochProgram:
-    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,). jit_compile: compile with XLA."""
+    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,), compiled when this returns.
+
+    jit_compile: compile with XLA.
+    """
     resident_images, resident_labels = tf.constant(images), tf.constant(labels)
     full_batches, remainder = divmod(len(labels), batch_size)
 
     def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-        draws = tf.random.stateless_uniform((order.shape[0], DRAWS), key, -1.0, 1.0, alg="philox")
-        return step.prepare(tf.gather(resident_images, order), strength * draws)
+        draws = tf.random.stateless_uniform((order.shape[0], step.draws), key, -1.0, 1.0, alg="philox")
+        return step.prepare(tf.gather(resident_images, order), draws, strength)
 
-    # Distortion consists of many small operations, which XLA fuses, within a plain graph too.
-    compiled_prepare = tf.function(prepare, jit_compile=True) if step.distortion and not jit_compile else prepare
+    # Augmentation consists of many small operations, which XLA fuses, within a plain graph too.
+    augmented = step.distortion or step.corruption
+    compiled_prepare = tf.function(prepare, jit_compile=True) if augmented and not jit_compile else prepare
 
     @tf.function(jit_compile=jit_compile)
-    def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+    def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros(2)
         batches = tf.reshape(order, [full_batches, batch_size])
-        for index in tf.range(full_batches):
+        for index in tf.range(steps):
             inputs = compiled_prepare(batches[index], tf.stack([key, index]), strength)
             totals += _advance(step, inputs, tf.gather(resident_labels, batches[index]))
         return totals
@@ -55,14 +77,18 @@ def compile_epoch(
         full, last = order[: len(order) - remainder], order[len(order) - remainder :]
         totals = np.zeros(2)
         if full_batches:
-            arguments = (tf.constant(full), tf.constant(key, tf.int32), tf.constant(strength, tf.float32))
-            totals += train_on_full_batches(*arguments).numpy()
+            arguments = tf.constant(full), tf.constant(key, tf.int32), tf.constant(strength, tf.float32)
+            totals += train_on_full_batches(*arguments, tf.constant(full_batches)).numpy()
         if remainder:
             # Compiling for another batch size takes longer than one eager step an epoch.
             inputs = prepare(tf.constant(last), tf.constant([key, full_batches], tf.int32), strength)
             totals += _advance(step, inputs, tf.gather(resident_labels, last)).numpy()
         return totals
 
+    if full_batches:
+        # Compiles, and takes no step.
+        none = tf.zeros(full_batches * batch_size, tf.int32)
+        train_on_full_batches(none, tf.constant(0), tf.constant(0.0), tf.constant(0))
     return epoch
 
 

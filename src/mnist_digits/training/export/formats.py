@@ -36,6 +36,8 @@ def describe_model(plan: Plan, metrics: dict[str, Any]) -> dict[str, str]:
         "temperature": str(temperature_of(metrics)),
         "version": __version__,
     }
+    if plan.recipe.corruption:
+        description["corruption"] = str(plan.recipe.corruption)
     if plan.recipe.can_reject:
         description["threshold"] = str(metrics["declining"]["threshold"])
     return description

@@ -8,7 +8,7 @@ before the network sees it.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -22,6 +22,7 @@ from mnist_digits.training.synthesis.drawing import (
     Ink,
     Random,
     as_jpeg,
+    blank,
     bounds,
     distort,
     draw_line,
@@ -40,6 +41,8 @@ DIGITS_PER_CHUNK = 1000
 """Digits that are drawn in one task, with a random generator of its own."""
 LENGTHENED_SHARE = 0.35
 """Fraction of the digits whose upper or lower strokes are lengthened."""
+BROAD_PEN_SHARE = 0.12
+"""Fraction of the drawings whose pen is wider along one direction."""
 PHOTOGRAPHED_SHARE = 0.3
 """Fraction of the drawings that are photographed on paper, and their ink found again."""
 
@@ -151,8 +154,7 @@ def draw_variant(image: Images, label: int, random: Random) -> Ink:
     image: uint8 (28, 28). label: 0-9. Returns float32 (CANVAS_PX, CANVAS_PX) in [0, 1].
     """
     ink = enlarge(image)
-    if label in VARIANTS:
-        share, variant = VARIANTS[label]
+    for share, variant in VARIANTS.get(label, ()):
         if random.random() < share:
             ink = variant(ink, random)
     return _lengthen(ink, random) if random.random() < LENGTHENED_SHARE else ink
@@ -204,12 +206,70 @@ def _flag_one(ink: Ink, random: Random) -> Ink:
     return ink
 
 
-VARIANTS: dict[int, tuple[float, Callable[[Ink, Random], Ink]]] = {
-    0: (0.08, _slash_zero),
-    1: (0.4, _flag_one),
-    7: (0.25, _cross_seven),
+Points = Sequence[tuple[float, float]]
+
+
+def _written(strokes: Sequence[Points], random: Random) -> Ink:
+    """Strokes by points in a box of 0 to 1, each point moved a little, drawn in the middle of the canvas."""
+    ink, size = blank(), np.array([random.uniform(0.35, 0.5), 0.62])
+    for points in strokes:
+        moved = (np.array(points) + random.normal(0, 0.035, (len(points), 2)) - 0.5) * size + 0.5
+        ink = draw_line(ink, list(map(tuple, _smooth(moved) * CANVAS_PX)), 4)
+    return ink
+
+
+def _smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A smooth curve through points, float64 (n, 2): the spline of Catmull and Rom (1974)."""
+    padded = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
+    p0, p1, p2, p3 = (padded[start : len(padded) - 3 + start, None] for start in range(4))
+    t = np.linspace(0, 1, 10)[None, :, None]
+    curve = 2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * (p1 - p2) + p3 - p0) * t**3
+    return np.asarray(curve.reshape(-1, 2) / 2)
+
+
+def _open_four(ink: Ink, random: Random) -> Ink:
+    """A four in two strokes that do not meet at the top, angular or round at the left."""
+    left, knee = random.uniform(0, 0.3), (random.uniform(-0.05, 0.15), random.uniform(0.5, 0.68))
+    end = (random.uniform(0.9, 1.2), knee[1] + random.uniform(-0.12, 0.08))
+    top = left + random.uniform(0.4, 0.7)
+    stem = [(top, random.uniform(-0.1, 0.35)), (top - random.uniform(0, 0.15), 0.7), (top - random.uniform(0, 0.25), 1)]
+    if random.random() < 0.5:
+        return _written([[(left, 0), knee], [knee, end], stem], random)
+    return _written([[(left, 0), (knee[0], knee[1] - 0.15), (knee[0] + 0.2, knee[1]), end], stem], random)
+
+
+def _looped_four(ink: Ink, random: Random) -> Ink:
+    """A four in one stroke, which turns back above the bar and crosses it."""
+    right, low = random.uniform(0.75, 1), random.uniform(0.5, 0.65)
+    turn = [(right, low - 0.12), (right - 0.08, random.uniform(0.05, 0.3)), (right - 0.3, low)]
+    return _written([[(random.uniform(0.25, 0.45), 0), (0.05, low), (0.4, low + 0.06), *turn, (0.45, 1)]], random)
+
+
+def _open_nine(ink: Ink, random: Random) -> Ink:
+    """A nine whose head does not close: at its top, or where it comes back to the stem."""
+    stem = [(0.85, random.uniform(-0.05, 0.1)), (0.83, 0.5), (random.uniform(0.55, 0.85), 1)]
+    head = [(0.4, 0.0), (0.05, random.uniform(0.15, 0.3)), (0.3, random.uniform(0.42, 0.52))]
+    gap = random.uniform(0.12, 0.3)
+    if random.random() < 0.5:
+        return _written([[(0.85 - gap, 0.08), *head, (0.84, 0.35)], stem], random)
+    return _written([[stem[0], *head, (0.85 - gap, 0.44)], stem], random)
+
+
+def _tailed_nine(ink: Ink, random: Random) -> Ink:
+    """A nine whose tail comes back across its stem."""
+    head = [(0.8, 0.12), (0.45, 0), (0.1, 0.2), (0.4, 0.42), (0.82, 0.2)]
+    tail = [(0.78, 0.7), (0.5, 1), (0.15, random.uniform(0.8, 0.95)), (0.4, 0.72), (random.uniform(0.85, 1.1), 0.6)]
+    return _written([[*head, *tail]], random)
+
+
+VARIANTS: dict[int, tuple[tuple[float, Callable[[Ink, Random], Ink]], ...]] = {
+    0: ((0.08, _slash_zero),),
+    1: ((0.4, _flag_one),),
+    4: ((0.2, _open_four), (0.06, _looped_four)),
+    7: ((0.25, _cross_seven),),
+    9: ((0.12, _open_nine), (0.02, _tailed_nine)),
 }
-"""Digit → fraction of its drawings in another country's form, and the function that draws it."""
+"""Digit → fractions of its drawings in forms that other hands and countries write, and the functions that draw them."""
 
 
 # Writing styles.
@@ -235,11 +295,21 @@ def _distort_randomly(ink: Ink, random: Random) -> Ink:
 
 
 def _with_any_pen(ink: Ink, random: Random) -> Ink:
-    """The same strokes 0.02 to 0.18 times as wide as the drawing is large: from a fine pen to a marker."""
+    """The same strokes 0.02 to 0.22 times as wide as the drawing is large: from a fine pen to a marker or a brush."""
     left, top, right, bottom = bounds(ink)
     size = max(right - left, bottom - top, 1)
-    wanted = size * math.exp(random.uniform(math.log(0.02), math.log(0.18)))
+    wanted = size * math.exp(random.uniform(math.log(0.02), math.log(0.22)))
+    if random.random() < BROAD_PEN_SHARE:
+        ink = _with_broad_pen(ink, size * random.uniform(0.04, 0.14), random)
     return with_stroke_width(ink, wanted, random.uniform(1, 3))
+
+
+def _with_broad_pen(ink: Ink, width_px: float, random: Random) -> Ink:
+    """Strokes as of a flat pen or brush, which is wider along one direction."""
+    nib, angle = np.zeros((13, 13), np.uint8), random.uniform(0, math.pi)
+    dx, dy = width_px / 2 * math.cos(angle), width_px / 2 * math.sin(angle)
+    cv2.line(nib, (round(6 - dx), round(6 - dy)), (round(6 + dx), round(6 + dy)), 1)
+    return np.asarray(cv2.dilate(ink, nib), np.float32)
 
 
 # Flaws of written digits.

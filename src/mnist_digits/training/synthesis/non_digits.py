@@ -1,13 +1,18 @@
-"""Drawings that show no digit, by kind: letters, symbols, shapes, scribbles, blots, fragments, several digits.
+"""Drawings that show no digit, by kind: letters, invented ones, symbols, shapes, scribbles, blots, fragments, ….
 
 None may look like a digit to a person: no circle, no upright line, no O, l, S, Z or B.
 """
 
+import functools
 import math
+import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
+from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
 
 from mnist_digits.dataset import Split
@@ -24,8 +29,27 @@ from mnist_digits.training.synthesis.drawing import (
     smooth_noise,
 )
 
-LETTERS = "ACEFHKLMNPRTUVWXadefhkmntuvwxΓΔΞΠΣΨΩαγηκλμπψωЖИЛПЦШЩЪЫЮЯжилпцшщъыюя"
+LETTERS = "ACDEFGHJKLMNPQRTUVWXacdefhijkmnrtuvwxΓΔΞΠΣΨΩαγηκλμπψωЖИЛПЦШЩЪЫЮЯжилпцшщъыюя"
 SYMBOLS = "+-=×÷?%&@#*$€£<>~^_:…§←→↑↓★♥♦♣♠✓✗∞√∑[]{}«»±≠≤≥¿☺☂☎✂"
+LIKE_DIGITS = (
+    "ՇՓՕօסةهߋႭႳესⴰⵀⵁⵔⵙⵚᐤꓳ𐌏𐌘וןإاߊߗⵏⵑᐟᑊꓲ𐌉ԶՀՁՉշႢᔐᔗᔘᕤᕥᖊᖍᙆꓜՅვკპჰԿՎկվߟႡႯႷႸჃᔦᔯᔰᖧՏႽჂნწᔆᕊꓢճႱხᑲᑳᑾᑿᒀᒁᒂᒃᖯꓖ𐌜ՂךלףרߣႤႨᒉᒒ"
+    "ᒓᒣᒬᒭᔭᔮᔹᔺᔻᔼᔾꓶջອბგზ𐌚ԳգզցؤوງႩႺყᑫᑴᑵᕋᕌᕎᕏᕐᕴ"
+)
+"""Letters of other alphabets that could be taken for digits."""
+ALPHABETS = {
+    "Armenian": (0x531, 0x587),
+    "Hebrew": (0x5D0, 0x5EA),
+    "Arabic": (0x621, 0x64A),
+    "N'Ko": (0x7CA, 0x7E7),
+    "Lao": (0xE81, 0xEB0),
+    "Asomtavruli": (0x10A0, 0x10C5),
+    "Georgian": (0x10D0, 0x10F0),
+    "Canadian syllabics": (0x1401, 0x1676),
+    "Tifinagh": (0x2D30, 0x2D67),
+    "Lisu": (0xA4D0, 0xA4F7),
+    "Old Italic": (0x10300, 0x1031E),
+}
+"""First and last code points of the other alphabets that DejaVu Sans has."""
 FONTS = (
     "DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic",
     "DejaVuSansMono", "DejaVuSerif-Bold", "DejaVuSans-BoldOblique",
@@ -34,13 +58,31 @@ FONTS = (
 
 def _print(text: str, random: Random) -> Ink:
     """Text in the middle of the canvas, as large as fits."""
-    name = str(random.choice(FONTS))
+    return _print_in(str(random.choice(FONTS)), text)
+
+
+def _print_in(name: str, text: str) -> Ink:
     left, top, right, bottom = load_font(name, 60).getbbox(text)
     return print_centred(text, load_font(name, max(6, int(60 * 0.72 * CANVAS_PX / max(right - left, bottom - top, 1)))))
 
 
 def _letter(split: Split, random: Random) -> Ink:
     return _print(str(random.choice(list(LETTERS))), random)
+
+
+def _foreign(split: Split, random: Random) -> Ink:
+    return _print_in("DejaVuSans", str(random.choice(_foreign_letters())))
+
+
+@functools.cache
+def _foreign_letters() -> list[str]:
+    """Letters of ALPHABETS that the font has; for others it would draw a box."""
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    codes = sorted(FT2Font(str(path)).get_charmap())
+    inside = [code for code in codes if any(first <= code <= last for first, last in ALPHABETS.values())]
+    return [
+        chr(code) for code in inside if unicodedata.category(chr(code)).startswith("L") and chr(code) not in LIKE_DIGITS
+    ]
 
 
 def _symbol(split: Split, random: Random) -> Ink:
@@ -91,6 +133,35 @@ def _lines(split: Split, random: Random) -> Ink:
     if count in (2, 3):
         ink = draw_line(ink, [(0.12 * CANVAS_PX, CANVAS_PX / 2), (0.88 * CANVAS_PX, CANVAS_PX / 2)], 4)
     return ink
+
+
+def _strokes(split: Split, random: Random) -> Ink:
+    """A letter of no alphabet: four to seven straight or bent strokes between points of a grid."""
+    ink, side = blank(), int(random.integers(3, 5))
+    points = np.stack(np.meshgrid(np.linspace(0.2, 0.8, side), np.linspace(0.2, 0.8, side)), -1).reshape(-1, 2)
+    points = (points + random.normal(0, 0.03, points.shape)) * CANVAS_PX
+    for _ in range(random.integers(4, 8)):
+        start, end = points[random.choice(len(points), 2, replace=False)]
+        bend = random.normal(0, 0.15, 2) * CANVAS_PX if random.random() < 0.4 else np.zeros(2)
+        along = np.linspace(0, 1, 9)[:, None]
+        ink = draw_line(ink, list(map(tuple, start + (end - start) * along + 4 * bend * along * (1 - along))), 4)
+    return ink
+
+
+def _turned(split: Split, random: Random) -> Ink:
+    """A digit in a mirror, on its side or on its head, where it is no other digit then."""
+    labels, turn = TURNS[random.integers(len(TURNS))]
+    image = split.images[random.choice(np.flatnonzero(np.isin(split.labels, labels)))]
+    return np.ascontiguousarray(turn(enlarge(image)))
+
+
+TURNS: tuple[tuple[tuple[int, ...], Callable[[Ink], Ink]], ...] = (
+    ((3, 4, 6, 7, 9), np.fliplr),
+    ((3, 4, 5, 6, 9), np.rot90),
+    ((3, 4, 5, 6, 9), lambda ink: np.rot90(ink, 3)),
+    ((3, 4, 7), lambda ink: np.rot90(ink, 2)),
+)
+"""Digits, and what makes something else of each of them."""
 
 
 def _blot(split: Split, random: Random) -> Ink:
@@ -167,6 +238,9 @@ def _scaled_digit(image: NDArray[np.uint8], random: Random) -> Ink:
 
 NON_DIGITS: dict[str, Callable[[Split, Random], Ink]] = {
     "letter": _letter,
+    "letter of another alphabet": _foreign,
+    "letter of no alphabet": _strokes,
+    "turned digit": _turned,
     "symbol": _symbol,
     "word": _word,
     "shape": _shape,
