@@ -4,11 +4,12 @@
     python -m benchmarks.robustness --table     # measures nothing: draws and prints what was measured
     python -m benchmarks.robustness --tiny --data FOLDER --output FILE    # a few images, for the tests
 
-Every fifth of MNIST's test images is corrupted by Albumentations, each way weakly and strongly. Corruptions that make
+Every fifth of MNIST's test images is corrupted, mostly by Albumentations, each way weakly and strongly. Corruptions that make
 no sense at 28×28 pixels are applied to the image enlarged four times, which is then shrunk again. The networks are
 those of one seed; they are trained once, in half an hour at most, and kept in runs/robustness. None of them has learned
-from these corruptions, but all of this project's recipes except `dense` learn from images that are rotated, sheared,
-scaled, translated and elastically deformed. The second set is the test set of UCI's optical digits, which comes with
+from these corruptions; but all of this project's recipes except `dense` learn from images that are rotated, sheared,
+scaled, translated and elastically deformed, and `reader` from kinds of corruption much like some of these, drawn by
+other code with other strengths. The second set is the test set of UCI's optical digits, which comes with
 scikit-learn: 8×8 pixels of 17 grey levels, from 13 writers.
 """
 
@@ -67,6 +68,52 @@ class Corruption:
     strong: float
     enlarge: int = 1
     """Factor by which the image is enlarged for it, along each side."""
+    draw: Callable[[NDArray[np.uint8], float, np.random.Generator], NDArray[np.uint8]] | None = None
+    """What corrupts the image instead of Albumentations, which has nothing alike; from image, strength and numbers."""
+
+
+# Of the kinds of MNIST-C (Mu and Gilmer 2019, arXiv:1906.02337), those that Albumentations lacks, as drawn here.
+
+
+def stripe(image: NDArray[np.uint8], width_px: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """The image with an upright band inverted somewhere in its middle half."""
+    side = image.shape[1]
+    start = int(random.integers(side // 4, 3 * side // 4 - int(width_px) + 1))
+    striped = image.copy()
+    striped[:, start : start + int(width_px)] = 255 - striped[:, start : start + int(width_px)]
+    return striped
+
+
+def zigzag(image: NDArray[np.uint8], width_px: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """A white zigzag from side to side."""
+    side = image.shape[0]
+    x = np.linspace(0, side - 1, 9)
+    y = np.linspace(*random.uniform(0.25, 0.75, 2), 9) * side + np.resize([-1, 1], 9) * 0.1 * side
+    return _with_line(image, np.stack([x, y], 1), width_px)
+
+
+def dotted(image: NDArray[np.uint8], width_px: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """A dotted white line from side to side."""
+    side = image.shape[0]
+    ends = np.array([[0, random.uniform(0.1, 0.9) * side], [side - 1, random.uniform(0.1, 0.9) * side]])
+    dashes = np.linspace(0, 1, 17)
+    for start, stop in zip(dashes[:-1:2], dashes[1::2], strict=True):
+        image = _with_line(image, ends[0] + np.array([[start], [stop]]) * (ends[1] - ends[0]), width_px)
+    return image
+
+
+def outlines(image: NDArray[np.uint8], strength: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Canny's edges of the strokes, and what strength leaves of the strokes themselves."""
+    return np.maximum(cv2.Canny(image, 100, 200), np.uint8(1 - strength) * (image // 2))
+
+
+def _with_line(image: NDArray[np.uint8], points: NDArray[np.float64], width_px: float) -> NDArray[np.uint8]:
+    path = np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)
+    return np.asarray(cv2.polylines(image.copy(), [path], False, 255, int(width_px), cv2.LINE_AA, shift=4), np.uint8)
+
+
+def _strength(strength: float) -> dict[str, Any]:
+    return {"strength": strength}
 
 
 def _range(name: str, **fixed: Any) -> Callable[[float], dict[str, Any]]:
@@ -111,25 +158,41 @@ CORRUPTIONS = {
     "moved": Corruption("Affine", _symmetric("translate_px"), 2, 5),
     "bent": Corruption("ElasticTransform", lambda alpha: {"alpha": alpha, "sigma": 8}, 80, 160, enlarge=4),
     "perspective": Corruption("Perspective", _range("scale"), 0.05, 0.15, enlarge=4),
+    "stripe": Corruption("stripe", _strength, 4, 9, draw=stripe),
+    "zigzag": Corruption("zigzag", _strength, 1, 2, draw=zigzag),
+    "dotted line": Corruption("dotted", _strength, 1, 2, draw=dotted),
+    "outlines": Corruption("outlines", _strength, 0, 1, draw=outlines),
 }
 """By the name in the table."""
 
 
 def corrupt(images: NDArray[np.uint8], corruption: Corruption, strength: float) -> NDArray[np.uint8]:
     """The images, uint8 (n, 28, 28), corrupted one by one; deterministic."""
+    change, side, corrupted = _changer(corruption, strength), 28 * corruption.enlarge, []
+    for image in images:
+        large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+        corrupted.append(cv2.resize(change(large), (28, 28), interpolation=cv2.INTER_AREA))
+    return np.stack(corrupted)
+
+
+def _changer(corruption: Corruption, strength: float) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """What corrupts one grey image after another, the same ones in the same way."""
+    if draw := corruption.draw:
+        random = np.random.default_rng(0)
+        return lambda image: draw(image, strength, random)
     # Otherwise it looks for a newer version of itself on the internet.
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
     transform = getattr(albumentations, corruption.transform)(p=1, **corruption.options(strength))
-    pipeline, side, corrupted = albumentations.Compose([transform], seed=0), 28 * corruption.enlarge, []
-    for image in images:
-        large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+    pipeline = albumentations.Compose([transform], seed=0)
+
+    def change(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # Some transforms take nothing but colour.
-        coloured = pipeline(image=cv2.cvtColor(large, cv2.COLOR_GRAY2RGB))["image"]
-        grey = cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY)
-        corrupted.append(cv2.resize(grey, (28, 28), interpolation=cv2.INTER_AREA))
-    return np.stack(corrupted)
+        coloured = pipeline(image=cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))["image"]
+        return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY), np.uint8)
+
+    return change
 
 
 def train_networks(data: Dataset, folder: Path, options: argparse.Namespace) -> dict[str, Path]:

@@ -41,7 +41,7 @@ def test_every_model_reads_every_kind(measured: Path, capsys: pytest.CaptureFixt
 def test_a_stronger_corruption_changes_more(name: str, small: Dataset):
     corruption, images = robustness.CORRUPTIONS[name], small.test.images[:20]
     # Enlarging and making small again changes them, too.
-    none = replace(corruption, transform="NoOp", options=lambda strength: {})
+    none = replace(corruption, transform="NoOp", options=lambda strength: {}, draw=None)
     before = robustness.corrupt(images, none, 0).astype(int)
     weak, strong = (robustness.corrupt(images, corruption, s) for s in (corruption.weak, corruption.strong))
     assert weak.dtype == np.uint8

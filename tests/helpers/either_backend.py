@@ -4,9 +4,10 @@ python tests/helpers/either_backend.py DATA_FOLDER OUTPUT_FOLDER
 """
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -25,13 +26,20 @@ def compute(data: Dataset) -> dict[str, np.ndarray]:
     """Name → numbers that must not depend on the backend, except for rounding."""
     import keras
 
+    from mnist_digits.training.engine import corruption
     from mnist_digits.training.engine.augmentation import DRAWS, Distortion
     from mnist_digits.training.engine.loop import compile_function, compile_prediction, fit
     from mnist_digits.training.engine.weight_average import WeightAverage
 
     model = new_model()
-    draws = np.random.default_rng(0).uniform(-1, 1, (50, DRAWS)).astype(np.float32)
+    random = np.random.default_rng(0)
+    draws = random.uniform(-1, 1, (50, DRAWS)).astype(np.float32)
+    corruption_draws = random.uniform(-1, 1, (38, corruption.DRAWS)).astype(np.float32)
     distort = compile_function(Distortion(rotation=15, scaling=0.15, shear=0.15, translation=3, elastic=1), model)
+    corrupt = compile_function(lambda x, y: corruption.Corruption(1.0)(keras.ops.cast(x, "float32"), y), model)
+    # A second round would corrupt in the same ways, and take as long again to compile.
+    with mock.patch.object(corruption, "ROUNDS", (1.0,)):
+        corrupted = keras.ops.convert_to_numpy(corrupt(data.train.images[:38], corruption_draws))
     average = WeightAverage(model, decay=0.5)
     validation = (data.test.images, data.test.labels)
     # The last batch is a smaller one.
@@ -41,6 +49,7 @@ def compute(data: Dataset) -> dict[str, np.ndarray]:
     average.apply()
     return {
         "distorted": keras.ops.convert_to_numpy(distort(images[:50], draws)),
+        "corrupted": corrupted,
         "weights": weights,
         "average": flat(model),
         "loss": np.array([history["loss"], history["val_loss"]]),
@@ -84,6 +93,36 @@ class Crash(Exception):
     """An interruption between two epochs."""
 
 
+def export_where_matrices_are_rounded(data: Dataset, path: Path, guarded: bool) -> str:
+    """Export a network where float32 products are rounded as on a GPU, unless full precision is asked for.
+
+    guarded: whether what asks for it does so. Returns why nothing was written, or nothing.
+    """
+    import jax
+    import keras
+
+    from mnist_digits.errors import DataError
+    from mnist_digits.training.export.onnx import export_onnx
+    from mnist_digits.training.networks import build
+
+    keras.utils.set_random_seed(0)
+    model, multiply = build(find_recipe("dense")), keras.src.backend.numpy.matmul
+
+    def multiply_as_a_gpu(*factors: Any) -> jax.Array:
+        if jax.config.jax_default_matmul_precision == "highest":
+            return multiply(*factors)
+        # TF32 has ten bits of mantissa; bfloat16, with seven, errs in the same way.
+        return multiply(*(jax.numpy.asarray(factor, "bfloat16").astype("float32") for factor in factors))
+
+    always = nullcontext() if guarded else mock.patch("jax.default_matmul_precision", return_value=nullcontext())
+    with always, mock.patch.object(keras.src.backend.numpy, "matmul", multiply_as_a_gpu):
+        try:
+            export_onnx(model, path, {}, data.test.images)
+        except DataError as error:
+            return str(error)
+    return ""
+
+
 def crash(epoch: int, row: dict[str, float]) -> None:
     raise Crash
 
@@ -95,6 +134,10 @@ def main(data_folder: str, output: str) -> None:
     backend.start_keras()
     data, folder = load_mnist(Path(data_folder)), Path(output)
     np.savez(folder / "results.npz", allow_pickle=False, **compute(data))
+    for guarded in (True, False):
+        name = "guarded" if guarded else "unguarded"
+        reason = export_where_matrices_are_rounded(data, folder / f"{name}.onnx", guarded)
+        (folder / f"{name}.txt").write_text(reason)
     train(RECIPE, data, folder / "whole", seed=3)
     with mock.patch("mnist_digits.training.train.ReportProcess"):
         run = create_run(RECIPE, data, folder / "broken", seed=3)

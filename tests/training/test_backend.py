@@ -16,7 +16,7 @@ from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
 from mnist_digits.training.calibration import temper
-from mnist_digits.training.engine.loop import compile_prediction
+from mnist_digits.training.engine.loop import compile_function, compile_prediction
 from mnist_digits.training.networks import load
 
 
@@ -25,7 +25,13 @@ def on_jax(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """What `either_backend` leaves; a process has one backend for life, and this one's is TensorFlow."""
     folder = tmp_path_factory.mktemp("jax")
     command = [sys.executable, either_backend.__file__, str(small_folder), str(folder)]
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return folder
@@ -40,6 +46,44 @@ def test_distortion_is_the_same_on_both_backends(both: tuple):
     jax, tensorflow = (results["distorted"] for results in both)
     # Where a place lies on the border between two pixels, rounding decides which four are looked up.
     np.testing.assert_allclose(jax, tensorflow, atol=0.05)
+
+
+def test_corruption_is_the_same_on_both_backends(both: tuple):
+    jax, tensorflow = (results["corrupted"] for results in both)
+    # Where a pixel lies on the edge of a stripe or line, or at a threshold, rounding decides.
+    assert np.mean(np.abs(jax - tensorflow) > 0.1) < 0.001
+
+
+def test_a_model_is_exported_where_matrices_are_rounded(on_jax: Path):
+    """The reference is computed in full precision; where it is not, the check fails for that reason."""
+    assert (on_jax / "guarded.txt").read_text() == ""
+    assert (on_jax / "guarded.onnx").exists()
+    assert "ONNX and Keras differ by" in (on_jax / "unguarded.txt").read_text()
+    assert not (on_jax / "unguarded.onnx").exists()
+
+
+def test_compiled_programs_are_kept_between_processes(on_jax: Path):
+    kept = list((on_jax / "cache" / "mnist-digits" / "jax").iterdir())
+    assert kept
+    environment = json.loads(Run(on_jax / "whole").environment.read_text())
+    assert environment["compiled_programs"] == str(on_jax / "cache" / "mnist-digits" / "jax")
+
+
+def test_tensorflow_predicts_in_full_precision_and_leaves_training_as_it_was():
+    import tensorflow as tf
+
+    seen = []
+    model = either_backend.new_model()
+    probe = compile_function(
+        lambda images: tf.py_function(
+            lambda: seen.append(tf.config.experimental.tensor_float_32_execution_enabled()) or 0, [], tf.int32
+        ),
+        model,
+    )
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    probe(np.zeros((1, 28, 28), np.uint8))
+    assert seen == [False]
+    assert tf.config.experimental.tensor_float_32_execution_enabled() is before is True
 
 
 def test_both_backends_take_the_same_steps(both: tuple):

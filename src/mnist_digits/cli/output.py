@@ -83,7 +83,8 @@ def print_summary(metrics: dict[str, Any]) -> None:
         {
             "test accuracy": _accuracy(test),
             "test loss": f"{test['loss']:.4f}",
-            "training": f"{training['seconds']:.1f} s for {training['epochs']} epochs",
+            "training": f"{training['seconds']:.1f} s for {training['epochs']} epochs, "
+            f"compiling {training['compile_seconds']:.1f} s",
             "worst confused": pairs or "none",
             "report": str(Run(Path(metrics["run"])).report),
         }

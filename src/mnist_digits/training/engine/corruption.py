@@ -56,7 +56,7 @@ def _shifted(images: Any, right: int, down: int) -> Any:
     return padded[:, top : top + SIDE, left : left + SIDE]
 
 
-def _coordinates(numbers: Numbers, angle: Any) -> tuple[Any, Any]:
+def _coordinates(angle: Any) -> tuple[Any, Any]:
     """Place of each pixel along and across a direction, in pixels from the middle: each float32 (n, 28, 28)."""
     place = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
     y, x = np.meshgrid(place, place, indexing="ij")
@@ -66,7 +66,7 @@ def _coordinates(numbers: Numbers, angle: Any) -> tuple[Any, Any]:
 
 def line(images: Any, numbers: Numbers) -> Any:
     """A straight, zigzag or dotted line across."""
-    along, across = _coordinates(numbers, numbers.amount(0, 0, math.pi))
+    along, across = _coordinates(numbers.amount(0, 0, math.pi))
     period = numbers.amount(1, 4, 14)
     wave = ops.abs(2 * ((along / period + numbers.amount(2)) % 1) - 1) * 2 - 1
     height = ops.relu(numbers.amount(3, -4, 6))
@@ -111,7 +111,7 @@ def outlines(images: Any, numbers: Numbers) -> Any:
 def stripe(images: Any, numbers: Numbers) -> Any:
     """A band across the image inverted."""
     angle = ops.where(numbers.coin(0, 0.7), math.pi / 2 * ops.floor(numbers.amount(1, 0, 2)), numbers.amount(1, 0, 3.1))
-    _, across = _coordinates(numbers, angle)
+    _, across = _coordinates(angle)
     inside = ops.abs(across - numbers.amount(2, -10, 10)) < numbers.amount(3, 1.5, 8)
     return ops.where(inside, 255 - images, images)
 
@@ -198,11 +198,11 @@ def coarse(images: Any, numbers: Numbers) -> Any:
     return ops.repeat(ops.repeat(blocks, 2, axis=1), 2, axis=2)
 
 
-KINDS: tuple[Callable[[Any, Numbers], Any], ...] = (
-    line, line, spatter, patches, outlines, pale, stripe, negative, paper, paper, threshold,
-    blur, motion, glass, coarse, grain, grain, impulses, impulses,
-)  # fmt: skip
-"""Kinds of corruption, each for as many images as others; some twice."""
+KINDS: dict[Callable[[Any, Numbers], Any], int] = {
+    line: 2, spatter: 1, patches: 1, outlines: 1, pale: 1, stripe: 1, negative: 1, paper: 2, threshold: 1,
+    blur: 1, motion: 1, glass: 1, coarse: 1, grain: 2, impulses: 2,
+}  # fmt: skip
+"""Kind of corruption → its weight: how many images it is for, relative to others."""
 AMOUNTS = 10
 """Amounts that a kind may use."""
 ROUNDS = (1.0, 0.4)
@@ -237,7 +237,8 @@ def _corrupted(images: Any, draws: Any, number: int, count: int) -> Any:
     """
     order = ops.argsort(draws[:, number * (1 + AMOUNTS)])
     images, draws = ops.take(images, order, axis=0), ops.take(draws, order, axis=0)
-    bounds = np.linspace(0, count, len(KINDS) + 1).round().astype(int).tolist()
+    weights = np.cumsum([0, *KINDS.values()])
+    bounds = np.rint(weights * (count / weights[-1])).astype(int).tolist()
     parts = [
         ops.clip(kind(images[start:stop], _numbers(draws[start:stop], number)), 0, 255)
         for kind, start, stop in zip(KINDS, bounds, bounds[1:], strict=False)
@@ -249,7 +250,7 @@ def _corrupted(images: Any, draws: Any, number: int, count: int) -> Any:
 def _numbers(draws: Any, number: int) -> Numbers:
     """An image's random numbers for a round. draws: float32 (n, DRAWS)."""
     start = number * (1 + AMOUNTS) + 1
-    fields = draws[:, len(ROUNDS) * (1 + AMOUNTS) :]
+    fields = draws[:, -2 * PIXELS - GRID * GRID :]
     noise, more = (ops.reshape(fields[:, first : first + PIXELS], (-1, SIDE, SIDE)) for first in (0, PIXELS))
     smooth = ops.reshape(ops.matmul(fields[:, 2 * PIXELS :], _TENTS), (-1, SIDE, SIDE)) * 2.2
     turn = slice(None, None, -1 if number else 1)
