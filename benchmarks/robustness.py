@@ -4,13 +4,13 @@
     python -m benchmarks.robustness --table     # measures nothing: draws and prints what was measured
     python -m benchmarks.robustness --tiny --data FOLDER --output FILE    # a few images, for the tests
 
-Every fifth of MNIST's test images is corrupted, mostly by Albumentations, each way weakly and strongly. Corruptions that make
-no sense at 28×28 pixels are applied to the image enlarged four times, which is then shrunk again. The networks are
-those of one seed; they are trained once, in half an hour at most, and kept in runs/robustness. None of them has learned
-from these corruptions; but all of this project's recipes except `dense` learn from images that are rotated, sheared,
-scaled, translated and elastically deformed, and `reader` from kinds of corruption much like some of these, drawn by
-other code with other strengths. The second set is the test set of UCI's optical digits, which comes with
-scikit-learn: 8×8 pixels of 17 grey levels, from 13 writers.
+Every fifth of MNIST's test images is corrupted, mostly by Albumentations, each way weakly and strongly. Corruptions
+that make no sense at 28×28 pixels are applied to the image enlarged four times, which is then shrunk again. The
+networks are those of one seed; they are trained once, in half an hour at most, and kept in runs/robustness. None of
+them has learned from these corruptions; but all of this project's recipes except `dense` learn from images that are
+rotated, sheared, scaled, translated and elastically deformed, and `reader` from kinds of corruption much like some of
+these, drawn by other code with other strengths. The second set is the test set of UCI's optical digits, which comes
+with scikit-learn: 8×8 pixels of 17 grey levels, from 13 writers.
 """
 
 import argparse
