@@ -88,7 +88,8 @@ def zigzag(image: NDArray[np.uint8], width_px: float, random: np.random.Generato
     """A white zigzag from side to side."""
     side = image.shape[0]
     x = np.linspace(0, side - 1, 9)
-    y = np.linspace(*random.uniform(0.25, 0.75, 2), 9) * side + np.resize([-1, 1], 9) * 0.1 * side
+    start, stop = (random.uniform(0.25, 0.75) * side for _ in range(2))
+    y = np.linspace(start, stop, 9) + np.resize([-1, 1], 9) * 0.1 * side
     return _with_line(image, np.stack([x, y], 1), width_px)
 
 
