@@ -7,9 +7,9 @@
     python -m benchmarks.reading --tiny --output FILE   # a few pages without the slow readers, for the tests
 
 The pages are generated while they are read (pages/), from MNIST's test digits, the same in every run; with --dev other
-pages, from training digits. Every reader has one thread. The tutorial's network is trained at the start, for 5 epochs,
-unless the file of an earlier run exists. Tesseract comes with `apt-get install tesseract-ocr`, RapidOCR with
-`pip install '.[peers]'`; readers that are not installed are left out.
+pages, from the digits set aside for validation. Every reader has one thread. The tutorial's network is trained at the
+start, for 5 epochs, unless the file of an earlier run exists. Tesseract comes with `apt-get install tesseract-ocr`,
+RapidOCR with `pip install '.[peers]'`; readers that are not installed are left out.
 """
 
 import argparse
@@ -82,8 +82,8 @@ def measure_level(level: str, readers: dict[str, Read], options: argparse.Namesp
 
 
 def choose_digits(dev: bool) -> Split:
-    """The digits on the pages: MNIST's test images, or its training images for development."""
-    return load_mnist().train if dev else load_mnist().test
+    """The digits on the pages: MNIST's test images, or for development those set aside for validation."""
+    return load_mnist().validation if dev else load_mnist().test
 
 
 def measure_page(page: WrittenPage, path: Path, read: Read) -> tuple[Reading, list[ReadLine]]:
@@ -153,7 +153,7 @@ def open_readers(options: argparse.Namespace, rows: dict[str, Any]) -> dict[str,
 
 
 def _describe_pages(options: argparse.Namespace) -> dict[str, Any]:
-    return {"pages": options.pages, "digits": "training" if options.dev else "test"}
+    return {"pages": options.pages, "digits": "validation" if options.dev else "test"}
 
 
 def _kept_rows(options: argparse.Namespace) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def annotate(page: WrittenPage, lines: Sequence[ReadLine]) -> NDArray[np.uint8]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the choice of pages, and what helps to develop a reader."""
     network = "the tutorial's network; trained if there is no such file"
-    parser.add_argument("--dev", action="store_true", help="pages of training digits, for choices")
+    parser.add_argument("--dev", action="store_true", help="pages of digits set aside for validation, for choices")
     parser.add_argument("--dump", type=Path, metavar="FOLDER", help="where to draw every page that was read wrong")
     parser.add_argument("--network", type=Path, default=NETWORK, help=network)
 

@@ -7,13 +7,14 @@ boards taken with some care; and photos taken with none.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.reading.pages.clutter import Mark
+from benchmarks.reading.pages.documents import DOCUMENTS, Writer, choose_writer
 from benchmarks.reading.pages.levels import LEVELS, Level, Random
 from benchmarks.reading.pages.photography import choose_camera, choose_materials, photograph
 from benchmarks.reading.pages.sheets import Placed, Sheet, write_sheet
@@ -53,10 +54,40 @@ def make_page(images: NDArray[np.uint8], labels: NDArray[np.uint8], level: str, 
 
     images: uint8 (n, 28, 28), the digits to choose from. labels: uint8 (n,). level: one of LEVELS.
     """
-    random = np.random.default_rng([seed, sorted(LEVELS).index(level)])
+    random = np.random.default_rng([seed, list(LEVELS).index(level)])
     chosen = LEVELS[level]
+    if level == "documents":
+        return _make_document(choose_writer(images, labels, chosen, random), chosen, seed)
     sheet = write_sheet(images, labels, chosen, random)
     return take_picture(sheet, chosen, random)
+
+
+def _make_document(writer: Writer, level: Level, seed: int) -> WrittenPage:
+    """A page of the kind whose turn it is; one in eight is a negative."""
+    kind, random = list(DOCUMENTS)[seed % len(DOCUMENTS)], writer.random
+    sheet = DOCUMENTS[kind](writer, level)
+    if kind == "pad":
+        level = replace(level, p_desk=0.8, max_slope_degrees=8)
+    elif random.random() < 0.4:
+        # A scan.
+        level = replace(level, p_desk=0.0, max_slope_degrees=0.5, max_perspective=0.0)
+    page = take_picture(sheet, level, random)
+    if kind == "crop":
+        page = _cropped(page, random)
+    return replace(page, pixels=255 - page.pixels) if random.random() < 0.125 else page
+
+
+def _cropped(page: WrittenPage, random: Random) -> WrittenPage:
+    """The digits alone, filling a frame of thumbnail size."""
+    boxes = np.array(page.lines[0].boxes)
+    left, top = np.maximum(boxes[:, :2].min(0) - 1, 0)
+    right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(0) + 1
+    side = int(random.integers(28, 65))
+    factor = side / max(right - left, bottom - top)
+    size = (max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor)))
+    pixels = cv2.resize(page.pixels[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+    moved = np.rint((boxes - (left, top, 0, 0)) * factor).astype(int).tolist()
+    return WrittenPage(pixels, (WrittenLine(page.lines[0].text, tuple(map(tuple, moved))),))
 
 
 def take_picture(sheet: Sheet, level: Level, random: Random) -> WrittenPage:

@@ -38,6 +38,10 @@ READING_PIXELS = (1_000_000, 3_000_000)
 LEGIBLE_DIGIT_HEIGHT_PX = 24
 """Digits of this height and more are large enough to be read."""
 
+SMALL_DIGIT_HEIGHT_PX, MAX_ENLARGEMENT, MIN_ENLARGEMENT = 20, 2.0, 1.2
+"""A picture of digits below the first is enlarged by the second before all else, or by less where it would have more
+than READING_PIXELS; less than the third is not worth the time."""
+
 SAME_HEIGHT_RATIO = 1.4
 """Two digit heights with a smaller ratio are taken for the same."""
 
@@ -180,18 +184,28 @@ class Reader:
         return Reading(writing, detections, digit_ink, segments, lines, tokens, placement)
 
     def _find_writing(self, pixels: NDArray[np.uint8]) -> Writing:
-        """The writing in a picture, at the first of READING_PIXELS that is large enough to read it."""
+        """The writing in a picture, at the first of READING_PIXELS that is large enough to read it, or enlarged."""
+        area = pixels.shape[0] * pixels.shape[1]
         for most in READING_PIXELS:
-            reduction = max(1.0, math.sqrt(pixels.shape[0] * pixels.shape[1] / most))
-            width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
-            reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if reduction > 1 else pixels
-            page, corner = crop_page(reduced)
-            ink = remove_form_boxes(equalise_ink(find_ink(page)))
-            components = find_components(ink)
-            writing = Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
+            reduction = max(1.0, math.sqrt(area / most))
+            writing = self._find_writing_at(pixels, reduction)
             if reduction == 1 or writing.digit_height >= LEGIBLE_DIGIT_HEIGHT_PX:
                 break
+        if reduction == 1 and writing.digit_height < SMALL_DIGIT_HEIGHT_PX:
+            enlargement = min(MAX_ENLARGEMENT, math.sqrt(READING_PIXELS[-1] / area))
+            if enlargement >= MIN_ENLARGEMENT:
+                return self._find_writing_at(pixels, 1 / enlargement)
         return writing
+
+    def _find_writing_at(self, pixels: NDArray[np.uint8], reduction: float) -> Writing:
+        """The writing in a picture that is reduced first, or enlarged where the factor is below 1."""
+        width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
+        method = cv2.INTER_AREA if reduction > 1 else cv2.INTER_CUBIC
+        scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
+        page, corner = crop_page(scaled)
+        ink = remove_form_boxes(equalise_ink(find_ink(page)))
+        components = find_components(ink)
+        return Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
 
     def _detect(self, ink: NDArray[np.float32], components: Components) -> tuple[DetectorOutput, float]:
         """The detector's output for a page's ink, float32 (h, w), and the digit height in pixels."""

@@ -1,5 +1,6 @@
-"""Lines of ruled and squared paper: found, and removed without breaking the strokes that cross them."""
+"""Lines of ruled and squared paper and of tables: found, and removed without breaking the strokes that cross them."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,37 +26,64 @@ MAX_RULING_DARKNESS = 0.75
 MAX_CANDIDATES = 400
 """Number of candidates for a line that are looked at, those with most votes first."""
 
-MIN_PATTERN_LINES = 4
-"""From so many ruled lines on, further ones like them are searched."""
-
 MIN_RUN = 0.6
 """Minimum uninterrupted share of a line's way through the picture."""
 
+MAX_WANDER_PX = 0.5
+"""Mean distance, in pixels of the reduced copy, of a line's darkest pixels from its course: of digits that stand under
+or beside one another it is about 1."""
 
-@dataclass(frozen=True)
+MIN_FAMILY, MIN_FAMILY_RUN, MIN_FAMILY_SPACINGS = 6, 0.3, 5.0
+"""So many parallel lines are ruling, however dark, if each is longer than this share of the picture's shorter side, and
+than so many distances to the next."""
+
+MAX_FAMILY_ANGLE, MAX_FAMILY_LEVEL_RATIO = 0.1, 1.5
+"""Lines of one family differ by less, in radians and in darkness."""
+
+MIN_COMB_SIDES, MIN_COMB_HEIGHT_PX, MIN_COMB_COVER = 3, 8, 0.9
+"""The sides of a row of boxes are at least so many, so high, and uninterrupted over this share of their height."""
+MAX_COMB_SAMPLES = 40
+"""Heights at which such a side is looked at."""
+
+
+@dataclass(frozen=True, eq=False)
 class RuledLine:
     """A line across the picture, in pixels of the reduced copy."""
 
     points: NDArray[np.float64]
-    """Along the line, float (n, 2), x and y."""
+    """All the way through the picture, float (n, 2), x and y."""
     level: float
-    """Its median darkness, 0 to 255."""
-    run: float
-    """Longest uninterrupted share of its way through the picture."""
+    """Its median darkness where it is uninterrupted, 0 to 255."""
+    stretch: tuple[int, int]
+    """Its longest uninterrupted stretch: the first of these points, and the one after the last."""
 
     @property
-    def distance_and_angle(self) -> tuple[float, float]:
-        """As of Hough's transform: in pixels, and in radians from 0 to pi."""
+    def length(self) -> int:
+        """Of the stretch, in pixels."""
+        return self.stretch[1] - self.stretch[0]
+
+    @property
+    def run(self) -> float:
+        """The stretch as a share of the way through the picture."""
+        return self.length / len(self.points)
+
+    @property
+    def upright(self) -> bool:
+        """Whether it is nearer to a vertical than to a horizontal line."""
+        return bool(np.ptp(self.points[:, 1]) > np.ptp(self.points[:, 0]))
+
+    @property
+    def angle(self) -> float:
+        """In radians, from 0 to pi."""
         along = self.points[-1] - self.points[0]
-        angle = math.atan2(along[0], -along[1]) % math.pi
-        return float(self.points.mean(axis=0) @ (math.cos(angle), math.sin(angle))), angle
+        return math.atan2(along[1], along[0]) % math.pi
 
 
 def remove_ruling(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.uint8]:
     """Darkness without its ruling. darkness: uint8 (h, w), 0 = paper; noise: the level that paper alone reaches.
 
-    Ruling is straight through most of the picture, and paler than the writing or repeated. Where a stroke crosses it,
-    what is darker than the line stays, and gaps no wider than the line are closed again.
+    Ruling is straight through most of the picture and paler than the writing or repeated, or a family of parallels.
+    Where a stroke crosses it, what is darker than the line stays, and gaps no wider than the line are closed again.
     """
     if min(darkness.shape) < MIN_RULED_SIDE_PX:
         return darkness
@@ -67,17 +95,163 @@ def remove_ruling(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.uint8
     lines, writing = _ruling(search, max(noise, 6.0))
     if not lines:
         return darkness
-    thickness = 3 * factor
-    level, upright = np.zeros_like(darkness), np.zeros_like(darkness)
-    for line in lines:
-        points = np.rint(factor * line.points + factor // 2).astype(np.int32)
-        layer = upright if np.ptp(points[:, 1]) > np.ptp(points[:, 0]) else level
-        cv2.polylines(layer, [points], False, _limit(line.level, writing) + noise, thickness)
+    courses = [_in_full_size(darkness, line, factor) for line in lines]
+    rows = sorted((one for one in courses if not one.upright), key=lambda one: float(one.across.mean()))
+    for upper, lower in itertools.pairwise(rows):
+        courses += _comb(darkness, upper, lower, factor)
     # Where two lines cross, the paper is as dark as both together.
-    layer = cv2.add(level, upright)
-    cleared = np.where(darkness > layer, darkness, 0).astype(np.uint8)
-    closed = cv2.morphologyEx(cleared, cv2.MORPH_CLOSE, square(2 * thickness + 1))
-    return np.where(layer > 0, cv2.min(darkness, closed), cleared)
+    level, upright, gaps = (np.zeros_like(darkness) for _ in range(3))
+    widest = 1
+    for course in courses:
+        pale = course.level < MAX_RULING_DARKNESS * writing
+        # Its soft edges, then the line itself; of a dark one not where a stroke makes it thicker.
+        plain = np.ones(len(course.steps), bool) if pale else ~course.crossed
+        for reach, limit in ((1.5, course.level / 2), (0.5, _limit(course.level, writing))):
+            _draw(upright if course.upright else level, course, reach, limit + noise, plain)
+        if pale:
+            _draw(gaps, course, 0.5, 2 if course.upright else 1, plain)
+            widest = max(widest, math.ceil(course.thickness) + 1)
+    cleared = np.where(darkness > cv2.add(level, upright, dst=level), darkness, 0).astype(np.uint8)
+    places = [np.nonzero(gaps == mark) for mark in (1, 2)]
+    del level, upright, gaps
+    bridges = [_bridged(plane, place, widest + 2) for plane, place in zip((cleared, cleared.T), places, strict=True)]
+    for place, bridge in zip(places, bridges, strict=True):
+        cleared[place] = np.maximum(cleared[place], np.minimum(darkness[place], bridge))
+    return cleared
+
+
+@dataclass(frozen=True)
+class _Course:
+    """A line's course in the picture itself; for an upright one, rows are columns and the reverse."""
+
+    upright: bool
+    level: float
+    """Its darkness, 0 to 255."""
+    steps: NDArray[np.int_]
+    """Columns: int (n,)."""
+    across: NDArray[np.float64]
+    """The line's middle in each, float (n,)."""
+    thickness: float
+    """In pixels, without its soft edges."""
+    crossed: NDArray[np.bool_]
+    """Where a stroke makes it thicker: bool (n,)."""
+
+
+def _draw(layer: NDArray[np.uint8], course: _Course, margin: float, value: float, where: NDArray[np.bool_]) -> None:
+    """Set the pixels of a line and a margin around it to a value, in place, at those of its steps: bool (n,)."""
+    plane, reach = layer.T if course.upright else layer, course.thickness / 2 + margin
+    rows = np.rint(course.across)[:, None] + np.arange(-math.ceil(reach), math.ceil(reach) + 1)
+    near = (np.abs(rows - course.across[:, None]) <= reach) & where[:, None] & (rows >= 0) & (rows < len(plane))
+    index, offset = np.nonzero(near)
+    plane[rows[index, offset].astype(int), course.steps[index]] = min(255, int(value))
+
+
+def _bridged(plane: NDArray[np.uint8], place: tuple[NDArray[np.int_], ...], reach: int) -> NDArray[np.uint8]:
+    """What continues strokes at some pixels over gaps of up to so many between an upper and a lower part: uint8 (n,).
+
+    plane: uint8 (h, w), or its transpose for gaps between a left and a right part; place: rows and columns of pixels.
+    """
+    sides = []
+    upright = not plane.flags.c_contiguous
+    rows, columns = place[::-1] if upright else place
+    for flipped in (False, True):
+        source = plane[::-1] if flipped else plane
+        reached = np.zeros_like(source)
+        for step in range(reach if len(rows) else 0):
+            reached[1:] = np.maximum(reached, source)[:-1]
+            if step % 2:
+                # Strokes slant by up to a pixel in two.
+                reached = cv2.dilate(reached, np.ones((1, 3), np.uint8))
+        sides.append(reached[len(plane) - 1 - rows if flipped else rows, columns])
+    return np.minimum(*sides)
+
+
+def _in_full_size(darkness: NDArray[np.uint8], line: RuledLine, factor: int) -> _Course:
+    """A line's course in the picture itself. factor: pixels per pixel of the reduced copy."""
+    start, stop = (0, len(line.points)) if line.run > MIN_RUN else line.stretch
+    points = line.points[max(0, start - 1) : stop + 1] * factor + (factor - 1) / 2
+    plane, (across, along) = (darkness.T, points.T) if line.upright else (darkness, points.T[::-1])
+    steps = np.arange(max(0, math.ceil(along[0] - factor)), min(plane.shape[1], int(along[-1]) + factor + 1))
+    return _measured(plane, steps, np.interp(steps, along, across), line.level, line.upright, factor)
+
+
+def _measured(
+    plane: NDArray[np.uint8],
+    steps: NDArray[np.int_],
+    across: NDArray[np.float64],
+    level: float,
+    upright: bool,
+    factor: int,
+) -> _Course:
+    """A line of this darkness that runs near `across`, float (n,), in the columns `steps`, int (n,)."""
+    reach = factor + 2
+    offsets = np.arange(-reach, reach + 1)
+    values = np.minimum(_parallels(plane, steps, np.rint(across).astype(int), offsets), level).astype(np.float32)
+    dark = values > level / 2
+    count = dark.sum(axis=1)
+    width = float(np.median(count[count > 0])) if dark.any() else 1.0
+    squares = values * values + 1e-3
+    moved = np.rint(across) + squares @ offsets / squares.sum(axis=1)
+    trusted = (count > 0) & (count <= 1.5 * width + 0.5)
+    away = factor / 2
+    if trusted.sum() > len(steps) / 4:
+        across = np.polyval(np.polyfit(steps - steps[0], moved, 2, w=trusted + 1e-3), steps - steps[0])
+        away = float(np.mean(np.abs(moved - across)[trusted]))
+        dark = _parallels(plane, steps, np.rint(across).astype(int), offsets) > level / 2
+    # Only what touches the line makes it thicker.
+    touching = (
+        sum(np.minimum.accumulate(side, axis=1).sum(axis=1) for side in (dark[:, reach:], dark[:, reach::-1])) - 1
+    )
+    crossed = touching > width + max(1.0, 0.35 * width)
+    return _Course(upright, level, steps, across, min(3.0 * factor, width + 2 * away), crossed)
+
+
+def _comb(darkness: NDArray[np.uint8], upper: _Course, lower: _Course, factor: int) -> list[_Course]:
+    """The sides of a row of boxes between two level lines: upright, of equal distances, ending at both."""
+    first, last = max(upper.steps[0], lower.steps[0]), min(upper.steps[-1], lower.steps[-1])
+    if last - first < MIN_COMB_SIDES * MIN_COMB_HEIGHT_PX:
+        return []
+    steps = np.arange(first, last + 1)
+    top, bottom = (one.across[first - one.steps[0] : last + 1 - one.steps[0]] for one in (upper, lower))
+    height = float(np.median(bottom - top))
+    if height < MIN_COMB_HEIGHT_PX or height > len(steps) / 2:
+        return []
+    level, tilt = min(upper.level, lower.level), -float(np.polyfit(steps, top, 1)[0])
+    middle = np.linspace(0.1, 0.9, min(MAX_COMB_SAMPLES, int(height)))
+    covered = _columns_covered(darkness, steps, top, bottom, tilt, middle, level) > MIN_COMB_COVER
+    for beyond in (np.arange(-0.35, -0.15, 0.05), np.arange(1.15, 1.35, 0.05)):
+        covered &= _columns_covered(darkness, steps, top, bottom, tilt, beyond, level) < 0.5
+    starts = np.flatnonzero(np.diff(np.concatenate([[0], covered.astype(np.int8), [0]])))
+    places = (starts[::2] + starts[1::2] - 1) / 2
+    if len(places) < MIN_COMB_SIDES:
+        return []
+    spacing = float(np.median(np.diff(places)))
+    regular = (np.abs(np.abs(places[:, None] - places) - spacing) < 1 + 0.08 * spacing).any(axis=1)
+    if regular.sum() < MIN_COMB_SIDES:
+        return []
+    sides = []
+    for place in np.rint(places[regular]).astype(int):
+        rows = np.arange(max(0, int(top[place]) - 1), min(len(darkness), int(bottom[place]) + 2))
+        sides.append(_measured(darkness.T, rows, steps[place] + tilt * (rows - top[place]), level, True, factor))
+    return sides
+
+
+def _columns_covered(
+    darkness: NDArray[np.uint8],
+    steps: NDArray[np.int_],
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    tilt: float,
+    heights: NDArray[np.float64],
+    level: float,
+) -> NDArray[np.float64]:
+    """Share of some heights, 0 at the top and 1 at the bottom, at which a column of a strip is dark: float (n,)."""
+    rows = top + heights[:, None] * (bottom - top)
+    columns = np.rint(steps + tilt * (rows - top)).astype(int)
+    rows = np.clip(np.rint(rows).astype(int), 0, len(darkness) - 1)
+    dark = (darkness[rows, np.clip(columns, 0, darkness.shape[1] - 1)] > level / 2).astype(np.uint8)
+    covered: NDArray[np.float64] = cv2.dilate(dark, np.ones((1, 3), np.uint8)).mean(axis=0)
+    return covered
 
 
 def _limit(level: float, writing: float) -> float:
@@ -92,14 +266,35 @@ def _ruling(search: NDArray[np.uint8], noise: float) -> tuple[list[RuledLine], f
         return [], 0.0
     # Lines no darker than the grain are removed with the grain.
     lines = [line for line in _straight_lines(search, thin) if line.level > 1.5 * noise]
-    if not lines:
+    family = _family([line for line in lines if line.length > MIN_FAMILY_RUN * min(search.shape)])
+    single = [line for line in lines if line.run > MIN_RUN and line not in family]
+    if not family and not single:
         return [], 0.0
-    writing = _writing_level(search, lines, noise)
-    pale = [line for line in lines if line.level < MAX_RULING_DARKNESS * writing]
-    if len(pale) <= len(lines) / 2:
-        through = [line for line in lines if line.run > 0.9]
-        lines = through if len(through) > 2 else pale
-    return [*lines, *_more_lines(search, thin, lines)], writing
+    writing = _writing_level(search, [*family, *single], noise)
+    pale = [line for line in single if line.level < MAX_RULING_DARKNESS * writing]
+    if len(pale) <= len(single) / 2:
+        through = [line for line in single if line.run > 0.9]
+        single = through if len(through) > 2 or family else pale
+    return [*family, *single], writing
+
+
+def _family(lines: Sequence[RuledLine]) -> list[RuledLine]:
+    """Those of the lines that have enough parallels of about their darkness, and are long for their distances."""
+    if len(lines) < MIN_FAMILY:
+        return []
+    angles, levels = np.array([line.angle for line in lines]), np.array([line.level for line in lines])
+    turned = np.abs(angles[:, None] - angles)
+    like = (np.minimum(turned, math.pi - turned) < MAX_FAMILY_ANGLE) & (
+        np.abs(np.log(levels[:, None] / levels)) < math.log(MAX_FAMILY_LEVEL_RATIO)
+    )
+    middles = np.array([line.points[sum(line.stretch) // 2] for line in lines])
+    kept = []
+    for number, line in enumerate(lines):
+        own = np.flatnonzero(like[number])
+        across = np.sort(middles[own] @ (-math.sin(line.angle), math.cos(line.angle)))
+        if len(own) >= MIN_FAMILY and line.length > MIN_FAMILY_SPACINGS * np.median(np.diff(across)):
+            kept.append(line)
+    return kept
 
 
 def _writing_level(search: NDArray[np.uint8], lines: list[RuledLine], noise: float) -> float:
@@ -112,12 +307,12 @@ def _writing_level(search: NDArray[np.uint8], lines: list[RuledLine], noise: flo
 
 
 def _straight_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8]) -> list[RuledLine]:
-    """Distinct lines that run uninterrupted through most of the picture, by Hough's transform (Duda and Hart 1972).
+    """Distinct straight lines, by Hough's transform (Duda and Hart 1972).
 
     thin: uint8 (h, w), 1 where something narrow stands out.
     """
     shorter = min(search.shape)
-    min_votes = max(8, 2 * shorter // 5)
+    min_votes = max(8, int(MIN_FAMILY_RUN * shorter))
     found = cv2.HoughLines(thin, 1, math.pi / 360, min_votes) if np.count_nonzero(thin) >= min_votes else None
     if found is None:
         return []
@@ -126,72 +321,47 @@ def _straight_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8]) -> list[
         x, y = _pixels_of(distance, angle, search.shape)
         if len(x) >= shorter / 2:
             lines.append(_followed(search, x, y))
-    return [line for line in lines if line.run > MIN_RUN]
+    return [line for line in lines if line is not None]
 
 
-def _more_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8], lines: list[RuledLine]) -> list[RuledLine]:
-    """Lines of the same direction and darkness that cut off a corner, or had too few votes among many candidates."""
-    if len(lines) < MIN_PATTERN_LINES:
-        return []
-    shorter = min(search.shape)
-    found = cv2.HoughLinesWithAccumulator(thin, 1, math.pi / 360, max(8, shorter // 8))
-    if found is None:
-        return []
-    known, candidates = np.array([line.distance_and_angle for line in lines]), found[:, :2].astype(float)
-    lengths = _lengths(candidates, search.shape)
-    votes_per_px = np.where(lengths > shorter / 8, found[:, 2] / np.maximum(lengths, 1), 0)
-    most = min(10 * MAX_CANDIDATES, np.count_nonzero(votes_per_px > 0.5))
-    candidates = candidates[np.argsort(-votes_per_px, kind="stable")[:most]]
-    turned = np.abs(candidates[:, 1:] - known[:, 1])
-    parallel = np.minimum(turned, math.pi - turned).min(axis=1) < 0.1
-    others = parallel & ~_same(candidates, known, search.shape).any(axis=1)
-    levels = [line.level for line in lines]
-    result = []
-    for distance, angle in _distinct(candidates[others][:MAX_CANDIDATES], search.shape):
-        line = _followed(search, *_pixels_of(distance, angle, search.shape))
-        if line.run > MIN_RUN and min(levels) / 1.5 < line.level < 1.5 * max(levels):
-            result.append(line)
-    return result
-
-
-def _lengths(lines: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Length in pixels of lines, (distance, angle) as float (n, 2), within a picture of this height and width."""
-    distance, angle = lines.T
-    cosine, sine = np.cos(angle), np.sin(angle)
-    entered, left = np.full(len(lines), -np.inf), np.full(len(lines), np.inf)
-    for start, step, side in ((distance * cosine, -sine, shape[1]), (distance * sine, cosine, shape[0])):
-        step = np.where(np.abs(step) < 1e-9, 1e-9, step)
-        ends = np.sort([-start / step, (side - start) / step], axis=0)
-        entered, left = np.maximum(entered, ends[0]), np.minimum(left, ends[1])
-    return np.maximum(left - entered, 0)
-
-
-def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_]) -> RuledLine:
-    """The line that runs near the given pixels, x (n,) and y (n,).
+def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_]) -> RuledLine | None:
+    """The line that runs near the given pixels, x (n,) and y (n,); None where they are no line.
 
     It is a parabola through the darkest pixels, because paper bends, and so do lenses. It is uninterrupted where it is
-    at least half as dark as its median; a text line is too broad to count as a line at all.
+    at least half as dark as its median; a text line is too broad to count as a line at all, and digits that stand under
+    one another are now at this side of their middle and now at that.
     """
     upright = np.ptp(y) > np.ptp(x)
     along, across = (y, x) if upright else (x, y)
     plane = search.T if upright else search
-    values = _parallels(plane, along, across, range(-2, 3)).astype(np.float32)
+    offsets = np.arange(-2, 3)
+    values = _parallels(plane, along, across, offsets).astype(np.float32)
     peaks = values.max(axis=1)
     # Strokes on the line are darker than the line and would draw it aside.
     weight = np.where(peaks < 1.5 * np.median(peaks), peaks, 0) + 1e-3
     squares = values * values + 1e-3
-    darkest = across + squares @ np.arange(-2.0, 3.0) / squares.sum(axis=1)
+    darkest = across + squares @ offsets / squares.sum(axis=1)
     fitted = np.polyval(np.polyfit(along, darkest, 2, w=weight), along)
     found = _parallels(plane, along, np.rint(fitted).astype(int), (-1, 0, 1, -4, 4)).astype(np.float32)
     on, beside = found[:, :3].max(axis=1), found[:, 3:].min(axis=1)
+    # A line that ends early is judged by itself.
     level = float(np.median(on))
-    narrow = float((beside < level / 2).mean()) > 0.5
-    run = _longest_run((on > level / 2).astype(np.uint8)) / len(x) if narrow else 0.0
-    return RuledLine(np.stack([fitted, along] if upright else [along, fitted], axis=1), level, run)
+    level = float(np.median(on[on > level / 2]))
+    covered = on > level / 2
+    stretch = _longest_run(covered.astype(np.uint8))
+    own = np.s_[stretch[0] : stretch[1]]
+    narrow = float((beside[own] < level / 2).mean()) > 0.5 if stretch[1] > stretch[0] else False
+    steady = float(np.abs(darkest - fitted)[own][covered[own]].mean()) < MAX_WANDER_PX if narrow else False
+    if not steady:
+        return None
+    return RuledLine(np.stack([fitted, along] if upright else [along, fitted], axis=1), level, stretch)
 
 
 def _parallels(
-    plane: NDArray[np.uint8], along: NDArray[np.int_], across: NDArray[np.int_], offsets: Sequence[int]
+    plane: NDArray[np.uint8],
+    along: NDArray[np.int_],
+    across: NDArray[np.int_],
+    offsets: Sequence[int] | NDArray[np.int_],
 ) -> NDArray[np.uint8]:
     """The pixels on parallels of a line, n pixels at columns `along` and rows `across`: uint8 (n, offsets)."""
     rows = np.clip(across[:, None] + np.array(offsets), 0, plane.shape[0] - 1)
@@ -235,8 +405,11 @@ def _pixels_of(distance: float, angle: float, shape: tuple[int, ...]) -> tuple[N
     return x[inside], y[inside]
 
 
-def _longest_run(covered: NDArray[np.uint8]) -> int:
-    """Length of the longest stretch of ones, uint8 (n,), in which no more than 3 zeros follow each other."""
+def _longest_run(covered: NDArray[np.uint8]) -> tuple[int, int]:
+    """Begin and end of the longest stretch of ones, uint8 (n,), in which no more than 3 zeros follow each other."""
     closed = cv2.morphologyEx(covered[None], cv2.MORPH_CLOSE, np.ones((1, 4), np.uint8))[0]
     ends = np.flatnonzero(np.diff(np.concatenate([[0], closed, [0]]).astype(np.int8)))
-    return int((ends[1::2] - ends[::2]).max(initial=0))
+    if not len(ends):
+        return 0, 0
+    longest = int(np.argmax(ends[1::2] - ends[::2]))
+    return int(ends[2 * longest]), int(ends[2 * longest + 1])

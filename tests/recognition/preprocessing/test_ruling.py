@@ -1,0 +1,85 @@
+import cv2
+import numpy as np
+import pytest
+
+from helpers.small_pages import write_page
+from mnist_digits.recognition.preprocessing.ruling import remove_ruling
+
+Digits = list[list[np.ndarray]]
+NOISE = 5.0
+TABLE = tuple(" ".join(f"{(7 * row + 13 * column) % 90 + 10}" for column in range(6)) for row in range(9))
+
+
+@pytest.fixture(scope="module")
+def marks(sure: Digits) -> np.ndarray:
+    """Darkness of digits in rows and columns, 22 pixels high, each under another."""
+    return np.where(write_page(sure, TABLE, height=22, margin=30, pitch=1.5).labels > 0, 200, 0).astype(np.uint8)
+
+
+def ruled(darkness: np.ndarray, spacing: int, level: int = 190, margin: int = 8, thickness: int = 2) -> np.ndarray:
+    """With level lines that end before the picture's edges, slightly sloping."""
+    lines = np.zeros_like(darkness)
+    height, width = lines.shape
+    for y in range(margin, height - margin, spacing):
+        cv2.line(lines, (margin, y), (width - margin, y + 4), level, thickness, cv2.LINE_AA)
+    return cv2.max(lines, darkness)
+
+
+def missing(before: np.ndarray, after: np.ndarray) -> float:
+    """Share of the ink that is gone."""
+    return 1 - (after[before > 100] > 100).mean()
+
+
+def test_digits_under_one_another_are_no_ruling(marks: np.ndarray):
+    np.testing.assert_array_equal(remove_ruling(marks, NOISE), marks)
+    np.testing.assert_array_equal(remove_ruling(marks.T.copy(), NOISE), marks.T)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_many_lines_as_dark_as_the_pen_are_removed(marks: np.ndarray, upright: bool):
+    page = ruled(marks, 33)
+    found = remove_ruling(page.T.copy(), NOISE).T if upright else remove_ruling(page, NOISE)
+    lines = (page > 100) & (cv2.dilate(marks, np.ones((5, 5), np.uint8)) == 0)
+    assert lines.sum() > 1000
+    assert (found[lines] > 100).mean() < 0.01
+    assert missing(marks, found) < 0.12
+
+
+def test_lines_of_a_part_of_the_picture_are_removed(marks: np.ndarray):
+    pad = np.pad(ruled(marks, 33), ((150, 200), (200, 150)))
+    found = remove_ruling(pad, NOISE)
+    assert missing(np.pad(marks, ((150, 200), (200, 150))), found) < 0.12
+    assert (found > 100).sum() < 1.1 * (marks > 100).sum()
+
+
+def test_a_few_dark_lines_may_be_strokes():
+    drawing = np.zeros((300, 300), np.uint8)
+    for x in (60, 120, 180, 240):
+        cv2.line(drawing, (x, 60), (x - 10, 240), 220, 3, cv2.LINE_AA)
+    np.testing.assert_array_equal(remove_ruling(drawing, NOISE), drawing)
+
+
+def test_a_tally_of_many_strokes_is_no_ruling():
+    drawing = np.zeros((120, 900), np.uint8)
+    for x in range(60, 860, 50):
+        cv2.line(drawing, (x, 15), (x - 3, 105), 220, 5, cv2.LINE_AA)
+    np.testing.assert_array_equal(remove_ruling(drawing, NOISE), drawing)
+
+
+def test_the_sides_of_boxes_go_with_their_lines():
+    drawing = np.zeros((420, 420), np.uint8)
+    for top in range(40, 400, 100):
+        cv2.rectangle(drawing, (30, top), (390, top + 50), 200, 2)
+        for x in range(75, 390, 45):
+            cv2.line(drawing, (x, top), (x, top + 50), 200, 2)
+    digit = drawing.copy()
+    cv2.ellipse(digit, (98, 65), (12, 18), 0, 0, 360, 210, 4)
+    found = remove_ruling(digit, NOISE)
+    assert (found[45:90, 82:115] > 100).sum() > 0.9 * (digit[45:90, 82:115] > 100).sum()
+    assert (found > 100).sum() < (digit[45:90, 82:115] > 100).sum() + 0.1 * (drawing > 100).sum()
+
+
+def test_strokes_across_pale_ruling_stay_whole(marks: np.ndarray):
+    found = remove_ruling(ruled(marks, 14, level=70, thickness=1), NOISE)
+    assert missing(marks, found) < 0.03
+    assert (found[marks == 0] > 60).mean() < 0.01
