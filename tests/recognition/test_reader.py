@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.pictures import photographed, strokes, written
+from helpers.pictures import encoded, photographed, strokes, written
 from helpers.small_pages import ROWS, SmallPage, overlap, write_page
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
@@ -257,7 +257,7 @@ def test_nothing_to_read(reader: Reader, page: SmallPage):
     ):
         found = reader.read(pixels)
         assert (found.lines, found.reason, found.text) == ((), "blank", "")
-        assert found.to_json() == {"lines": [], "reason": "blank"}
+        assert (found.left_out, found.doubtful) == (0.0, False)
 
 
 def test_five_hundred_digits(reader: Reader, sure: Digits):
@@ -338,6 +338,58 @@ def test_a_picture_is_left_as_it_is(reader: Reader, page: SmallPage):
     np.testing.assert_array_equal(pixels, before)
 
 
+def test_small_digits_are_enlarged(reader: Reader, sure: Digits):
+    page = write_page(sure, ["2345 678", "90 17", "4628"], height=16, margin=30)
+    assert_read(reader.read(page.pixels()), page, least_overlap=0.3)
+
+
+def test_a_table_whose_digits_stand_under_one_another(reader: Reader, sure: Digits):
+    page = write_page(
+        sure, [" ".join(f"{(7 * row + 13 * column) % 90 + 10}" for column in range(5)) for row in range(8)]
+    )
+    pixels = page.pixels()
+    pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    assert reader.read(pixels).text == page.text
+
+
+def test_signs_part_numbers(reader: Reader, sure: Digits):
+    page = write_page(sure, ["34 56 78"], height=60)
+    pixels = page.pixels().copy()
+    digits = page.boxes
+    for before, after, kind in ((digits[1], digits[2], "+"), (digits[3], digits[4], "=")):
+        middle, y = (before[0] + before[2] + after[0]) // 2, before[1] + 30
+        for lines in {
+            "+": (((-14, 0), (14, 0)), ((0, -14), (0, 14))),
+            "=": (((-14, -7), (14, -7)), ((-14, 7), (14, 7))),
+        }[kind]:
+            start, stop = ((middle + x, y + z) for x, z in lines)
+            cv2.line(pixels, start, stop, PEN, 5)
+    (line,) = reader.read(pixels).lines
+    assert line.text == "34 56 78"
+    # Where the space between the words was too narrow to part them, the signs do; elsewhere they stand between words.
+    assert all(box[2] < 40 for box in line.other)
+
+
+def test_pages_of_a_document_are_read_one_after_another(reader: Reader, sure: Digits):
+    pages = [write_page(sure, [text]) for text in ("123", "4567", "89")]
+    first, *others = [Image.fromarray(page.pixels()) for page in pages]
+    content = encoded(first, "TIFF", save_all=True, append_images=others)
+    found = list(reader.read_pages(content))
+    assert [(page.number, page.text) for page in found] == [(1, "123"), (2, "4567"), (3, "89")]
+    assert reader.read(content).text == "123"
+
+
+def test_what_was_left_out_is_told(reader: Reader, page: SmallPage):
+    pixels = page.pixels().copy()
+    pixels = np.concatenate([pixels, np.full_like(pixels, pixels.max())])
+    for number in range(8):
+        place = (40, len(pixels) // 2 + 60 * number + 20)
+        cv2.putText(
+            pixels, "unreadable words and more", place, cv2.FONT_HERSHEY_SCRIPT_COMPLEX, 1.6, PEN, 3, cv2.LINE_AA
+        )
+    assert reader.read(pixels).left_out > 2 * reader.read(page.pixels()).left_out + 0.1
+
+
 def test_threads_share_a_reader(reader: Reader, sure: Digits, page: SmallPage):
     pages = [page.pixels(), page.sloping(8).pixels(), page.quarter_turned(1).pixels(), touching(sure, "23").pixels()]
     expected = [reader.read(pixels).to_json() for pixels in pages]
@@ -348,11 +400,12 @@ def test_threads_share_a_reader(reader: Reader, sure: Digits, page: SmallPage):
 
 def test_json_is_as_promised(reader: Reader, page: SmallPage):
     found = json.loads(json.dumps(reader.read(page.pixels()).to_json()))
-    assert list(found) == ["lines", "reason"]
+    assert list(found) == ["page", "lines", "reason", "doubtful", "left_out"]
+    assert (found["page"], found["doubtful"]) == (1, False)
     assert found["reason"] is None
     assert [line["text"] for line in found["lines"]] == list(ROWS)
     for line in found["lines"]:
-        assert list(line) == ["text", "digits"]
+        assert list(line) == ["text", "digits", "other"]
         assert "".join(str(digit["digit"]) for digit in line["digits"]) == line["text"].replace(" ", "")
         for digit in line["digits"]:
             assert list(digit) == ["digit", "confidence", "box"]

@@ -23,11 +23,31 @@ def test_words_are_apart_and_lines_below_each_other():
 def test_json_holds_plain_values():
     page = Page((Line(((digit(1),),)),), None)
     expected = {"digit": 1, "confidence": 0.95, "box": [3, 4, 5, 6]}
-    assert json.loads(json.dumps(page.to_json())) == {"lines": [{"text": "1", "digits": [expected]}], "reason": None}
-    assert Page.unreadable().to_json() == {"lines": [], "reason": "unreadable"}
+    rest = {"page": 1, "doubtful": False, "left_out": 0.0}
+    line = {"text": "1", "digits": [expected], "other": []}
+    assert json.loads(json.dumps(page.to_json())) == {**rest, "lines": [line], "reason": None}
+    assert Page.unreadable().to_json() == {**rest, "lines": [], "reason": "unreadable"}
     (detailed,) = json.loads(json.dumps(page.to_json(details=True)))["lines"][0]["digits"]
     assert base64.b64decode(detailed.pop("image")) == bytes([1] * 784)
     assert detailed == {**expected, "probabilities": [0.01] * 9 + [0.91]}
+
+
+@pytest.mark.parametrize(
+    ("confidences", "left_out", "doubtful"),
+    [
+        ([0.95, 0.95], 0.1, False),
+        ([0.95, 0.95], 0.9, True),
+        ([0.5, 0.5, 0.95], 0.1, True),
+        ([0.5, 0.95, 0.95], 0.1, False),
+        ([], 0.9, True),
+        ([], 0.0, False),
+    ],
+)
+def test_a_page_is_doubtful_where_much_was_left_out_or_little_is_sure(
+    confidences: list[float], left_out: float, doubtful: bool
+):
+    lines = (Line((tuple(digit(1, confidence) for confidence in confidences),)),)
+    assert Page(lines, None, left_out=left_out).doubtful == doubtful
 
 
 def test_a_prediction_of_a_file_that_cannot_be_opened():

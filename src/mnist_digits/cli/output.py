@@ -177,12 +177,16 @@ def print_prediction(file: str, prediction: "Prediction", show: bool) -> None:
 
 def print_page(file: str, page: "Page") -> None:
     """Print the file's name, and below it the text lines of the page, with uncertain digits in yellow."""
-    results.print(printable(file), markup=False, emoji=False, style="dim")
+    name = printable(file) + (f", page {page.number}" if page.number > 1 else "")
+    results.print(name, markup=False, emoji=False, style="dim")
     if page.reason:
         results.print(f"  –  {page.reason}", markup=False)
     for line in page.lines:
         words = [[(str(digit.digit), "yellow" * digit.uncertain) for digit in word] for word in line.words]
         results.print(Text("  ") + Text(" ").join(Text.assemble(*word) for word in words))
+    if page.doubtful:
+        left_out = f"{100 * page.left_out:.0f} % of what looks like writing is in no digit"
+        results.print(Text(f"  ?  doubtful: {left_out}", "yellow"))
 
 
 def _bar(fraction: float) -> str:

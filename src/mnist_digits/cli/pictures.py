@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ from mnist_digits.files import atomic_write
 if TYPE_CHECKING:
     import numpy as np
 
-    from mnist_digits.recognition import Picture, Reading
+    from mnist_digits.recognition import Page, Picture, Reader, Reading
 
 
 @app.command(
@@ -100,8 +101,10 @@ def read(
     """Read the numbers on each page: text lines from top to bottom, digits from left to right.
 
     Letters, scribbles and other non-digits are left out. Each result is printed
-    at once, in the order of the files. A file that cannot be opened is reported,
-    the others are read, and the exit status is 3. With --output, several
+    at once, in the order of the files and their pages: all of a TIFF or PDF are
+    read, and the first frame of anything else. A file that cannot be opened is
+    reported, the others are read, and the exit status is 3. A page of which much
+    was left out or little is sure is marked as doubtful. With --output, several
     processes write one table instead, in which a file that cannot be opened is a
     row with its error.
     """
@@ -110,7 +113,7 @@ def read(
     if bulk.is_requested({"--annotate": annotate, "--debug-folder": debug_folder, "-": "-" in files}):
         bulk.read(files, onnx_of(model), recursive, as_json)
         return
-    from mnist_digits.recognition import Page, Reader, read_picture
+    from mnist_digits.recognition import Reader
 
     pictures = _expand(files, recursive)
     if annotate and _is_file(annotate):
@@ -118,34 +121,48 @@ def read(
     reader = Reader(onnx_of(model))
     status = 0
     for file in pictures:
-        try:
-            pixels = read_picture(_open_picture(file))
-            reading = reader.follow(pixels)
-        except DataError as error:
-            messages.print(f"digits: {error}", markup=False)
-            page, status = Page.unreadable(), error.exit_status
-        else:
-            page = reading.to_page()
-            _draw(file, pixels, reading, annotate, debug_folder)
-        if as_json:
-            print(json.dumps({"file": file, **page.to_json()}), flush=True)
-        else:
-            print_page(file, page)
+        for page, error in _pages(reader, file, annotate, debug_folder):
+            if error:
+                messages.print(f"digits: {error}", markup=False)
+                status = error.exit_status
+            if as_json:
+                print(json.dumps({"file": file, **page.to_json()}), flush=True)
+            else:
+                print_page(file, page)
     raise typer.Exit(status)
 
 
+def _pages(
+    reader: "Reader", file: str, annotate: Path | None, debug_folder: Path | None
+) -> "Iterator[tuple[Page, DataError | None]]":
+    """The pages of a file, drawn as --annotate and --debug-folder ask, up to the first that cannot be read."""
+    from mnist_digits.recognition import Page, read_pages
+
+    number = 1
+    try:
+        for number, pixels in enumerate(read_pages(_open_picture(file)), 1):
+            reading = reader.follow(pixels)
+            _draw(file, number, pixels, reading, annotate, debug_folder)
+            yield reading.to_page(number), None
+            number += 1
+    except DataError as error:
+        yield replace(Page.unreadable(), number=number), error
+
+
 def _draw(
-    file: str, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
+    file: str, number: int, pixels: "np.ndarray", reading: "Reading", annotate: Path | None, debug_folder: Path | None
 ) -> None:
-    """Draw what --annotate and --debug-folder ask for."""
+    """Draw what --annotate and --debug-folder ask for. number: of the page; those after the first have it in names."""
     from mnist_digits.recognition import visualise
 
+    suffix = f"-{number}" if number > 1 else ""
     if annotate:
-        target = annotate if _is_file(annotate) else _below(annotate, f"{file}.png")
+        alone = annotate.with_stem(annotate.stem + suffix)
+        target = alone if _is_file(annotate) else _below(annotate, f"{file}{suffix}.png")
         _write(target, visualise.as_png(visualise.annotate(pixels, reading.to_page())))
     if debug_folder:
         for name, picture in visualise.stages(pixels, reading).items():
-            _write(_below(debug_folder, file) / f"{name}.png", visualise.as_png(picture))
+            _write(_below(debug_folder, f"{file}{suffix}") / f"{name}.png", visualise.as_png(picture))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Reading digits from any picture, without a training framework."""
 
 from mnist_digits.recognition.classifier import Classifier
+from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.preprocessing.image_io import (
     MAX_PICTURE_BYTES,
     MAX_PICTURE_PIXELS,
@@ -34,5 +35,6 @@ __all__ = [
     "find_pictures",
     "normalise",
     "prepare_digit",
+    "read_pages",
     "read_picture",
 ]

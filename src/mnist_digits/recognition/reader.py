@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -23,9 +23,10 @@ from mnist_digits.recognition.layout.decoding import decode_lines
 from mnist_digits.recognition.layout.detector import Detections, Detector, DetectorOutput
 from mnist_digits.recognition.layout.segments import Segments, find_segments
 from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
-from mnist_digits.recognition.layout.words import Token, numbers
+from mnist_digits.recognition.layout.words import Token, numbers, part
+from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
-from mnist_digits.recognition.preprocessing.image_io import Picture, read_picture
+from mnist_digits.recognition.preprocessing.image_io import Picture
 from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
@@ -111,10 +112,40 @@ class Reading:
         mean_score = self.writing.output.detections.mean_score
         return [numbers(tokens, self.writing.digit_height, mean_score) for tokens in self.tokens]
 
-    def to_page(self) -> Page:
-        """The lines, with boxes in pixels of the picture."""
-        lines = [Line(tuple(tuple(map(self._digit, word)) for word in words)) for words in self.words if words]
-        return Page(tuple(lines), None if lines else "blank")
+    def to_page(self, number: int = 1) -> Page:
+        """The lines, with boxes in pixels of the picture. number: of the page in its file."""
+        marks, lines = self._other_marks, []
+        for tokens, words in zip(self.tokens, self.words, strict=True):
+            if words:
+                rejected = [token.box for token in tokens if not token.prediction]
+                lines.append(self._line(words, np.concatenate([marks, np.array(rejected, int).reshape(-1, 4)])))
+        return Page(tuple(lines), None if lines else "blank", number, self._left_out)
+
+    def _line(self, words: Sequence[Sequence[Token]], marks: NDArray[np.int_]) -> Line:
+        """A line of these words. marks: boxes of what is no digit, int (n, 4), in pixels of the page crop."""
+        parted = [part(word, marks, self.writing.digit_height) for word in words]
+        parts = tuple(tuple(map(self._digit, own)) for all_parts, _ in parted for own in all_parts)
+        return Line(parts, tuple(self.placement.box_in_picture(box) for _, boxes in parted for box in boxes))
+
+    @property
+    def _other_marks(self) -> NDArray[np.int_]:
+        """Boxes of the components that belong to no digit: int (n, 4)."""
+        components = self.writing.components
+        share = components.mean_mask((self.digit_ink > 0).astype(np.float32))
+        return components.boxes[1:][share[1:] < MIN_COMPONENT_MASK]
+
+    @property
+    def _left_out(self) -> float:
+        """Share of the ink that looks like writing and belongs to no digit that was read, 0 to 1."""
+        components = self.writing.components
+        read = np.zeros(self.writing.ink.shape, np.float32)
+        for token in (token for words in self.words for word in words for token in word):
+            x, y, width, height = token.box
+            read[y : y + height, x : x + width] = 1
+        share, areas = components.mean_mask(read), components.areas
+        writing = components.look_like_writing(self.writing.digit_height)
+        total = float(areas[writing].sum())
+        return float((areas * (1 - share))[writing].sum()) / total if total else 0.0
 
     def _digit(self, token: Token) -> Digit:
         """A token that was read as a digit, with its box in pixels of the picture."""
@@ -142,15 +173,23 @@ class Reader:
         return self._classifier
 
     def read(self, picture: Picture) -> Page:
-        """The digits in a picture, which is anything that `read_picture` takes.
+        """The digits in a picture, which is anything that `read_picture` takes; of several pages, the first.
 
         Raises DataError when a file cannot be read, ValueError when an array is not a picture.
         """
         return self.follow(picture).to_page()
 
+    def read_pages(self, document: Picture) -> Iterator[Page]:
+        """The pages of a document, one after another: all of a TIFF or a PDF, the first frame of anything else.
+
+        Each is read when it is asked for. Raises DataError and ValueError as `read_pages` of the module `documents`.
+        """
+        for number, pixels in enumerate(read_pages(document), 1):
+            yield self.follow(pixels).to_page(number)
+
     def follow(self, picture: Picture) -> Reading:
         """The same, with the result of every stage."""
-        pixels = read_picture(picture)
+        pixels = next(read_pages(picture))
         # Page crop, ink, components and detections.
         writing = self._find_writing(pixels)
         # The page may lie on its side or upside down without EXIF data that say so.

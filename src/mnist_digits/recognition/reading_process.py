@@ -27,10 +27,10 @@ from mnist_digits.recognition.reader import Reader
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "predict": lambda reader, content, **options: reader.classifier.classify(content, **options).to_json(),
-    "read": lambda reader, content: reader.read(content).to_json(),
+    "read": lambda reader, content: {"pages": [page.to_json() for page in reader.read_pages(content)]},
     "inspect": lambda reader, content: reader.read(content).to_json(details=True),
 }
-"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction` or `Page`."""
+"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction`, of `Page`, or of several as `pages`."""
 
 BEGUN = b"begun\n"
 

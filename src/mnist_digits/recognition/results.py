@@ -13,6 +13,9 @@ IMAGE_SIDE_PX = 28
 UNCERTAIN_CONFIDENCE = 0.9
 """A digit of a page with a lower confidence is marked as uncertain."""
 
+MAX_LEFT_OUT, MAX_UNCERTAIN_SHARE = 0.5, 0.5
+"""Share of the writing that was left out, and share of uncertain digits, above which a page is doubtful."""
+
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 
@@ -121,6 +124,8 @@ class Line:
 
     words: tuple[tuple[Digit, ...], ...]
     """From left to right, each of at least one digit."""
+    other: tuple[Box, ...] = ()
+    """Boxes of the marks between digits that part them and were not read: signs, letters, points."""
 
     @property
     def text(self) -> str:
@@ -133,8 +138,9 @@ class Line:
         return tuple(digit for word in self.words for digit in word)
 
     def to_json(self, details: bool = False) -> dict[str, Any]:
-        """Text and digits, as plain values; details: as in `Digit.to_json`."""
-        return {"text": self.text, "digits": [digit.to_json(details) for digit in self.digits]}
+        """Text, digits and boxes of other marks, as plain values; details: as in `Digit.to_json`."""
+        digits = [digit.to_json(details) for digit in self.digits]
+        return {"text": self.text, "digits": digits, "other": [list(box) for box in self.other]}
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,16 @@ class Page:
     """From top to bottom."""
     reason: PageReason | None
     """Why there are no lines; None when there are some."""
+    number: int = 1
+    """Of the page in its file, from 1."""
+    left_out: float = 0.0
+    """Share of the ink that looks like writing and belongs to no digit that was read, 0 to 1."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the page may have been read badly: much was left out, or little is sure."""
+        uncertain = sum(digit.uncertain for digit in self.digits)
+        return self.left_out > MAX_LEFT_OUT or uncertain > MAX_UNCERTAIN_SHARE * len(self.digits)
 
     @classmethod
     def unreadable(cls) -> "Page":
@@ -162,8 +178,14 @@ class Page:
         return tuple(digit for line in self.lines for digit in line.digits)
 
     def to_json(self, details: bool = False) -> dict[str, Any]:
-        """Lines and reason, as plain values; details: as in `Digit.to_json`."""
-        return {"lines": [line.to_json(details) for line in self.lines], "reason": self.reason}
+        """Everything, as plain values; details: as in `Digit.to_json`."""
+        return {
+            "page": self.number,
+            "lines": [line.to_json(details) for line in self.lines],
+            "reason": self.reason,
+            "doubtful": self.doubtful,
+            "left_out": round(self.left_out, 3),
+        }
 
 
 def rounded(values: NDArray[np.floating[Any]], decimals: int = 6) -> Any:

@@ -53,6 +53,7 @@ def page(reader: Reader, path: str) -> dict:
             "confidence": float(np.float32(digit.confidence)),
             "line": number,
             "box": dict(zip(("x", "y", "width", "height"), digit.box, strict=True)),
+            "page": 1,
         }
         for number, line in enumerate(found.lines)
         for digit in line.digits
@@ -65,6 +66,7 @@ def page(reader: Reader, path: str) -> dict:
         "digits": digits,
         "reason": found.reason,
         "error": None,
+        "doubtful": found.doubtful,
     }
 
 

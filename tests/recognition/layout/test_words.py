@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mnist_digits.recognition import Prediction
-from mnist_digits.recognition.layout.words import Token, numbers
+from mnist_digits.recognition.layout.words import Token, numbers, part
 
 HEIGHT = 20
 
@@ -70,3 +70,22 @@ def test_dots_say_nothing_of_the_digits_beside_them():
 def test_credibility():
     assert token(0, 3, 0.8).credibility == pytest.approx(0.8)
     assert token(0, None).credibility == 0
+
+
+@pytest.mark.parametrize(
+    ("mark", "parted"),
+    [
+        ((13, 4, 4, 14), True),
+        ((13, 17, 4, 4), True),
+        ((10, -4, 9, 30), True),
+        ((13, 17, 1, 1), False),
+        ((13, 40, 4, 10), False),
+        ((2, 4, 4, 14), False),
+        ((40, 4, 4, 14), False),
+    ],
+    ids=["sign", "point", "tall and near", "speck", "below", "within a digit", "elsewhere"],
+)
+def test_a_mark_between_two_digits_parts_them(mark: tuple[int, int, int, int], parted: bool):
+    words, found = part(line("12"), np.array([mark]), HEIGHT)
+    assert texts(words) == (["1", "2"] if parted else ["12"])
+    assert found == ([mark] if parted else [])

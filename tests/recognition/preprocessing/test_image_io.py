@@ -337,3 +337,12 @@ def test_what_is_refused_at_once_is_light():
     assert is_light(b"no picture")
     assert is_light(plain(1_000, 1_000, "PNG")[:40])
     assert is_light(plain(20_001, 1_000, "PNG"))
+
+
+def test_a_cutting_lies_on_its_paper():
+    pixels = np.zeros((60, 80, 4), np.uint8)
+    pixels[20:50, 30:60] = (240, 240, 240, 255)
+    pixels[25:45, 40:44, :3] = 20
+    found = grey(encoded(Image.fromarray(pixels), "PNG"))
+    assert found[:20].min() >= 230
+    assert found[25:45, 40:44].max() < 30

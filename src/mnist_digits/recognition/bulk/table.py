@@ -18,7 +18,7 @@ from mnist_digits.recognition.preprocessing.image_io import MAX_PICTURE_BYTES, P
 from mnist_digits.recognition.preprocessing.mnist_format import Normalised
 from mnist_digits.recognition.preprocessing.single_digit import prepare_digit
 from mnist_digits.recognition.reader import Reader
-from mnist_digits.recognition.results import Box, Page, Prediction
+from mnist_digits.recognition.results import Box, Digit, Page, Prediction
 
 Mode = Literal["read", "predict"]
 """All digits of a page, or the one digit in a picture."""
@@ -39,6 +39,7 @@ _DIGIT = pyarrow.struct(
         _required(*_CONFIDENCE),
         _required("line", pyarrow.int32()),
         _required("box", _BOX),
+        _required("page", pyarrow.int32()),
     ]
 )
 _DIGITS = pyarrow.list_(_required("element", _DIGIT))
@@ -47,14 +48,18 @@ _WHY_NOT = (("reason", pyarrow.string()), ("error", pyarrow.string()))
 
 SCHEMAS: dict[Mode, pyarrow.Schema] = {
     "predict": pyarrow.schema([_PATH, ("digit", pyarrow.int8()), _CONFIDENCE, ("box", _BOX), *_WHY_NOT]),
-    "read": pyarrow.schema([_PATH, ("text", pyarrow.string()), _CONFIDENCE, ("digits", _DIGITS), *_WHY_NOT]),
+    "read": pyarrow.schema(
+        [_PATH, ("text", pyarrow.string()), _CONFIDENCE, ("digits", _DIGITS), *_WHY_NOT, ("doubtful", pyarrow.bool_())]
+    ),
 }
 """The columns of a row. `path` is absolute; `reason` as in `digits predict --json` and `digits read --json`; `error` is
 null unless the file could not be read, in which case all but these three are null.
 
 predict: digit 0 to 9 or null; confidence 0 to 1 of the likeliest digit; box of the ink in pixels of the picture as
 displayed. read: text, with a line feed between lines and a space between words; confidence of the least confident
-digit, null where there is none; digits with the number of their line in text, from 0, and their box.
+digit, null where there is none; digits with the number of their line on the page, from 0, their box, and the number of
+their page, from 1; doubtful as in JSON. Of a document of several pages, text has a form feed between them, reason is
+null where one of them has digits, and doubtful true where one of them is.
 """
 
 Result = TypeVar("Result")
@@ -88,8 +93,8 @@ class PictureReader:
 
     def _page_rows(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
         for fetch in pictures:
-            page = _result_or_error(self._reader.read, fetch)
-            yield _unreadable(page) if isinstance(page, str) else _page_row(page)
+            pages = _result_or_error(lambda picture: list(self._reader.read_pages(picture)), fetch)
+            yield _unreadable(pages) if isinstance(pages, str) else _page_row(pages)
 
     def _prediction_rows(self, pictures: Iterator[Fetch]) -> Iterator[dict[str, Any]]:
         while found := [_result_or_error(_normalised, fetch) for fetch in islice(pictures, BATCH_IMAGES)]:
@@ -154,14 +159,25 @@ def _prediction_row(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _page_row(page: Page) -> dict[str, Any]:
+def _page_row(pages: Sequence[Page]) -> dict[str, Any]:
     digits = [
-        {"digit": digit.digit, "confidence": digit.confidence, "line": number, "box": _box(digit.box)}
+        _digit_row(digit, number, page)
+        for page in pages
         for number, line in enumerate(page.lines)
         for digit in line.digits
     ]
-    least = min((digit.confidence for digit in page.digits), default=None)
-    return {"text": page.text, "confidence": least, "digits": digits, "reason": page.reason}
+    return {
+        "text": "\f".join(page.text for page in pages),
+        "confidence": min((digit["confidence"] for digit in digits), default=None),
+        "digits": digits,
+        "reason": None if digits else pages[0].reason,
+        "doubtful": any(page.doubtful for page in pages),
+    }
+
+
+def _digit_row(digit: Digit, line: int, page: Page) -> dict[str, Any]:
+    box = _box(digit.box)
+    return {"digit": digit.digit, "confidence": digit.confidence, "line": line, "box": box, "page": page.number}
 
 
 def _box(box: Box) -> dict[str, int]:

@@ -36,6 +36,9 @@ TORN_GAP_HEIGHTS = 0.125
 
 MIN_DIGIT_HEIGHT_PX = 6
 
+WRITING_HEIGHT_RANGE, MAX_WRITING_WIDTH = (0.4, 3.0), 10.0
+"""In digit heights: what a component of writing, digits or not, may be high and at most wide."""
+
 
 @dataclass(frozen=True)
 class Components:
@@ -67,11 +70,24 @@ class Components:
         present = (around & (detections.presence > MIN_PRESENCE_OF_DIGIT)).any(axis=1)
         return self.have_digit_size(digit_height) & present
 
+    def look_like_writing(self, digit_height: float) -> NDArray[np.bool_]:
+        """Which are neither specks nor pictures: bool (n,). digit_height: in pixels."""
+        width, height = self.sizes.T / digit_height
+        lowest, highest = WRITING_HEIGHT_RANGE
+        like: NDArray[np.bool_] = (height > lowest) & (height < highest) & (width < MAX_WRITING_WIDTH)
+        like[0] = False
+        return like
+
+    @property
+    def areas(self) -> NDArray[np.int_]:
+        """Number of pixels with ink, 0 of the ground: int (n,)."""
+        return np.bincount(self.labels.ravel()[self.inked], minlength=len(self.boxes))
+
     def mean_mask(self, digit_mask: NDArray[np.float32]) -> NDArray[np.float64]:
         """Mean digit mask of each, float (n,) in [0, 1]. digit_mask: of the page's pixels, float32 (h, w)."""
         labels = self.labels.ravel()[self.inked]
         total = np.bincount(labels, digit_mask.ravel()[self.inked], len(self.boxes))
-        mean: NDArray[np.float64] = total / np.maximum(np.bincount(labels, minlength=len(self.boxes)), 1)
+        mean: NDArray[np.float64] = total / np.maximum(self.areas, 1)
         return mean
 
 

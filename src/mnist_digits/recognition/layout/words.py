@@ -1,12 +1,20 @@
 """Tokens of a text line → words, of which those that are not numbers are left out."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.recognition.results import Box, Prediction
+
+MIN_MARK_HEIGHTS, MIN_MARK_WIDTH_HEIGHTS = 0.12, 0.05
+"""Longer and shorter side, in digit heights, of the smallest mark that parts two digits: a point."""
+
+MARK_REACH_HEIGHTS = 0.15
+"""How far, in digit heights, a mark between two digits may reach into their boxes."""
 
 MIN_WORD_CREDIBILITY = 0.2
 """Minimum mean credibility, weighted by width, of a word that is a number."""
@@ -40,6 +48,35 @@ def numbers(tokens: Sequence[Token], digit_height: float, mean_score: float = 1.
     least = MIN_WORD_CREDIBILITY + CREDIBILITY_PER_SCORE * max(0.0, CLEAR_PAGE_SCORE - mean_score)
     words = [word for word in _words(tokens, digit_height) if _credibility(word, digit_height) > least]
     return [[token for token in word if token.prediction] for word in words]
+
+
+def part(word: Sequence[Token], marks: NDArray[np.int_], digit_height: float) -> tuple[list[list[Token]], list[Box]]:
+    """The digits of a word, parted at marks that stand between two of them; and these marks.
+
+    word: its digits from left to right. marks: boxes of what is no digit, int (n, 4). digit_height: in pixels.
+    """
+    parts, found = [[word[0]]], []
+    for before, after in itertools.pairwise(word):
+        between = _between(marks, before.box, after.box, digit_height)
+        if len(between):
+            parts.append([])
+            found += [(x, y, width, height) for x, y, width, height in between.tolist()]
+        parts[-1].append(after)
+    return parts, found
+
+
+def _between(marks: NDArray[np.int_], before: Box, after: Box, digit_height: float) -> NDArray[np.int_]:
+    """Those of some marks, boxes as int (n, 4), that stand between two digits, at their height."""
+    x, y, width, height = marks.T
+    reach = MARK_REACH_HEIGHTS * digit_height
+    middle_x, middle_y = x + width / 2, y + height / 2
+    fits = (x > before[0] + before[2] - reach) & (x + width < after[0] + reach)
+    fits &= (middle_x > before[0] + before[2] / 2) & (middle_x < after[0] + after[2] / 2)
+    fits &= middle_y > min(before[1], after[1]) - reach
+    fits &= middle_y < max(before[1] + before[3], after[1] + after[3]) + reach
+    fits &= np.maximum(width, height) > MIN_MARK_HEIGHTS * digit_height
+    fits &= np.minimum(width, height) > MIN_MARK_WIDTH_HEIGHTS * digit_height
+    return marks[fits]
 
 
 def _words(tokens: Sequence[Token], digit_height: float) -> Iterator[list[Token]]:

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mnist_digits.errors import DataError
 
@@ -68,6 +70,12 @@ LIGHT_PIXELS = 2_000_000
 
 USUAL_JPEG_SCANS = 10
 """Number of scans of a usual progressive JPEG."""
+MAX_FRAMES_PER_PAGE = 3
+"""Frames of a TIFF looked at for each page: a page may have a reduced copy and a mask."""
+
+MIN_CUTTING_FILL, MIN_CUTTING_CONTRAST = 0.6, 64
+"""Opaque pixels are a cutting if they fill this share of their rows and columns, and differ by so many grey levels."""
+
 
 
 def find_pictures(
@@ -96,13 +104,15 @@ def find_pictures(
         yield from find_pictures(path, recursive, in_order, skip_unreadable)
 
 
-def read_picture(picture: Picture) -> NDArray[np.uint8]:
+def read_picture(picture: Picture, frame: int = 0) -> NDArray[np.uint8]:
     """The pixels as displayed: uint8 (h, w) when grey, uint8 (h, w, 3) in red, green, blue when coloured.
 
-    picture: the path or the content of a PNG, JPEG, WebP, BMP, TIFF, GIF (its first frame) or, with the extra `heic`,
-    HEIC file; a Pillow image, of any mode; or an array: uint8 or float in [0, 1], of shape (h, w), (h, w, 3) or
-    (h, w, 4) with alpha last. EXIF orientation is applied. Transparent pixels are blended with a plain ground that
-    contrasts with the visible ones.
+    picture: the path or the content of a PNG, JPEG, WebP, BMP, TIFF, GIF or, with the extra `heic`, HEIC file; a Pillow
+    image, of any mode; or an array: uint8 or float in [0, 1], of shape (h, w), (h, w, 3) or (h, w, 4) with alpha last.
+    frame: of a file with several, from 0; `read_pages` finds those that are pages of their own.
+
+    EXIF orientation is applied. Transparent pixels are blended with a ground that contrasts with the visible ones,
+    or with the paper of a cutting that has its ink on it.
 
     Raises DataError when a file cannot be read, is damaged, or has more than MAX_PICTURE_PIXELS, a side of more than
     MAX_PICTURE_SIDE_PX or more than MAX_JPEG_SCANS; ValueError when an array has another dtype, shape or range, or an
@@ -118,11 +128,11 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
         with _as_data_error("picture"):
             return _pixels(picture)
     if isinstance(picture, bytes):
-        return _decode(io.BytesIO(picture), "picture")
+        return _decode(io.BytesIO(picture), "picture", frame)
     path = Path(picture)
     try:
         with path.open("rb") as file:
-            return _decode(file, str(path))
+            return _decode(file, str(path), frame)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; expected a picture that can be read") from None
 
@@ -134,7 +144,7 @@ def is_light(content: bytes) -> bool:
     """
     if len(content) > LIGHT_BYTES:
         return False
-    if content[:2] in (b"II", b"MM") or content[4:8] == b"ftyp":
+    if content[:2] in (b"II", b"MM") or content[4:8] == b"ftyp" or b"%PDF-" in content[:1024]:
         return False
     file = io.BytesIO(content)
     try:
@@ -162,13 +172,36 @@ def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(array * 255).astype(np.uint8)
 
 
-def _decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
+def tiff_pages(file: IO[bytes], name: str, most: int) -> list[int]:
+    """The frames of a TIFF that are pages: not reduced copies, and not masks. At most `most`, and one more.
+
+    Raises DataError, with its name, when the file is damaged.
+    """
+    pages: list[int] = []
+    with _as_data_error(name), Image.open(file, formats=["TIFF"]) as image:
+        assert isinstance(image, TiffImageFile)
+        _silence_libtiff()
+        for frame in range(MAX_FRAMES_PER_PAGE * (most + 1)):
+            try:
+                image.seek(frame)
+            except EOFError:
+                break
+            if not frame or not image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 0b101:
+                pages.append(frame)
+            if len(pages) > most:
+                break
+    return pages
+
+
+def _decode(file: IO[bytes], name: str, frame: int) -> NDArray[np.uint8]:
     """Pixels of an opened file, without alpha. Raises DataError, with its name, when it is damaged or no picture."""
     with _as_data_error(name), Image.open(file, formats=_formats(file, name)) as image:
-        if wrong := _size_fault(*image.size):
-            raise DataError(f"{name}: {wrong}")
         if image.format == "TIFF":
             _silence_libtiff()
+        if frame:
+            image.seek(frame)
+            if wrong := _size_fault(*image.size):
+                raise DataError(f"{name}: {wrong}")
         return _pixels(image)
 
 
@@ -306,8 +339,9 @@ def _blended(height: int, width: int, strip: Callable[[int], NDArray[np.uint8]])
         opacity += float(_alpha(part).sum(dtype=np.float64))
         visible += float((part[..., :3] * _alpha(part)).sum(dtype=np.float64))
     mean = visible / max(3 * opacity, 1e-6)
-    # Mostly opaque is paper with holes or round corners, mostly transparent a drawing on nothing.
-    ground = mean if opacity > 0.5 * height * width else 255 * (mean < 128)
+    # Mostly opaque is paper with holes or round corners, mostly transparent a drawing on nothing, or a cutting.
+    ground = mean if opacity > 0.5 * height * width else _paper_of_cutting(strip, (height, width))
+    ground = 255.0 * (mean < 128) if ground is None else ground
     flat = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, STRIP_ROWS):
         part = strip(top)
@@ -317,6 +351,25 @@ def _blended(height: int, width: int, strip: Callable[[int], NDArray[np.uint8]])
         alpha = _alpha(part)
         flat[top : top + STRIP_ROWS] = np.rint(part[..., :3] * alpha + np.float32(ground) * (1 - alpha))
     return flat
+
+
+def _paper_of_cutting(strip: Callable[[int], NDArray[np.uint8]], shape: tuple[int, int]) -> float | None:
+    """Grey level of the paper of a cutting with its ink: a compact opaque part that is light and dark; None if neither.
+
+    strip: the rows from one on, uint8 (h, w, 4). shape: height and width of the picture.
+    """
+    counts, rows, columns = np.zeros(256, int), 0, np.zeros(shape[1], bool)
+    for top in range(0, shape[0], STRIP_ROWS):
+        part = strip(top)
+        opaque = part[..., 3] > 127
+        grey = cv2.cvtColor(np.ascontiguousarray(part[..., :3]), cv2.COLOR_RGB2GRAY)
+        counts += np.bincount(grey[opaque], minlength=256)
+        rows, columns = rows + int(opaque.any(axis=1).sum()), columns | opaque.any(axis=0)
+    total = counts.sum()
+    if total < MIN_CUTTING_FILL * rows * columns.sum() or not total:
+        return None
+    dark, middle, light = np.searchsorted(np.cumsum(counts), np.array([0.03, 0.5, 0.97]) * total)
+    return float(middle) if light - dark > MIN_CUTTING_CONTRAST else None
 
 
 def _alpha(strip: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -26,6 +26,9 @@ MAX_RULING_DARKNESS = 0.75
 MAX_CANDIDATES = 400
 """Number of candidates for a line that are looked at, those with most votes first."""
 
+MIN_PATTERN_LINES = 4
+"""From so many ruled lines on, further ones like them are searched."""
+
 MIN_RUN = 0.6
 """Minimum uninterrupted share of a line's way through the picture."""
 
@@ -42,8 +45,15 @@ MAX_FAMILY_ANGLE, MAX_FAMILY_LEVEL_RATIO = 0.1, 1.5
 
 MIN_COMB_SIDES, MIN_COMB_HEIGHT_PX, MIN_COMB_COVER = 3, 8, 0.9
 """The sides of a row of boxes are at least so many, so high, and uninterrupted over this share of their height."""
+MAX_BRIDGE_PX = 16
+"""Length of a gap in a stroke that is closed at most."""
+
 MAX_COMB_SAMPLES = 40
 """Heights at which such a side is looked at."""
+
+
+Pixels = tuple[NDArray[np.int_], NDArray[np.int_]]
+"""Rows and columns of pixels, int (n,) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,25 +109,7 @@ def remove_ruling(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.uint8
     rows = sorted((one for one in courses if not one.upright), key=lambda one: float(one.across.mean()))
     for upper, lower in itertools.pairwise(rows):
         courses += _comb(darkness, upper, lower, factor)
-    # Where two lines cross, the paper is as dark as both together.
-    level, upright, gaps = (np.zeros_like(darkness) for _ in range(3))
-    widest = 1
-    for course in courses:
-        pale = course.level < MAX_RULING_DARKNESS * writing
-        # Its soft edges, then the line itself; of a dark one not where a stroke makes it thicker.
-        plain = np.ones(len(course.steps), bool) if pale else ~course.crossed
-        for reach, limit in ((1.5, course.level / 2), (0.5, _limit(course.level, writing))):
-            _draw(upright if course.upright else level, course, reach, limit + noise, plain)
-        if pale:
-            _draw(gaps, course, 0.5, 2 if course.upright else 1, plain)
-            widest = max(widest, math.ceil(course.thickness) + 1)
-    cleared = np.where(darkness > cv2.add(level, upright, dst=level), darkness, 0).astype(np.uint8)
-    places = [np.nonzero(gaps == mark) for mark in (1, 2)]
-    del level, upright, gaps
-    bridges = [_bridged(plane, place, widest + 2) for plane, place in zip((cleared, cleared.T), places, strict=True)]
-    for place, bridge in zip(places, bridges, strict=True):
-        cleared[place] = np.maximum(cleared[place], np.minimum(darkness[place], bridge))
-    return cleared
+    return _cleared(darkness, courses, noise, writing)
 
 
 @dataclass(frozen=True)
@@ -136,34 +128,66 @@ class _Course:
     crossed: NDArray[np.bool_]
     """Where a stroke makes it thicker: bool (n,)."""
 
+    def meets(self, occupied: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where it crosses a line of the other direction: bool (n,). occupied: 1 by level lines, 2 by upright ones."""
+        plane = occupied.T if self.upright else occupied
+        rows = np.clip(np.rint(self.across).astype(int), 0, len(plane) - 1)
+        found: NDArray[np.bool_] = plane[rows, self.steps] & (1 if self.upright else 2) > 0
+        return found
 
-def _draw(layer: NDArray[np.uint8], course: _Course, margin: float, value: float, where: NDArray[np.bool_]) -> None:
-    """Set the pixels of a line and a margin around it to a value, in place, at those of its steps: bool (n,)."""
-    plane, reach = layer.T if course.upright else layer, course.thickness / 2 + margin
-    rows = np.rint(course.across)[:, None] + np.arange(-math.ceil(reach), math.ceil(reach) + 1)
-    near = (np.abs(rows - course.across[:, None]) <= reach) & where[:, None] & (rows >= 0) & (rows < len(plane))
-    index, offset = np.nonzero(near)
-    plane[rows[index, offset].astype(int), course.steps[index]] = min(255, int(value))
+    def pixels(self, shape: tuple[int, ...], margin: float, where: NDArray[np.bool_] | None = None) -> Pixels:
+        """The line's pixels with a margin around it in a picture of (h, w); `where`: only at those steps, bool (n,)."""
+        height, reach = shape[self.upright], self.thickness / 2 + margin
+        rows = np.rint(self.across)[:, None] + np.arange(-math.ceil(reach), math.ceil(reach) + 1)
+        near = (np.abs(rows - self.across[:, None]) <= reach) & (rows >= 0) & (rows < height)
+        index, offset = np.nonzero(near if where is None else near & where[:, None])
+        place = rows[index, offset].astype(int), self.steps[index]
+        return place[::-1] if self.upright else place
 
 
-def _bridged(plane: NDArray[np.uint8], place: tuple[NDArray[np.int_], ...], reach: int) -> NDArray[np.uint8]:
-    """What continues strokes at some pixels over gaps of up to so many between an upper and a lower part: uint8 (n,).
+def _cleared(
+    darkness: NDArray[np.uint8], courses: Sequence[_Course], noise: float, writing: float
+) -> NDArray[np.uint8]:
+    """Darkness, uint8 (h, w), without these lines. writing: darkness of the strokes."""
+    occupied = np.zeros_like(darkness)
+    for course in courses:
+        occupied[course.pixels(darkness.shape, 1.5)] |= 1 + course.upright
+    limits, gaps = ([np.zeros_like(darkness) for _ in range(2)] for _ in range(2))
+    for course in courses:
+        # Its soft edges, then the line itself; of a dark one not where a stroke makes it thicker.
+        pale = course.level < MAX_RULING_DARKNESS * writing
+        plain = None if pale else ~course.crossed | course.meets(occupied)
+        for margin, limit in ((1.5, course.level / 2), (0.5, _limit(course.level, writing))):
+            place = course.pixels(darkness.shape, margin, plain)
+            layer = limits[course.upright]
+            layer[place] = np.maximum(layer[place], min(255, int(limit + noise)))
+        if pale:
+            gaps[course.upright][place] = 255
+    # Where two lines cross, the paper is as dark as both together.
+    cleared: NDArray[np.uint8] = np.where(darkness > cv2.add(limits[0], limits[1]), darkness, 0).astype(np.uint8)
+    del occupied, limits
+    reach = math.ceil(max(course.thickness for course in courses)) + 3
+    result = cleared
+    for gap, upright in zip(gaps, (False, True), strict=True):
+        if gap.any():
+            bridge = _bridged(np.ascontiguousarray(cleared.T), reach).T if upright else _bridged(cleared, reach)
+            result = cv2.max(result, np.minimum(bridge, cv2.min(darkness, gap)))
+    return result
 
-    plane: uint8 (h, w), or its transpose for gaps between a left and a right part; place: rows and columns of pixels.
-    """
-    sides = []
-    upright = not plane.flags.c_contiguous
-    rows, columns = place[::-1] if upright else place
-    for flipped in (False, True):
-        source = plane[::-1] if flipped else plane
+
+def _bridged(plane: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
+    """What continues strokes, uint8 (h, w), over gaps of up to so many pixels between an upper and a lower part."""
+    bridge = None
+    for source in (plane, np.ascontiguousarray(plane[::-1])):
         reached = np.zeros_like(source)
-        for step in range(reach if len(rows) else 0):
-            reached[1:] = np.maximum(reached, source)[:-1]
+        for step in range(min(reach, MAX_BRIDGE_PX)):
+            reached[1:] = cv2.max(reached[:-1], source[:-1])
             if step % 2:
                 # Strokes slant by up to a pixel in two.
                 reached = cv2.dilate(reached, np.ones((1, 3), np.uint8))
-        sides.append(reached[len(plane) - 1 - rows if flipped else rows, columns])
-    return np.minimum(*sides)
+        bridge = reached if bridge is None else cv2.min(bridge, np.ascontiguousarray(reached[::-1]))
+    assert bridge is not None
+    return bridge
 
 
 def _in_full_size(darkness: NDArray[np.uint8], line: RuledLine, factor: int) -> _Course:
@@ -275,7 +299,7 @@ def _ruling(search: NDArray[np.uint8], noise: float) -> tuple[list[RuledLine], f
     if len(pale) <= len(single) / 2:
         through = [line for line in single if line.run > 0.9]
         single = through if len(through) > 2 or family else pale
-    return [*family, *single], writing
+    return [*family, *single, *_more_lines(search, thin, [*family, *single])], writing
 
 
 def _family(lines: Sequence[RuledLine]) -> list[RuledLine]:
@@ -295,6 +319,30 @@ def _family(lines: Sequence[RuledLine]) -> list[RuledLine]:
         if len(own) >= MIN_FAMILY and line.length > MIN_FAMILY_SPACINGS * np.median(np.diff(across)):
             kept.append(line)
     return kept
+
+
+def _more_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8], lines: Sequence[RuledLine]) -> list[RuledLine]:
+    """Lines like those known that cut off a corner, or had too few votes among many candidates."""
+    if len(lines) < MIN_PATTERN_LINES:
+        return []
+    left = thin.copy()
+    for line in lines:
+        cv2.polylines(left, [np.rint(line.points).astype(np.int32)], False, 0, 5)
+    found = cv2.HoughLines(left, 1, math.pi / 360, max(8, min(search.shape) // 8)) if left.any() else None
+    if found is None:
+        return []
+    found = found.reshape(-1, found.shape[-1])[: 10 * MAX_CANDIDATES, :2]
+    # Hough's angle is that of the normal.
+    turned = np.abs((found[:, 1:] + math.pi / 2) % math.pi - [line.angle for line in lines])
+    parallel = np.minimum(turned, math.pi - turned).min(axis=1) < MAX_FAMILY_ANGLE
+    levels = [line.level for line in lines]
+    more = []
+    for distance, angle in _distinct(found[parallel][:MAX_CANDIDATES], search.shape):
+        x, y = _pixels_of(distance, angle, search.shape)
+        more_line = _followed(search, x, y) if len(x) > min(search.shape) / 8 else None
+        if more_line and more_line.run > MIN_RUN and min(levels) / 1.5 < more_line.level < 1.5 * max(levels):
+            more.append(more_line)
+    return more
 
 
 def _writing_level(search: NDArray[np.uint8], lines: list[RuledLine], noise: float) -> float:
@@ -363,9 +411,13 @@ def _parallels(
     across: NDArray[np.int_],
     offsets: Sequence[int] | NDArray[np.int_],
 ) -> NDArray[np.uint8]:
-    """The pixels on parallels of a line, n pixels at columns `along` and rows `across`: uint8 (n, offsets)."""
-    rows = np.clip(across[:, None] + np.array(offsets), 0, plane.shape[0] - 1)
-    return plane[rows, along[:, None]]
+    """The pixels on parallels of a line, n pixels at columns `along` and rows `across`: uint8 (n, offsets).
+
+    Outside there is 0.
+    """
+    rows = across[:, None] + np.array(offsets)
+    inside = (rows >= 0) & (rows < len(plane))
+    return plane[np.where(inside, rows, 0), along[:, None]] * inside
 
 
 def _distinct(found: NDArray[np.floating], shape: tuple[int, ...]) -> list[tuple[float, float]]:

@@ -68,14 +68,18 @@ class LineResult(BaseModel):
 
     text: str
     digits: list[DigitResult]
+    other: list[list[int]] = Field(description="Boxes of marks between digits that were not read, such as signs.")
 
 
 class PageResult(BaseModel):
     """The numbers on one page."""
 
     file: str | None = Field(description="The upload's file name; null when the picture was the whole body.")
+    page: int = Field(ge=1, description="Its number in the file.")
     lines: list[LineResult]
     reason: PageReason | None
+    doubtful: bool = Field(description="Whether much was left out, or little is sure.")
+    left_out: float = Field(ge=0, le=1, description="Share of what looks like writing that is in no digit.")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings
         content_type = request.headers.get("content-type", "")
         uploads = await workers.parse(find_uploads, await request.body(), content_type, settings.most_files)
 
-        async def read_one(upload: Upload) -> dict[str, Any]:
+        async def read_one(upload: Upload) -> list[dict[str, Any]]:
             try:
                 result = await readings.do(job, upload.content, **options)
             except DataError:
@@ -102,10 +106,10 @@ def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings
                 if len(uploads) == 1:
                     raise
                 result = unreadable.to_json()
-            return {"file": upload.name, **result}
+            return [{"file": upload.name, **one} for one in result.get("pages", [result])]
 
         async def read_all() -> list[dict[str, Any]]:
-            return [await read_one(upload) for upload in uploads]
+            return [result for upload in uploads for result in await read_one(upload)]
 
         results = await in_time(read_all(), settings.answer_seconds)
         for result in results:
@@ -119,7 +123,7 @@ def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings
 
     @routes.post("/v1/read", **_description(PageResult | list[PageResult]))
     async def read(request: Request) -> Response:
-        """The numbers on each page, line by line, as `digits read --json` prints them."""
+        """The numbers on each page, line by line, as `digits read --json` prints them; of a TIFF or PDF all pages."""
         return await respond(request, "read", Page.unreadable())
 
 
@@ -129,7 +133,7 @@ def _description(result: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
         "tags": ["pictures"],
         "openapi_extra": {**BODY, "parameters": list(parameters)},
         "responses": {
-            200: {"model": result, "description": "An object for one picture, a list of them for several."},
+            200: {"model": result, "description": "An object for one picture or page, a list of them for several."},
             **ERRORS,
             500: {"model": Error, "description": "The process that read the picture died."},
             422: {"model": Error, "description": "The picture is damaged, too large, or none at all."},

@@ -52,6 +52,7 @@ async function read(file) {
   const mine = newest += 1;
   trouble(null);
   find("result").hidden = true;
+  find("photo-says").classList.remove("doubtful");
   find("photo-says").textContent = "Reading…";
   try {
     const [page, picture] = await Promise.all([
@@ -76,6 +77,10 @@ function show(page, name) {
   find("photo-says").textContent = digits.length
     ? `${many(digits.length, "digit")} in ${many(page.lines.length, "line")}, ${doubtful || "none"} of them uncertain.`
     : "No digits found in this picture.";
+  find("photo-says").classList.toggle("doubtful", page.doubtful);
+  if (page.doubtful) {
+    find("photo-says").textContent += ` Doubtful: ${Math.round(100 * page.left_out)} % of what looks like writing is in no digit.`;
+  }
   find("text").textContent = page.lines.map((line) => line.text).join("\n");
   find("detail").hidden = true;
   showPicture();
@@ -157,10 +162,10 @@ function choose(box, digit) {
 
 /** Set the link that saves the result as `digits read --json` prints it. */
 function offer(page, name) {
-  const lines = page.lines.map(({ text, digits }) => (
-    { text, digits: digits.map(({ digit, confidence, box }) => ({ digit, confidence, box })) }
+  const lines = page.lines.map((line) => (
+    { ...line, digits: line.digits.map(({ digit, confidence, box }) => ({ digit, confidence, box })) }
   ));
-  const content = `${JSON.stringify({ file: name, lines, reason: page.reason })}\n`;
+  const content = `${JSON.stringify({ file: name, ...page, lines })}\n`;
   if (address) URL.revokeObjectURL(address);
   address = URL.createObjectURL(new Blob([content], { type: "application/json" }));
   find("download").href = address;
