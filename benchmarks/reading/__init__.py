@@ -180,6 +180,8 @@ def as_table(result: dict[str, Any]) -> str:
     tables = []
     for level in LEVELS:
         measured = [row["levels"][level] for row in rows if level in row.get("levels", {})]
+        if not measured and any(row.get("levels") for row in rows):
+            continue
         count = measured[0] if measured else {"pages": 0, "digits": 0, "rows": 0}
         header = [f"{level}: {count['pages']} pages, {count['digits']:,} digits, {count['rows']:,} rows"]
         header += ["digits right", "95 % interval", "rows without error", "mistaken", "missed", "invented"]

@@ -75,7 +75,7 @@ def _too_many(name: str, count: str) -> DataError:
 
 def _pdf_pages(picture: Any, name: str) -> Iterator[NDArray[np.uint8]]:
     try:
-        import pypdfium2  # type: ignore[import-untyped]
+        import pypdfium2
     except ImportError:
         raise DataError(f"{name}: a PDF; pip install 'mnist-digits[pdf]' or save its pages as pictures") from None
     try:
