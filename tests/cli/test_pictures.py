@@ -107,7 +107,10 @@ def test_results_come_one_by_one(command: str, folders: dict[str, Path]):
     assert rows[1]["file"] == "b.png"
 
 
-KEYS = {"predict": ["file", "digit", "confidence", "probabilities", "reason"], "read": ["file", "lines", "reason"]}
+KEYS = {
+    "predict": ["file", "digit", "confidence", "probabilities", "reason"],
+    "read": ["file", "page", "lines", "reason", "doubtful", "left_out"],
+}
 
 
 def test_json_has_a_row_for_every_file_in_order(command: str, call: Call):
@@ -270,3 +273,12 @@ def test_uncertain_digits_are_not_left_out(capsys: pytest.CaptureFixture[str]):
     assert [digit.uncertain for digit in (one, two)] == [False, True]
     output.print_page(ODD_NAME, Page((Line(((one, two), (one,))),), None))
     assert capsys.readouterr().out == "a\\x1b[31m\\n\\udcff[bold]:smile:.png\n  12 1\n"
+
+
+def test_all_pages_of_a_document_are_read(read: Call, tmp_path: Path):
+    first, second = (Image.new("L", (200, 100), 250) for _ in range(2))
+    path = tmp_path / "scan.tif"
+    first.save(path, save_all=True, append_images=[second])
+    result = read("--json", path)
+    assert result.returncode == 0
+    assert [(row["page"], row["reason"]) for row in rows_of(result)] == [(1, "blank"), (2, "blank")]

@@ -17,9 +17,9 @@ from mnist_digits.dataset import load_mnist
 
 @cache
 def dev_pages() -> dict[str, WrittenPage]:
-    """Level → the page that tiny mode makes of training digits."""
-    train = load_mnist().train
-    return {level: make_page(train.images, train.labels, level, reading.FIRST_DEV_SEED) for level in reading.LEVELS}
+    """Level → the page that tiny mode makes of the digits set aside for validation."""
+    digits = load_mnist().validation
+    return {level: make_page(digits.images, digits.labels, level, reading.FIRST_DEV_SEED) for level in reading.LEVELS}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_one_reader_can_be_measured_anew(
 def test_rows_of_other_pages_are_not_kept(measured: Path, tmp_path: Path):
     output = tmp_path / "other.json"
     output.write_text(json.dumps(json.loads(measured.read_text()) | {"pages": 30}))
-    with pytest.raises(SystemExit, match="30 pages of training digits"):
+    with pytest.raises(SystemExit, match="30 pages of validation digits"):
         reading.BENCHMARK.main(["--tiny", "--dev", "--only", "tutorial", "--output", str(output)])
 
 
@@ -159,7 +159,7 @@ def test_a_reader_of_any_text_reads_plain_digits(name: str, tmp_path: Path):
     reader = PAGE_READERS[name]
     if reader.missing():
         pytest.skip(reader.missing())
-    page = make_page(load_mnist().train.images, load_mnist().train.labels, "clean", 4)
+    page = make_page(load_mnist().validation.images, load_mnist().validation.labels, "clean", 4)
     path = tmp_path / "page.png"
     Image.fromarray(page.pixels).save(path)
     lines = reader.open(path)(Picture(page.pixels, path))

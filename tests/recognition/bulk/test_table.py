@@ -109,7 +109,7 @@ def test_errors_are_safe_to_print(folder: Path, monkeypatch: pytest.MonkeyPatch,
         raise RuntimeError(ODD_NAME)
 
     reader = PictureReader("read", CLASSIFIER_PATH)
-    monkeypatch.setattr(Reader, "read", fail)
+    monkeypatch.setattr(Reader, "read_pages", fail)
     (row,) = reader.read([str(folder / "00.png")]).to_pylist()
     assert row["error"] == "RuntimeError: a\\x1b[31m\\u202ered\\x9b1m"
     missing = f"/none/{ODD_NAME}.png"
