@@ -43,6 +43,9 @@ SMALL_DIGIT_HEIGHT_PX, MAX_ENLARGEMENT, MIN_ENLARGEMENT = 20, 2.0, 1.2
 """A picture of digits below the first is enlarged by the second before all else, or by less where it would have more
 than READING_PIXELS; less than the third is not worth the time."""
 
+MAX_ENLARGED_SIDE_PX = 4000
+"""Longest side of an enlarged picture: a strip of more would take much memory for few digits."""
+
 SAME_HEIGHT_RATIO = 1.4
 """Two digit heights with a smaller ratio are taken for the same."""
 
@@ -231,7 +234,8 @@ class Reader:
             if reduction == 1 or writing.digit_height >= LEGIBLE_DIGIT_HEIGHT_PX:
                 break
         if reduction == 1 and writing.digit_height < SMALL_DIGIT_HEIGHT_PX:
-            enlargement = min(MAX_ENLARGEMENT, math.sqrt(READING_PIXELS[-1] / area))
+            longest = MAX_ENLARGED_SIDE_PX / max(pixels.shape[:2])
+            enlargement = min(MAX_ENLARGEMENT, math.sqrt(READING_PIXELS[-1] / area), longest)
             if enlargement >= MIN_ENLARGEMENT:
                 return self._find_writing_at(pixels, 1 / enlargement)
         return writing
