@@ -30,7 +30,7 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "read": lambda reader, content: {"pages": [page.to_json() for page in reader.read_pages(content)]},
     "inspect": lambda reader, content: reader.read(content).to_json(details=True),
 }
-"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction`, of `Page`, or of several as `pages`."""
+"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction` or `Page`, or of `pages`."""
 
 BEGUN = b"begun\n"
 

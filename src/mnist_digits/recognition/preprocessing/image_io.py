@@ -77,7 +77,6 @@ MIN_CUTTING_FILL, MIN_CUTTING_CONTRAST = 0.6, 64
 """Opaque pixels are a cutting if they fill this share of their rows and columns, and differ by so many grey levels."""
 
 
-
 def find_pictures(
     folder: str, recursive: bool = False, in_order: bool = True, skip_unreadable: bool = True
 ) -> Iterator[str]:
@@ -200,8 +199,8 @@ def _decode(file: IO[bytes], name: str, frame: int) -> NDArray[np.uint8]:
             _silence_libtiff()
         if frame:
             image.seek(frame)
-            if wrong := _size_fault(*image.size):
-                raise DataError(f"{name}: {wrong}")
+        if wrong := _size_fault(*image.size):
+            raise DataError(f"{name}: {wrong}")
         return _pixels(image)
 
 
