@@ -67,7 +67,12 @@ def test_the_environment_is_recorded(finished: Run):
 def test_history_has_a_row_an_epoch(finished: Run):
     with finished.history.open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "compile_seconds"]
+    compiling = [float(row["compile_seconds"]) for row in rows]
+    assert compiling[0] > 0
+    assert compiling[1:] == [0, 0]
+    training = json.loads(finished.metrics.read_text())["training"]
+    assert training["compile_seconds"] == pytest.approx(compiling[0], abs=1e-5)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[2]["loss"]) < float(rows[0]["loss"])
 
