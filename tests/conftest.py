@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,10 @@ from helpers.command import Digits, run_digits
 from helpers.small_model import nearest_mean, write_model
 from helpers.small_set import write_set
 from mnist_digits.dataset import Dataset, load_mnist
+
+# What starts the tests in the background may have them ignore signals, which their commands would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LONGEST_FILES = (
     "docs/test_notebook.py",

@@ -184,7 +184,7 @@ def test_a_bug_is_a_response_that_does_not_reveal_it(
     class Broken:
         classifier = reader.classifier
 
-        def read(self, content: bytes) -> None:
+        def read_pages(self, content: bytes) -> None:
             raise RuntimeError(f"secret {ODD_NAME}")
 
     ask = asking(own=Broken())

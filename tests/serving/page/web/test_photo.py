@@ -3,6 +3,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 from helpers.hand import Open
 from mnist_digits.recognition import Reader
 
-LINES = "07487\n794875777\n44 1906\n17\n844 5947 1596"
+LINES = "07487\n794875777\n44 1906\n1 7\n844 5947 1596"
 DROP = """([content, type]) => {
   const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
   const data = new DataTransfer();
@@ -60,10 +61,26 @@ def test_a_dropped_page_is_read_and_each_box_shows_its_network_input(look: Open,
         assert abs(box["width"] / sheet["width"] - expected[2] / width) < 0.005
     doubtful = [f"{digit.digit}?" if digit.uncertain else str(digit.digit) for digit in digits]
     assert boxes.all_inner_texts() == doubtful
-    assert "uncertain" in (page.locator("#boxes .unsure").first.get_attribute("aria-label") or "")
     boxes.nth(3).click()
     expect(page.locator("#detail-title")).to_contain_text("A 8")
     expect(page.locator("#detail-bars .best")).to_contain_text("8")
+
+
+def test_an_uncertain_digit_is_marked(look: Open, note: bytes):
+    page, number = look(), 8
+    pixels = np.array(Image.open(io.BytesIO(note)).convert("RGB"))
+    digits = [digit for line in Reader().read(note).lines for digit in line.digits]
+    x, y, width, height = digits[number].box
+    # Of half a digit nobody can be sure.
+    pixels[y + height // 2 : y + height + 2, x - 1 : x + width + 1] = pixels[y + height // 2, x - 6]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    drop(page, file.getvalue())
+    unsure = page.locator("#boxes .unsure")
+    expect(unsure).to_have_count(1)
+    assert "uncertain" in (unsure.get_attribute("aria-label") or "")
+    assert unsure.inner_text() == page.locator("#boxes button").nth(number).inner_text()
+    assert unsure.inner_text().endswith("?")
 
 
 def test_boxes_are_walked_through_with_the_keyboard(look: Open, note: bytes):
