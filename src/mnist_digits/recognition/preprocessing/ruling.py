@@ -45,6 +45,7 @@ MAX_FAMILY_ANGLE, MAX_FAMILY_LEVEL_RATIO = 0.1, 1.5
 
 MIN_COMB_SIDES, MIN_COMB_HEIGHT_PX, MIN_COMB_COVER = 3, 8, 0.9
 """The sides of a row of boxes are at least so many, so high, and uninterrupted over this share of their height."""
+
 MAX_BRIDGE_PX = 16
 """Length of a gap in a stroke that is closed at most."""
 

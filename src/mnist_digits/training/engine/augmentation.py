@@ -95,10 +95,14 @@ def _basis() -> NDArray[np.float32]:
     """The basis fields that the coefficients multiply: float32 (3 + GRID², 784)."""
     place = np.arange(SIDE) - CENTRE
     y, x = np.meshgrid(place, place, indexing="ij")
-    points = np.linspace(0, SIDE - 1, GRID)
-    tents = np.maximum(0, 1 - np.abs(np.arange(SIDE) - points[:, None]) / (points[1] - points[0]))
-    elastic = [np.outer(row, column) for row in tents for column in tents]
-    return np.stack([np.ones_like(x), x, y, *elastic]).reshape(-1, SIDE * SIDE).astype(np.float32)
+    return np.stack([np.ones_like(x), x, y, *tents(GRID)]).reshape(-1, SIDE * SIDE).astype(np.float32)
+
+
+def tents(grid: int) -> NDArray[np.float64]:
+    """Fields that rise linearly to 1 at each of grid × grid points, and are 0 at all others: (grid², 28, 28)."""
+    points = np.linspace(0, SIDE - 1, grid)
+    sides = np.maximum(0, 1 - np.abs(np.arange(SIDE) - points[:, None]) / (points[1] - points[0]))
+    return np.stack([np.outer(row, column) for row in sides for column in sides])
 
 
 _BASIS = _basis()

@@ -14,12 +14,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
-SIDE = 28
+from mnist_digits.training.engine.augmentation import SIDE, tents
+
 PIXELS = SIDE * SIDE
 GRID = 7
 """Control points of the smooth field along each axis."""
+SMOOTH_GAIN = 2.2
+"""Brings the standard deviation of that field to about 1."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def _numbers(draws: Any, number: int) -> Numbers:
     start = number * (1 + AMOUNTS) + 1
     fields = draws[:, -2 * PIXELS - GRID * GRID :]
     noise, more = (ops.reshape(fields[:, first : first + PIXELS], (-1, SIDE, SIDE)) for first in (0, PIXELS))
-    smooth = ops.reshape(ops.matmul(fields[:, 2 * PIXELS :], _TENTS), (-1, SIDE, SIDE)) * 2.2
+    smooth = ops.reshape(ops.matmul(fields[:, 2 * PIXELS :], _TENTS), (-1, SIDE, SIDE)) * SMOOTH_GAIN
     turn = slice(None, None, -1 if number else 1)
     return Numbers(draws[:, start : start + AMOUNTS], *(field[:, turn] for field in (noise, more, smooth)))
 
@@ -266,11 +268,4 @@ def _computed(images: Any) -> Any:
     return lax.optimization_barrier(images)
 
 
-def _tents() -> NDArray[np.float32]:
-    """Fields that rise to 1 at each control point of the grid: float32 (GRID², 784)."""
-    points = np.linspace(0, SIDE - 1, GRID)
-    tents = np.maximum(0, 1 - np.abs(np.arange(SIDE) - points[:, None]) / (points[1] - points[0]))
-    return np.stack([np.outer(row, column) for row in tents for column in tents]).reshape(-1, PIXELS).astype(np.float32)
-
-
-_TENTS = _tents()
+_TENTS = tents(GRID).reshape(-1, PIXELS).astype(np.float32)
