@@ -68,9 +68,12 @@ def compile_epoch(
     def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros(2)
         batches = tf.reshape(order, [full_batches, batch_size])
-        for index in tf.range(steps):
+        index = tf.constant(0)
+        # XLA would compile `tf.range` anew for another number of steps.
+        while index < steps:
             inputs = compiled_prepare(batches[index], tf.stack([key, index]), strength)
             totals += _advance(step, inputs, tf.gather(resident_labels, batches[index]))
+            index += 1
         return totals
 
     def epoch(order: NDArray[np.int32], key: int, strength: float) -> NDArray[np.floating]:
