@@ -123,19 +123,22 @@ def _merged_baselines(
     centres: NDArray[np.floating], digit_height: float, members: list[NDArray[np.int_]], slope: float
 ) -> list[NDArray[np.float64]]:
     """The baselines of lines, those merged that are parts of one: which meet, and have no digits above one another."""
-    kept: list[tuple[NDArray[np.int_], NDArray[np.float64]]] = []
+    kept: list[NDArray[np.int_]] = []
+    baselines = np.empty((len(members), 3))
     for own in sorted(members, key=len, reverse=True):
         x, y = centres[own].T
-        for index, (others, baseline) in enumerate(kept):
-            offset = np.abs(y - np.polyval(baseline, x)).mean() / digit_height
-            pitch = np.abs(x[:, None] - centres[others, 0]).min() / digit_height
-            if offset < MAX_MERGED_OFFSET_HEIGHTS and pitch > MIN_PITCH_HEIGHTS:
-                joined = np.concatenate([others, own])
-                kept[index] = joined, _baseline(centres[joined], digit_height, slope)
+        # All baselines at once: specks make hundreds of lines, and so tens of thousands of pairs.
+        offsets = np.abs(baselines[: len(kept)] @ np.vander(x, 3).T - y).mean(axis=1) / digit_height
+        for index in np.flatnonzero(offsets < MAX_MERGED_OFFSET_HEIGHTS).tolist():
+            pitch = np.abs(x[:, None] - centres[kept[index], 0]).min() / digit_height
+            if pitch > MIN_PITCH_HEIGHTS:
+                kept[index] = np.concatenate([kept[index], own])
                 break
         else:
-            kept.append((own, _baseline(centres[own], digit_height, slope)))
-    return [baseline for _, baseline in kept]
+            index = len(kept)
+            kept.append(own)
+        baselines[index] = _baseline(centres[kept[index]], digit_height, slope)
+    return list(baselines[: len(kept)])
 
 
 def _assigned(
