@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import confidence, inference, page, peers, reading, robustness, scale, serving, training, tuning
 from benchmarks.serving import soak
+from mnist_digits.cli.info import KNOWN
 from mnist_digits.recognition import reading_process
 from mnist_digits.recognition.preprocessing import image_io
 from mnist_digits.serving import Settings, connections, pictures
@@ -42,6 +43,7 @@ def test_the_table_of_recipes_has_the_figures_of_every_recipe_with_results(path:
         assert shown == f"{accuracy['mean']:.2%}{spread} ({summary['count']})".replace("%", " %")
         mean = summary["seconds"]["mean"]
         assert seconds == (f"{mean:.1f} s" if mean < 600 else f"{mean / 60:.0f} min")
+        assert (shown, seconds) == (KNOWN[path.stem].accuracy, KNOWN[path.stem].training)
         assert command in ([], [f"`digits train {path.stem} --seeds {summary['count']}`"])
 
 

@@ -202,19 +202,3 @@ def _drawing(image: "NDArray[np.uint8]") -> str:
     lines = ["".join(" ▀▄█"[cell] for cell in row) for row in cells]
     edge = "─" * len(dark)
     return "\n".join([f"┌{edge}┐", *(f"│{line}│" for line in lines), f"└{edge}┘"])
-
-
-def print_info(environment: dict[str, Any], recipes: list[dict[str, Any]]) -> None:
-    """Print the machine, and each recipe with its settings and number of parameters."""
-    facts = {}
-    for name, value in environment.items():
-        parts = [f"{key} {item}" for key, item in value.items()] if isinstance(value, dict) else value
-        facts[name] = ", ".join(parts) if isinstance(parts, list) else str(parts)
-    print_facts(facts)
-    table = Table("recipe", "parameters", "settings", box=None, padding=(0, 2, 0, 0))
-    for recipe in recipes:
-        # A setting that is 0 or False is one that the recipe does not use.
-        settings = (f"{name}={value}" for name, value in recipe.items() if value and name not in ("name", "parameters"))
-        table.add_row(f"[bold]{recipe['name']}[/bold]", f"{recipe['parameters']:,}", " ".join(settings))
-    results.print()
-    results.print(table, soft_wrap=False)

@@ -141,16 +141,24 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, processor and devices, as JSON. Call after `start_keras`."""
-    import keras
-
+def describe_machine() -> dict[str, Any]:
+    """Versions, processor and the chosen backend, as JSON; starts nothing. Raises UsageError for an unknown backend."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "versions": installed_versions(RECORDED),
+        "backend": chosen_backend(),
+    }
+
+
+def describe_environment() -> dict[str, Any]:
+    """The machine, the precision and the backend's devices, as JSON. Call after `start_keras`."""
+    import keras
+
+    return {
+        **describe_machine(),
         "backend": keras.backend.backend(),
         "precision": keras.config.dtype_policy().name,
         "devices": _devices(),
