@@ -1,3 +1,5 @@
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +16,20 @@ def test_the_network_sees_the_ink_and_the_picture_beside_it(small: Dataset):
     prepared = prepare_digit(picture)
     np.testing.assert_array_equal(prepared.image, normalise(find_ink(picture)).image)
     np.testing.assert_array_equal(prepared.plain, picture)
+
+
+def test_a_huge_picture_gives_the_digit_and_its_box_in_a_second(small: Dataset):
+    digit = cv2.resize(255 - small.test.images[0], (1500, 1500), interpolation=cv2.INTER_CUBIC)
+    picture = np.full((7001, 6997), 255, np.uint8)
+    picture[4000:5500, 3000:4500] = digit
+    start = time.process_time()
+    prepared = prepare_digit(picture)
+    assert time.process_time() - start < 2
+    expected = normalise(find_ink(picture))
+    # A centre of mass between two pixels may be rounded to either.
+    shifted = [np.roll(prepared.image, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    assert min(np.abs(one.astype(int) - expected.image).mean() for one in shifted) < 1
+    np.testing.assert_allclose(prepared.box, expected.box, atol=4)
 
 
 def test_a_picture_and_its_negative_have_the_same_plain_view(small: Dataset):
