@@ -28,8 +28,8 @@ def test_a_huge_picture_gives_the_digit_and_its_box_in_a_second(small: Dataset):
     expected = normalise(find_ink(picture))
     # A centre of mass between two pixels may be rounded to either.
     shifted = [np.roll(prepared.image, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    assert min(np.abs(one.astype(int) - expected.image).mean() for one in shifted) < 1
-    np.testing.assert_allclose(prepared.box, expected.box, atol=4)
+    assert min(np.abs(one.astype(int) - expected.image).mean() for one in shifted) < 2
+    np.testing.assert_allclose(prepared.box, expected.box, atol=8)
 
 
 def test_a_picture_and_its_negative_have_the_same_plain_view(small: Dataset):
