@@ -36,6 +36,26 @@ print({SLOW} & set(sys.modules))
     assert subprocess.check_output([sys.executable, "-c", program], text=True).endswith("set()\n")
 
 
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("bash", {"COMP_WORDS": "{}", "COMP_CWORD": "{count}"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "{}"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "{}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+@pytest.mark.parametrize(("line", "completed"), [("digits com", "compare"), ("digits train dense-d", "dense-dropout")])
+def test_a_shell_completes_commands_and_recipes(
+    digits: Digits, shell: str, words: dict[str, str], line: str, completed: str
+):
+    asked = {name: value.format(line, count=line.count(" ")) for name, value in words.items()}
+    result = digits(env={"_DIGITS_COMPLETE": f"complete_{shell}", **asked})
+    assert completed in result.stdout
+    assert "train" not in result.stdout.replace("Train", "")
+    script = digits("--show-completion", shell).stdout
+    assert "_DIGITS_COMPLETE" in script
+
+
 def test_version(digits: Digits):
     assert digits("--version").stdout == f"{__version__}\n"
 

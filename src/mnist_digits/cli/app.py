@@ -56,7 +56,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -88,7 +87,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app()
+        # By this name the shell asks for completions, also of `python -m mnist_digits`.
+        app(prog_name="digits")
     except DigitsError as error:
         if debug:
             raise

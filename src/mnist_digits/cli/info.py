@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from mnist_digits.cli.app import app
-from mnist_digits.cli.options import Json
+from mnist_digits.cli.options import Json, RecipeName
 from mnist_digits.cli.output import print_facts, results
 
 
@@ -47,7 +47,7 @@ KNOWN = {
 
 @app.command(epilog="Examples:  digits info  ·  digits info cnn  ·  digits info --devices  ·  digits info --json")
 def info(
-    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="Show this recipe's settings.")] = None,
+    recipe: RecipeName = None,
     devices: Annotated[bool, typer.Option("--devices", help="Start the backend, and name its devices.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,18 @@ from mnist_digits.runs import Run
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset
 
+
+def _recipes_beginning(incomplete: str) -> list[str]:
+    """Names of recipes, for the shell's completion."""
+    from mnist_digits.training.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
+
+RecipeName = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", autocompletion=_recipes_beginning, help="A recipe; `digits info` lists them."),
+]
 Data = Annotated[
     Path | None,
     typer.Option(

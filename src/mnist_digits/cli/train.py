@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_digits.cli.app import app
-from mnist_digits.cli.options import Data, Json, continued_by, dataset_of, parse_settings, show
+from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, dataset_of, parse_settings, show
 from mnist_digits.cli.output import print_spread, print_summary, progress, progress_of_runs
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     "digits train dense --seeds 5  ·  digits train --recipe runs/tune-dense/best.json"
 )
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="The recipe to train; `digits info` lists them.")
-    ] = None,
+    recipe: RecipeName = None,
     seed: Annotated[
         int | None,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from mnist_digits.cli import studies
 from mnist_digits.cli.app import app
-from mnist_digits.cli.options import Data, Json, continued_by, parse_settings, show
+from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, parse_settings, show
 from mnist_digits.cli.output import messages, progress_of_runs
 from mnist_digits.errors import UsageError
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     "digits tune dense --storage postgresql://me@server/studies"
 )
 def tune(
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="The recipe to begin with; `digits info` lists them.")
-    ] = None,
+    recipe: RecipeName = None,
     trials: Annotated[
         int,
         typer.Option(min=1, metavar="COUNT", help="Finished trials that the study shall have, earlier ones included."),
