@@ -18,6 +18,25 @@ def printable(text: object) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
+def install_command(extra: str) -> str:
+    """The shell command that adds an extra to this installation, whether of a folder, a wheel or an index."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(distribution("mnist-digits").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    # PEP 610: where what was installed came from, unless that was an index.
+    path = Path(unquote(urlsplit(origin.get("url", "")).path))
+    if "dir_info" in origin:
+        folder = "." if path == Path.cwd() else path
+        return f"pip install {'-e ' * bool(origin['dir_info'].get('editable'))}'{folder}[{extra}]'"
+    return f"pip install 'mnist-digits[{extra}]{' @ ' + origin['url'] if origin else ''}'"
+
+
 class DigitsError(Exception):
     """Base class of all errors that a user can mend; `exit_status` is that of the command `digits`."""
 

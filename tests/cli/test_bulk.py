@@ -24,6 +24,7 @@ from ray.cluster_utils import Cluster
 from helpers.command import run_digits
 from helpers.limits import files_of_at_most
 from mnist_digits.dataset import Dataset
+from mnist_digits.errors import install_command
 from mnist_digits.recognition import Classifier
 from mnist_digits.recognition.bulk import Output, Settings, list_pictures
 from mnist_digits.recognition.bulk.table import PictureReader
@@ -252,7 +253,7 @@ def test_a_missing_extra_is_named(folder: Path, tmp_path: Path, module: str):
         options += ["--cluster", f"localhost:{server.getsockname()[1]}"]
         result = subprocess.run(options, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr == f"digits: {module} is not installed; pip install 'mnist-digits[cluster]'\n"
+    assert result.stderr == f"digits: {module} is not installed; {install_command('cluster')}\n"
 
 
 @pytest.fixture

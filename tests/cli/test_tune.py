@@ -15,6 +15,7 @@ from rich.console import Console
 from helpers.command import Digits, command_line
 from helpers.studies import TINY, finish, plan, sqlite_in, trials
 from mnist_digits.cli import studies
+from mnist_digits.errors import install_command
 from mnist_digits.training.tuning.storage import open_storage
 from mnist_digits.training.tuning.study import Study
 
@@ -107,7 +108,8 @@ def test_on_a_terminal_a_bar_shows_the_best_and_the_time_left(tmp_path: Path, mo
     assert len(shown) <= 80
 
 
-def test_without_optuna_the_extra_is_named(tmp_path: Path):
+def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     hidden = (
         "import sys; sys.modules['optuna'] = None; sys.argv[0] = 'digits'; from mnist_digits.cli import main; main()"
     )
@@ -115,5 +117,5 @@ def test_without_optuna_the_extra_is_named(tmp_path: Path):
         [sys.executable, "-c", hidden, "tune", "dense"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 2
-    assert result.stderr == "digits: optuna is not installed; pip install 'mnist-digits[tune]'\n"
+    assert result.stderr == f"digits: optuna is not installed; {install_command('tune')}\n"
     assert list(tmp_path.iterdir()) == []

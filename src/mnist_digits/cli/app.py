@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from mnist_digits import __version__
 from mnist_digits.cli.output import messages, results
-from mnist_digits.errors import DataError, DigitsError, UsageError, printable
+from mnist_digits.errors import DataError, DigitsError, UsageError, install_command, printable
 
 EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": "cluster", "ray": "cluster"}
 """Missing module → the extra that installs it; all other modules come with `train`."""
@@ -108,7 +108,7 @@ def main() -> None:
             raise
         missing = (error.name or "").split(".")[0]
         extra = EXTRAS.get(missing, "train")
-        messages.print(f"digits: {missing} is not installed; pip install 'mnist-digits[{extra}]'", markup=False)
+        messages.print(f"digits: {missing} is not installed; {install_command(extra)}", markup=False)
         sys.exit(UsageError.exit_status)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from mnist_digits.errors import UsageError
+from mnist_digits.errors import UsageError, install_command
 
 IGNORED_LINES = (
     *(b"I0000", b"W0000", b"WARNING: All log messages before absl", b"To enable the following instructions"),
@@ -46,9 +46,7 @@ def check_installed() -> None:
     chosen = chosen_backend()
     for name in ("keras", chosen):
         if importlib.util.find_spec(name) is None:
-            raise UsageError(
-                f"{name} is not installed; training needs it: pip install 'mnist-digits[{EXTRAS[chosen]}]'"
-            )
+            raise UsageError(f"{name} is not installed; training needs it: {install_command(EXTRAS[chosen])}")
 
 
 def start_keras() -> None:

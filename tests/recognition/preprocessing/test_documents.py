@@ -103,7 +103,7 @@ def test_a_damaged_pdf_is_told_in_one_line(tmp_path: Path):
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pypdfium2", None)
-    with pytest.raises(DataError, match=r"pip install 'mnist-digits\[pdf\]'"):
+    with pytest.raises(DataError, match="install the extra pdf"):
         next(read_pages(b"%PDF-1.7"))
 
 

@@ -77,7 +77,7 @@ def _pdf_pages(picture: Any, name: str) -> Iterator[NDArray[np.uint8]]:
     try:
         import pypdfium2
     except ImportError:
-        raise DataError(f"{name}: a PDF; pip install 'mnist-digits[pdf]' or save its pages as pictures") from None
+        raise DataError(f"{name}: a PDF; install the extra pdf, or save its pages as pictures") from None
     try:
         with _PDF_LOCK:
             document = pypdfium2.PdfDocument(picture if isinstance(picture, bytes) else Path(picture))

@@ -262,7 +262,7 @@ def _formats(file: IO[bytes], name: str) -> list[str]:
     try:
         from pi_heif import register_heif_opener
     except ImportError:
-        raise DataError(f"{name}: a HEIC picture; pip install 'mnist-digits[heic]' or convert it to JPEG") from None
+        raise DataError(f"{name}: a HEIC picture; install the extra heic, or convert it to JPEG") from None
     register_heif_opener()
     return list(PICTURE_KINDS)
 

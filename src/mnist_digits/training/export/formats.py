@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnist_digits import __version__
 from mnist_digits.dataset import Dataset
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, UsageError, install_command
 from mnist_digits.files import atomic_folder, atomic_write, read_json
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
@@ -61,7 +61,7 @@ def new_path(run: Run, format_: str, output: Path | None) -> Path:
             f"--format {format_}: TensorFlow writes it; unset KERAS_BACKEND; a run made on JAX is read all the same"
         )
     if format_ == "litert" and importlib.util.find_spec("ai_edge_litert") is None:
-        raise UsageError("ai_edge_litert is not installed; LiteRT needs it: pip install 'mnist-digits[litert]'")
+        raise UsageError(f"ai_edge_litert is not installed; LiteRT needs it: {install_command('litert')}")
     if not run.finished:
         raise DataError(f"{run.folder}: not finished; expected a finished run: continue it with --resume")
     path = output or Path(run.folder.resolve().name + SUFFIXES[format_])
