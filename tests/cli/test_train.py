@@ -70,8 +70,7 @@ BAD_TRAIN = [
     (["dense", "--seed", "-1"], 2, "--seed"),
     (["dense", "--resume", "a", "--output", "b"], 2, "--resume with --output"),
     (["dense", "--seeds", "0"], 2, "--seeds"),
-    ([], 2, "expected a RECIPE by name or --recipe FILE, one of the two"),
-    (["dense", "--recipe", "best.json"], 2, "expected a RECIPE by name or --recipe FILE, one of the two"),
+    (["dense", "--recipe", "best.json"], 2, "a RECIPE by name and --recipe FILE: name one of the two"),
     (["--recipe", "best.json", "--resume", "run"], 2, "a run goes on with the recipe it was started with"),
     (["dense", "--seed", str(2**32)], 2, "--seed"),
     (["dense", "--data", "nowhere"], 3, "nowhere: no such folder"),
@@ -128,14 +127,17 @@ def test_a_full_disk_at_the_first_checkpoint(digits: Digits, small_folder: Path,
 
 @pytest.mark.usefixtures("no_report")
 def test_several_seeds_as_json_and_with_tensorboard(digits: Digits, small_folder: Path, tmp_path: Path):
-    arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=1", "--seeds", "2", "--seed", "3")
+    arguments = ("train", "--data", small_folder, "--set", "epochs=1", "--seeds", "2", "--seed", "3")
     result = digits(*arguments, "--tensorboard", "--output", "a [b] c", "--json")
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
     assert summary["seeds"] == [3, 4]
+    assert summary["recipe"]["name"] == "dense", "the recipe where none is named"
     assert Path(summary["summary"]) == Path("a [b] c/summary.json")
     assert list((tmp_path / "a [b] c/seed-4/tensorboard").rglob("events.*"))
     again = digits(*arguments, "--resume", "a [b] c")
     assert again.returncode == 0
     assert again.stdout.splitlines()[-1].endswith("a [b] c/summary.json")
     assert again.stderr == "", "finished members were trained again"
+    other = digits("train", "cnn", "--resume", "a [b] c", "--seeds", "2", "--seed", "3")
+    assert (other.returncode, "started with name=dense" in other.stderr) == (2, True)

@@ -1,5 +1,6 @@
 """Text output: results on stdout; messages and progress on stderr."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -87,6 +88,7 @@ def print_summary(metrics: dict[str, Any]) -> None:
             f"compiling {training['compile_seconds']:.1f} s",
             "worst confused": pairs or "none",
             "report": str(Run(Path(metrics["run"])).report),
+            "draw for it": shlex.join(["digits", "serve", "--open", "--model", metrics["run"]]),
         }
     )
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    epilog="Examples:  digits train dense  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
-    "digits train dense --data fashion/  ·  digits train dense --resume runs/dense-0  ·  "
+    epilog="Examples:  digits train  ·  digits train cnn  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
+    "digits train dense --data fashion/  ·  digits train --resume runs/dense-0  ·  "
     "digits train dense --seeds 5  ·  digits train --recipe runs/tune-dense/best.json"
 )
 def train(
@@ -57,7 +57,7 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network, evaluate it once on the test set, and write a report.
+    """Train a network, evaluate it once on the test set, and write a report. Without a RECIPE it is `dense`.
 
     The run's folder then holds the model (Keras and ONNX), metrics, figures and
     report.html. An interrupted run keeps its last finished epoch; --resume
@@ -65,8 +65,8 @@ def train(
     """
     if resume and output:
         raise UsageError("--resume with --output: a run goes on in its own folder; leave one of them out")
-    if (recipe is None) == (recipe_file is None):
-        raise UsageError("expected a RECIPE by name or --recipe FILE, one of the two; `digits info` lists the names")
+    if recipe and recipe_file:
+        raise UsageError("a RECIPE by name and --recipe FILE: name one of the two; `digits info` lists the names")
     if recipe_file and resume:
         raise UsageError("--recipe with --resume: a run goes on with the recipe it was started with; name that")
     job = _Job(recipe, recipe_file, parse_settings(settings or []), seed, output, data, resume, tensorboard)
@@ -95,7 +95,7 @@ class _Job:
         """The recipe to train, with its settings changed."""
         from mnist_digits.training import find_recipe, read_recipe
 
-        recipe = read_recipe(self.file) if self.file else find_recipe(self.name or "")
+        recipe = read_recipe(self.file) if self.file else find_recipe(self.name or "dense")
         return recipe.with_settings(self.settings)
 
 
@@ -103,12 +103,11 @@ def _train_one(job: _Job) -> Run:
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
 
-    recipe = job.recipe()
     if job.resume:
-        run = training.open_unfinished(job.resume, recipe.name, job.settings, job.seed)
-        data = dataset_of(run, job.data)
+        run = training.open_unfinished(job.resume, job.name, job.settings, job.seed)
+        data, recipe = dataset_of(run, job.data), training.read_plan(run).recipe
     else:
-        data = load_mnist(job.data)
+        recipe, data = job.recipe(), load_mnist(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
     with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), progress(run) as on_epoch:
         return training.resume(run, data, tensorboard=job.tensorboard, progress=on_epoch)
@@ -118,12 +117,13 @@ def _train_seeds(job: _Job, count: int) -> Path:
     from mnist_digits import training
     from mnist_digits.dataset import load_mnist
 
-    recipe, first_seed = job.recipe(), job.seed or 0
+    first_seed = job.seed or 0
     if job.resume:
-        first = training.open_unfinished(job.resume / f"seed-{first_seed}", recipe.name, job.settings)
+        first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.name, job.settings)
         data, folder, recipe = dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
     else:
-        data, folder = load_mnist(job.data), training.new_series(recipe, count, job.output)
+        recipe, data = job.recipe(), load_mnist(job.data)
+        folder = training.new_series(recipe, count, job.output)
     seeds = ("--seeds", str(count), "--seed", str(first_seed))
     with (
         continued_by("digits", "train", recipe.name, *seeds, "--resume", str(folder)),

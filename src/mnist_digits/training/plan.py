@@ -9,7 +9,7 @@ from mnist_digits.errors import DataError, UsageError
 from mnist_digits.files import read_json, write_json
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
-from mnist_digits.training.recipes import Recipe
+from mnist_digits.training.recipes import Recipe, find_recipe
 
 LARGEST_SEED = 2**32 - 1
 """Largest seed that the global generators of NumPy and Keras accept."""
@@ -67,14 +67,16 @@ def read_plan(run: Run) -> Plan:
         raise DataError(f"{run.recipe}: not a recipe of this version ({error}); train anew") from error
 
 
-def open_unfinished(folder: Path, name: str, settings: dict[str, str], seed: int | None = None) -> Run:
+def open_unfinished(folder: Path, name: str | None, settings: dict[str, str], seed: int | None = None) -> Run:
     """A run to resume, after checking that it was started with the recipe, settings and seed that are asked for now.
 
-    name: of the recipe. settings: its fields, as text; fields that are missing are not checked, nor is the seed when
-    it is None. Raises UsageError for another recipe, setting or seed, DataError when the folder is no run.
+    name: of the recipe. settings: its fields, as text; fields that are missing are not checked, nor are the name and
+    the seed when they are None. Raises UsageError for another recipe, setting or seed, or a name that no recipe has,
+    DataError when the folder is no run.
     """
     run = Run.open(folder, "recipe")
     plan = read_plan(run)
+    name = find_recipe(name).name if name else plan.recipe.name
     check_same(run, replace(plan.recipe, name=name).with_settings(settings), plan.seed if seed is None else seed)
     return run
 
