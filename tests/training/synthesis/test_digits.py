@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from mnist_digits.dataset import Dataset, Split
+from mnist_digits.training.synthesis import digits
 from mnist_digits.training.synthesis.digits import NON_DIGIT_LABEL, draw_digits, draw_non_digits, synthesise
 from mnist_digits.training.synthesis.drawing import with_stroke_width
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
@@ -12,6 +15,10 @@ from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 def components_and_holes(ink: np.ndarray) -> tuple[int, int]:
     mask = np.pad(ink > 0.5, 1).astype(np.uint8)
     return cv2.connectedComponents(mask)[0] - 1, cv2.connectedComponents(1 - mask, connectivity=4)[0] - 2
+
+
+def part(split: Split, count: int) -> Split:
+    return Split(split.images[:count], split.labels[:count])
 
 
 def figure_eight() -> np.ndarray:
@@ -31,9 +38,10 @@ def test_a_pen_of_another_width_keeps_every_stroke(width: float):
 
 
 def test_pictures_are_added_to_both_splits_and_depend_on_the_seed_alone(small: Dataset):
-    first, again, other = (synthesise(small, 2, seed) for seed in (1, 1, 2))
+    few = replace(small, train=part(small.train, 120), validation=part(small.validation, 60))
+    first, again, other = (synthesise(few, 2, seed) for seed in (1, 1, 2))
     for name in ("train", "validation"):
-        before, split = getattr(small, name), getattr(first, name)
+        before, split = getattr(few, name), getattr(first, name)
         count = len(before)
         assert len(split) == count + 2 * count + count
         np.testing.assert_array_equal(split.images[:count], before.images)
@@ -42,6 +50,15 @@ def test_pictures_are_added_to_both_splits_and_depend_on_the_seed_alone(small: D
         np.testing.assert_array_equal(split.images, getattr(again, name).images)
         assert not np.array_equal(split.images, getattr(other, name).images)
     assert first.test is small.test
+
+
+def test_a_chunk_is_drawn_alike_in_any_process(monkeypatch: pytest.MonkeyPatch, small: Dataset):
+    few = replace(small, train=part(small.train, 60), validation=part(small.validation, 30))
+    monkeypatch.setattr(digits, "DIGITS_PER_CHUNK", 30)
+    in_two, here = synthesise(few, 1, 0), synthesise(replace(few, train=part(few.train, 30)), 1, 0)
+    # The second half of the images is drawn by another process.
+    np.testing.assert_array_equal(in_two.train.images[60:105], here.train.images[30:])
+    np.testing.assert_array_equal(in_two.validation.images, here.validation.images)
 
 
 def test_digits_in_other_writing_styles_are_still_those_digits(mnist: Dataset):

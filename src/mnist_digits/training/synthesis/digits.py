@@ -27,7 +27,7 @@ from mnist_digits.training.synthesis.drawing import (
     distort,
     draw_line,
     enlarge,
-    process_pool,
+    map_on_all_cores,
     smooth_noise,
     stroke_width,
     uneven_light,
@@ -56,13 +56,12 @@ def synthesise(data: Dataset, copies: int, seed: int) -> Dataset:
     NON_DIGIT_LABEL. The result depends on the data and the seed alone, not on the number of processors.
     """
     splits = []
-    with process_pool(cv2.setNumThreads, 1) as pool:
-        for number, split in enumerate((data.train, data.validation)):
-            tasks = [
-                (_part(split, start, start + DIGITS_PER_CHUNK), copies, (seed, number, start))
-                for start in range(0, len(split), DIGITS_PER_CHUNK)
-            ]
-            splits.append(_join([split, *pool.map(_synthesise_chunk, *zip(*tasks, strict=True))]))
+    for number, split in enumerate((data.train, data.validation)):
+        tasks = [
+            (_part(split, start, start + DIGITS_PER_CHUNK), copies, (seed, number, start))
+            for start in range(0, len(split), DIGITS_PER_CHUNK)
+        ]
+        splits.append(_join([split, *map_on_all_cores(_synthesise_chunk, tasks)]))
     return replace(data, train=splits[0], validation=splits[1])
 
 
@@ -85,8 +84,9 @@ def draw_non_digits(split: Split, count: int, seed: int) -> dict[str, Images]:
     }
 
 
-def _synthesise_chunk(part: Split, copies: int, seed: tuple[int, ...]) -> Split:
-    """Drawn digits, `copies` of each in the part, and half as many non-digits."""
+def _synthesise_chunk(task: tuple[Split, int, tuple[int, ...]]) -> Split:
+    """Drawn digits, `copies` of each in the part, and half as many non-digits. task: part, copies, seed."""
+    part, copies, seed = task
     random = np.random.default_rng(seed)
     digits = [
         _as_network_input(draw_digit(image, int(label), random), random)

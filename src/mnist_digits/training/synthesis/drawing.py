@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import matplotlib
@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 Random = np.random.Generator
 Ink = NDArray[np.float32]
 
@@ -28,18 +30,31 @@ CANVAS_PX = 84
 """Side of the canvas that one shape is drawn on: three pixels to each of MNIST's."""
 
 
-def process_pool(initializer: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
-    """One process per core, each of which first calls `initializer(*arguments)`."""
+def map_on_all_cores(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    initializer: Callable[..., object] | None = None,
+    *arguments: Any,
+) -> list[Result]:
+    """The function's result for each task, from one process per core, each of which first calls the initializer."""
+    if len(tasks) == 1:
+        # Done before a process would have started.
+        if initializer:
+            initializer(*arguments)
+        return [function(tasks[0])]
     # Spawned, because a process that runs TensorFlow or JAX must not be forked.
-    return ProcessPoolExecutor(
+    with ProcessPoolExecutor(
         mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(initializer, *arguments)
-    )
+    ) as pool:
+        return list(pool.map(function, tasks))
 
 
-def _start(initializer: Callable[..., object], *arguments: Any) -> None:
+def _start(initializer: Callable[..., object] | None, *arguments: Any) -> None:
     """Prepare a process of the pool, which ends when its parent is killed: it would wait for work for ever."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    initializer(*arguments)
+    cv2.setNumThreads(1)
+    if initializer:
+        initializer(*arguments)
 
 
 def _exit_with_parent() -> None:

@@ -28,8 +28,8 @@ from mnist_digits.training.synthesis.drawing import (
     draw_light,
     draw_ruling,
     load_font,
+    map_on_all_cores,
     print_centred,
-    process_pool,
     with_stroke_width,
 )
 
@@ -70,8 +70,8 @@ class Pages:
 def compose(split: Split, count: int, seed: int) -> Pages:
     """`count` pages from a split's digits. They depend on the split and the seed, not on the number of processors."""
     sizes = [min(PAGES_PER_CHUNK, count - start) for start in range(0, count, PAGES_PER_CHUNK)]
-    with process_pool(_start, split) as pool:
-        parts = list(pool.map(_compose_chunk, sizes, [(seed, number) for number in range(len(sizes))]))
+    tasks = [(size, (seed, number)) for number, size in enumerate(sizes)]
+    parts = map_on_all_cores(_compose_chunk, tasks, _start, split)
     return Pages(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -81,14 +81,14 @@ _split: Split
 
 def _start(split: Split) -> None:
     global _split
-    cv2.setNumThreads(1)
     _split = split
 
 
 Composed = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 
-def _compose_chunk(count: int, seed: tuple[int, int]) -> Composed:
+def _compose_chunk(task: tuple[int, tuple[int, int]]) -> Composed:
+    count, seed = task
     random = np.random.default_rng(seed)
     ink, digit_mask, digits = zip(*(compose_page(_split, random) for _ in range(count)), strict=True)
     return np.stack(ink), np.stack(digit_mask), np.stack(digits)
