@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "answers": len(answered),
         "answer_median_milliseconds": statistics.median(answered),
         "answer_95_of_100_milliseconds": sorted(answered)[int(0.95 * (len(answered) - 1))],
-        "bytes": sum(path.stat().st_size for path in WEB.iterdir()),
+        "bytes": sum(path.stat().st_size for path in WEB.rglob("*") if path.is_file()),
     }
 
 

@@ -62,7 +62,7 @@ export class Pad {
     context.resetTransform();
     context.fillStyle = "#fff";
     context.fillRect(0, 0, this.sent.width, this.sent.height);
-    this.#paint(context, SENT_WIDTH_PX / WIDTH, "#000");
+    this.#paint(context, [SENT_WIDTH_PX / WIDTH, SENT_WIDTH_PX / WIDTH], "#000");
     return encodeGrey(context.getImageData(0, 0, this.sent.width, this.sent.height));
   }
 
@@ -82,25 +82,32 @@ export class Pad {
     const context = canvas.getContext("2d");
     context.resetTransform();
     context.clearRect(0, 0, ...size);
-    const scale = canvas.width / WIDTH;
+    // Width and height apart, as pointing takes them: whole pixels are hardly ever exactly 4:3.
+    const scale = [canvas.width / WIDTH, canvas.height / HEIGHT];
     const ink = getComputedStyle(canvas).color;
     this.#paint(context, scale, ink);
     if (document.activeElement === canvas && canvas.matches(":focus-visible")) {
       context.strokeStyle = context.fillStyle = ink;
-      context.lineWidth = 1.5 / scale;
+      context.lineWidth = 1.5 / scale[0];
       context.beginPath();
       context.arc(this.#pen.x, this.#pen.y, this.width / 2 + 3, 0, 7);
       context.stroke();
     }
   }
 
-  #paint(context, scale, colour) {
-    context.setTransform(scale, 0, 0, scale, 0, 0);
+  #paint(context, [across, down], colour) {
+    context.setTransform(across, 0, 0, down, 0, 0);
     context.strokeStyle = context.fillStyle = colour;
     context.lineCap = context.lineJoin = "round";
     for (const { width, points } of this.#strokes) {
       context.lineWidth = width;
       context.beginPath();
+      if (points.every(([x, y]) => x === points[0][0] && y === points[0][1])) {
+        // A line of no length is not painted, but a tap leaves a dot.
+        context.arc(...points[0], width / 2, 0, 2 * Math.PI);
+        context.fill();
+        continue;
+      }
       context.moveTo(...points[0]);
       // A smooth curve through the midpoints of neighbouring points.
       for (let i = 1; i < points.length - 1; i += 1) {
