@@ -4,7 +4,7 @@ import http.client
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 
 from helpers.asking import as_png, serving, wait_for
 from mnist_digits.dataset import Dataset
+from mnist_digits.serving import acceptor
 
 
 def workers_of(pid: int) -> set[int]:
@@ -120,6 +121,52 @@ def test_a_worker_that_is_killed_is_replaced_and_counts_go_on(mnist: Dataset):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert not any(psutil.pid_exists(pid) for pid in before)
+
+
+@pytest.mark.skipif(not acceptor.CAN_PASS, reason="this system cannot pass connections")
+def test_connections_are_spread_evenly_over_the_workers():
+    with serving("--workers", "2") as (process, address):
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
+        host, _, port = address.removeprefix("http://").partition(":")
+
+        def held() -> list[int]:
+            return [
+                sum(one.laddr.port == int(port) and one.status == "ESTABLISHED" for one in worker.net_connections())
+                for worker in map(psutil.Process, workers_of(process.pid))
+            ]
+
+        def connect(opened: ExitStack, count: int) -> list[http.client.HTTPConnection]:
+            made = []
+            for _ in range(count):
+                made.append(opened.enter_context(closing(http.client.HTTPConnection(host, int(port), timeout=30))))
+                made[-1].request("GET", "/healthz")
+                made[-1].getresponse().read()
+            return made
+
+        def both_ready() -> bool:
+            with ExitStack() as opened:
+                connect(opened, 2)
+                return min(held()) > 0
+
+        wait_for(both_ready)
+        wait_for(lambda: sum(held()) == 0)
+        with ExitStack() as opened:
+            made = connect(opened, 8)
+            assert held() == [4, 4]
+            # Every second one closes: those of one worker.
+            for one in made[::2]:
+                one.close()
+            wait_for(lambda: sum(held()) == 4)
+            connect(opened, 4)
+            assert held() == [4, 4]
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed():
+    with serving("--workers", "2") as (process, _):
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
+        workers = [psutil.Process(pid) for pid in workers_of(process.pid)]
+        process.kill()
+        assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
 def test_workers_of_a_model_that_cannot_be_loaded_are_not_even_started(tmp_path: Path):

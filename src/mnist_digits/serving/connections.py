@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -24,6 +25,9 @@ SEND_TIMEOUT_S = 30.0
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
+    on_lost: Callable[[], None] | None = None
+    """Is called when the connection has been closed."""
+
     _timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
@@ -40,6 +44,8 @@ class Connection(HttpToolsProtocol):
         """Stop the timeout."""
         self._stop_timer()
         super().connection_lost(exc)
+        if self.on_lost:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes; refuse headers that are too long."""

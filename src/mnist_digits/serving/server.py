@@ -1,5 +1,7 @@
 """Uvicorn around the application: a socket, one worker process or several, and a graceful shutdown."""
 
+import asyncio
+import functools
 import os
 import signal
 import socket
@@ -8,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
+from mnist_digits.serving import acceptor
 from mnist_digits.serving.app import create_app
 from mnist_digits.serving.connections import Connection
 from mnist_digits.serving.metrics import FOLDER_VARIABLE
@@ -83,7 +86,7 @@ def serve(service: Service, listener: socket.socket, workers: int, ready: Callab
             # A model that cannot be loaded is reported once here, not by each worker.
             Reader(service.model)
             ready()
-            supervisor = Supervisor(_config(service, workers, service.create), [listener])
+            supervisor = Supervisor(_config(service, workers, service.create), listener)
             supervisor.run()
             if supervisor.interrupted:
                 raise KeyboardInterrupt
@@ -167,8 +170,88 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class WorkerServer(uvicorn.Server):
+    """Uvicorn's server in a worker process that is given connections, where it would accept them itself."""
+
+    _channel: socket.socket
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections from the channel, which is the only one of these sockets."""
+        assert sockets is not None
+        (self._channel,) = sockets
+        await super().startup([])
+        asyncio.get_running_loop().add_reader(self._channel, self._take)
+        self._say(acceptor.READY)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the requests in progress, those of connections that were being passed as well."""
+        # From now on none can be passed, and all that were can be taken.
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RD)
+        self._take()
+        asyncio.get_running_loop().remove_reader(self._channel)
+        await super().shutdown()
+
+    def _take(self) -> None:
+        """Take all connections that are there; without the supervisor, this process ends, too."""
+        try:
+            while (received := socket.recv_fds(self._channel, 1, 1))[0]:
+                self._say(acceptor.TAKEN)
+                if not received[1]:  # this process can open no more
+                    self._say(acceptor.CLOSED)
+                for descriptor in received[1]:
+                    connecting = asyncio.get_running_loop().create_task(self._connect(socket.socket(fileno=descriptor)))
+                    self.server_state.tasks.add(connecting)
+                    connecting.add_done_callback(self.server_state.tasks.discard)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            pass
+        self.should_exit = True
+
+    async def _connect(self, connection: socket.socket) -> None:
+        def create() -> Connection:
+            made = Connection(self.config, self.server_state, self.lifespan.state)
+            made.on_lost = functools.partial(self._say, acceptor.CLOSED)
+            return made
+
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(create, connection)
+        except OSError:  # the client has gone
+            connection.close()
+            self._say(acceptor.CLOSED)
+
+    def _say(self, what: bytes) -> None:
+        with suppress(OSError):
+            self._channel.send(what)
+
+
+class Worker(Process):
+    """A worker process. Where connections cannot be passed to it, it accepts them itself."""
+
+    def __init__(self, config: uvicorn.Config, source: acceptor.Acceptor | socket.socket) -> None:
+        """source: what it gets connections from."""
+        self.is_given = isinstance(source, acceptor.Acceptor)
+        self._socket = source.add_worker() if isinstance(source, acceptor.Acceptor) else source
+        super().__init__(config, [self._socket])
+
+    def start(self) -> None:
+        """Start it."""
+        super().start()
+        if self.is_given:
+            self._socket.close()
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server, in the worker process."""
+        if self._server is None:
+            self._server = WorkerServer(self.config) if self.is_given else uvicorn.Server(self.config)
+        return self._server
+
+
 class Supervisor(Multiprocess):
-    """Starts the worker processes, and replaces those that die or hang."""
+    """Starts the worker processes, accepts connections for them, and replaces those that die or hang."""
 
     interrupted = False
     """Whether SIGINT came, rather than SIGTERM."""
@@ -176,13 +259,14 @@ class Supervisor(Multiprocess):
     hung_up = False
     """Whether SIGHUP came."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        """As Uvicorn's."""
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        """listener: accepts the connections."""
         ignored = not _hangups()
-        super().__init__(config, sockets)
+        super().__init__(config, [listener])
         if ignored and hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._last_reply_s: dict[int | None, float] = {}
+        self._source = acceptor.Acceptor(listener) if acceptor.CAN_PASS else listener
 
     def handle_int(self) -> None:
         """Remember that SIGINT came, and shut down."""
@@ -195,9 +279,19 @@ class Supervisor(Multiprocess):
         self.should_exit.set()
 
     def init_processes(self) -> None:
-        """Start workers, which ignore SIGHUP: a terminal sends it to all of them, and this process shuts them down."""
-        with _hangups_blocked():
-            super().init_processes()
+        """Start all workers."""
+        self.processes = [self._start() for _ in range(self.processes_num)]
+
+    def handle_ttin(self) -> None:
+        """Start one worker more."""
+        self.processes_num += 1
+        self.processes.append(self._start())
+
+    def terminate_all(self) -> None:
+        """Accept no more connections, and have the workers finish."""
+        if isinstance(self._source, acceptor.Acceptor):
+            self._source.close()
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have died or hang; their requests are no longer counted as in flight.
@@ -217,9 +311,14 @@ class Supervisor(Multiprocess):
                     self.should_exit.set()
                     return
                 _forget(process.pid)
-                self.processes[index] = Process(self.config, self.sockets)
-                with _hangups_blocked():
-                    self.processes[index].start()
+                self.processes[index] = self._start()
+
+    def _start(self) -> Worker:
+        """A new worker. It ignores SIGHUP: a terminal sends it to all processes, and this one shuts the others down."""
+        worker = Worker(self.config, self._source)
+        with _hangups_blocked():
+            worker.start()
+        return worker
 
 
 def _forget(pid: int | None) -> None:
