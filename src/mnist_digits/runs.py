@@ -24,6 +24,11 @@ class Run:
         return self.folder / "recipe.json"
 
     @property
+    def data(self) -> Path:
+        """Folder of four IDX files: the images of a run on anything but such a folder, which it could be read from."""
+        return self.folder / "data"
+
+    @property
     def environment(self) -> Path:
         """JSON: versions, processor and devices, on which rounding and duration depend."""
         return self.folder / "environment.json"

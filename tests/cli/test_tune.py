@@ -14,7 +14,7 @@ from rich.console import Console
 
 from helpers.command import Digits, command_line
 from helpers.studies import TINY, finish, plan, sqlite_in, trials
-from mnist_digits.cli import studies
+from mnist_digits.cli.tuning import studies
 from mnist_digits.errors import install_command
 from mnist_digits.training.tuning.storage import open_storage
 from mnist_digits.training.tuning.study import Study

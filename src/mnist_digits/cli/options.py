@@ -30,8 +30,8 @@ RecipeName = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER",
-        help="A folder with the four IDX files of another data set, such as Fashion-MNIST. \\[default: MNIST]",
+        metavar="FOLDER|FILE",
+        help="Another data set: IDX files, .npz, .csv, .parquet, or pictures in folders 0 to 9. \\[default: MNIST]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -53,12 +53,11 @@ def show(content: dict[str, Any], for_people: Callable[[dict[str, Any]], None], 
 
 
 def dataset_of(run: Run, data: Path | None) -> "Dataset":
-    """The data set in the folder `data`, or by default the one of the run; split as in the run."""
-    from mnist_digits.dataset import load_mnist
-    from mnist_digits.training import read_plan
+    """The data set that `data` names, or by default the one of the run; split as in the run."""
+    from mnist_digits.cli.own.data import load
+    from mnist_digits.training import load_data_of, read_plan
 
-    plan = read_plan(run)
-    return load_mnist(data or plan.data_folder, plan.data_seed)
+    return load_data_of(run) if data is None else load(data, read_plan(run).data_seed)
 
 
 def onnx_of(model: Path | None) -> Path | None:

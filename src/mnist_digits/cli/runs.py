@@ -1,7 +1,7 @@
 """Commands for finished runs: `digits evaluate`, `report`, `compare` and `export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, show
 from mnist_digits.cli.output import print_comparison, print_metrics, results
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
+
+if TYPE_CHECKING:
+    from mnist_digits.evaluation.comparison import Readings
 
 
 @app.command(
@@ -26,11 +29,11 @@ def evaluate(
 ) -> None:
     """Score a model on the test images: accuracy, loss, calibration error, and the scores of each class."""
     from mnist_digits import evaluation
-    from mnist_digits.dataset import load_mnist
+    from mnist_digits.cli.own.data import load
     from mnist_digits.training import backend
 
     run = Run.open(model, "recipe", "model") if model.is_dir() else None
-    test = (dataset_of(run, data) if run else load_mnist(data)).test
+    test = (dataset_of(run, data) if run else load(data)).test
     backend.start_keras()
     from mnist_digits.training import networks
     from mnist_digits.training.engine import loop
@@ -59,20 +62,29 @@ def report(run_folder: RunFolder, data: Data = None) -> None:
     results.print(str(run.report), markup=False)
 
 
-@app.command(epilog="Example:  digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png")
+@app.command(
+    epilog="Examples:  digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png  ·  "
+    "digits compare runs/dense-0 runs/cnn-0 --data mine/"
+)
 def compare(
     run_folders: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Two or more runs on the same data.")],
+    data: Data = None,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Also draw the accuracies and their intervals.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the accuracies of finished runs, and test whether each differs significantly from the first."""
+    """Compare the accuracies of finished runs, and test whether each differs significantly from the first.
+
+    By default on the test images that they were tested on, which must be the same;
+    with --data, each run's model.onnx reads the test part of another set.
+    """
     from mnist_digits.evaluation.comparison import compare_runs
 
     if figure and figure.suffix != ".png":
         raise UsageError(f"--figure {figure}: expected a name that ends in .png")
-    rows = compare_runs([Run(folder) for folder in run_folders])
+    runs = [Run(folder) for folder in run_folders]
+    rows = compare_runs(runs, _read_anew(runs, data) if data else None)
     if figure:
         import numpy as np
 
@@ -82,6 +94,16 @@ def compare(
         accuracy, intervals = (np.array([row[key] for row in rows]) for key in ("accuracy", "interval95"))
         save_figure(figures.accuracies([row["run"] for row in rows], accuracy, intervals), figure)
     show({"runs": rows}, print_comparison, as_json)
+
+
+def _read_anew(runs: list[Run], data: Path) -> "Readings":
+    """The labels of another set's test images, and each run's probabilities for them."""
+    from mnist_digits.cli.own.data import load
+    from mnist_digits.recognition import Classifier
+
+    models = [Classifier(Run.open(run.folder, "onnx").onnx) for run in runs]
+    test = load(data).test
+    return test.labels, [model.probabilities(test.images) for model in models]
 
 
 @app.command(

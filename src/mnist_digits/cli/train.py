@@ -101,13 +101,13 @@ class _Job:
 
 def _train_one(job: _Job) -> Run:
     from mnist_digits import training
-    from mnist_digits.dataset import load_mnist
+    from mnist_digits.cli.own.data import load
 
     if job.resume:
         run = training.open_unfinished(job.resume, job.name, job.settings, job.seed)
         data, recipe = dataset_of(run, job.data), training.read_plan(run).recipe
     else:
-        recipe, data = job.recipe(), load_mnist(job.data)
+        recipe, data = job.recipe(), load(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
     with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), progress(run) as on_epoch:
         return training.resume(run, data, tensorboard=job.tensorboard, progress=on_epoch)
@@ -115,14 +115,14 @@ def _train_one(job: _Job) -> Run:
 
 def _train_seeds(job: _Job, count: int) -> Path:
     from mnist_digits import training
-    from mnist_digits.dataset import load_mnist
+    from mnist_digits.cli.own.data import load
 
     first_seed = job.seed or 0
     if job.resume:
         first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.name, job.settings)
         data, folder, recipe = dataset_of(first, job.data), job.resume, training.read_plan(first).recipe
     else:
-        recipe, data = job.recipe(), load_mnist(job.data)
+        recipe, data = job.recipe(), load(job.data)
         folder = training.new_series(recipe, count, job.output)
     seeds = ("--seeds", str(count), "--seed", str(first_seed))
     with (

@@ -4,12 +4,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_digits.dataset.idx import read_idx
+from mnist_digits.dataset.idx import INT32_CODE, read_idx, write_idx
 from mnist_digits.errors import DataError
+from mnist_digits.files import atomic_folder
 
 BUNDLED = Path(__file__).parent / "files"
 """The folder with MNIST's four files, as published, in the package."""
@@ -20,6 +22,9 @@ MNIST_FINGERPRINT = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad4
 CORRECTIONS = {947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6}
 """Index of a test image whose label most people disagree with → the label that most people give it (Northcutt, Athalye
 and Mueller 2021, arXiv:2103.14749, with the votes published as label-errors). Five more labels are undecidable."""
+
+IMAGE_FILES, LABEL_FILES = ("idx3-ubyte",), ("idx1-ubyte", "idx2-int")
+"""Ends of the names of files of images, and of labels; QMNIST's labels are of the second form, too."""
 
 CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(\S.*)")
 
@@ -49,11 +54,13 @@ class Dataset:
     validation: Split
     test: Split
     folder: Path
-    """The folder the files were read from."""
+    """The folder or file the images were read from."""
     seed: int
     """Seed of the random choice of the validation images."""
     fingerprint: str
     """SHA-256, in hexadecimal, of all images and labels; independent of compression and file names."""
+    held_out: NDArray[np.bool_]
+    """bool (n,): which of the training images, in the order of the files, are the validation split."""
 
     @property
     def is_mnist(self) -> bool:
@@ -70,6 +77,7 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
 
     A twelfth of the training files, stratified by class, becomes the validation split; the test files are the test
     split. Images of files named `emnist…` are transposed: EMNIST stores them so (Cohen et al. 2017, arXiv:1702.05373).
+    Labels may be QMNIST's, `…-labels-idx2-int` with eight numbers an image (Yadav and Bottou 2019, arXiv:1905.10498).
 
     Raises DataError when a file is missing, damaged, or does not hold 28×28 images or labels 0-9.
     """
@@ -79,7 +87,15 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
     checksums = _published_checksums(folder)
     train = _load_split(folder, ("train",), checksums)
     test = _load_split(folder, ("t10k", "test"), checksums)
-    held_out = _stratified_sample(train.labels, seed)
+    return split_off_validation(train, test, folder, seed)
+
+
+def split_off_validation(train: Split, test: Split, folder: Path, seed: int) -> Dataset:
+    """A data set of training and test images; one in TRAINING_IMAGES_PER_VALIDATION_IMAGE of the former validates.
+
+    folder: where they come from. seed: of the choice.
+    """
+    held_out = stratified_sample(train.labels, seed, TRAINING_IMAGES_PER_VALIDATION_IMAGE)
     return Dataset(
         train=Split(train.images[~held_out], train.labels[~held_out]),
         validation=Split(train.images[held_out], train.labels[held_out]),
@@ -87,7 +103,28 @@ def load_mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
         folder=folder,
         seed=seed,
         fingerprint=_fingerprint(train, test),
+        held_out=held_out,
     )
+
+
+def holds_idx(folder: Path) -> bool:
+    """Whether a folder holds IDX files of images, as `load_mnist` reads them."""
+    return folder.is_dir() and any(folder.glob("*-images[-.]idx3-ubyte*"))
+
+
+def write_dataset(data: Dataset, folder: Path) -> None:
+    """Write a data set as four IDX files into a new folder, from which `load_mnist` loads it with the same split."""
+    train = Split(*(np.empty((len(data.held_out), *part.shape[1:]), np.uint8) for part in _arrays(data.train)))
+    for whole, trained, validated in zip(*map(_arrays, (train, data.train, data.validation)), strict=True):
+        whole[~data.held_out], whole[data.held_out] = trained, validated
+    with atomic_folder(folder) as temporary:
+        for name, split in (("train", train), ("t10k", data.test)):
+            write_idx(temporary / f"{name}-images-idx3-ubyte", split.images)
+            write_idx(temporary / f"{name}-labels-idx1-ubyte", split.labels)
+
+
+def _arrays(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return split.images, split.labels
 
 
 def corrected_test_labels(data: Dataset) -> NDArray[np.uint8] | None:
@@ -107,20 +144,20 @@ def _fingerprint(*splits: Split) -> str:
     return digest.hexdigest()
 
 
-def _stratified_sample(labels: NDArray[np.uint8], seed: int) -> NDArray[np.bool_]:
-    """Mask, bool (n,), that is true for one in TRAINING_IMAGES_PER_VALIDATION_IMAGE labels of each class."""
+def stratified_sample(labels: NDArray[np.uint8], seed: int, one_in: int) -> NDArray[np.bool_]:
+    """Mask, bool (n,), that is true for one in so many labels of each class."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     mask = np.zeros(len(labels), bool)
-    mask[by_class[::TRAINING_IMAGES_PER_VALIDATION_IMAGE]] = True
+    mask[by_class[::one_in]] = True
     return mask
 
 
 def _load_split(folder: Path, parts: tuple[str, ...], checksums: dict[str, str]) -> Split:
-    image_path = _find(folder, parts, "images-idx3")
-    label_path = _find(folder, parts, "labels-idx1")
+    image_path = _find(folder, parts, "images", IMAGE_FILES)
+    label_path = _find(folder, parts, "labels", LABEL_FILES)
     images = read_idx(image_path, 3, checksums.get(image_path.name))
-    labels = read_idx(label_path, 1, checksums.get(label_path.name))
+    labels = _read_labels(label_path, checksums.get(label_path.name))
     if images.shape[1:] != (28, 28):
         height, width = images.shape[1:]
         raise DataError(f"{image_path}: images of {height}×{width} pixels, expected 28×28; scale them")
@@ -131,24 +168,42 @@ def _load_split(folder: Path, parts: tuple[str, ...], checksums: dict[str, str])
         )
     if len(labels) < 2:
         raise DataError(f"{image_path}: {len(labels)} image(s), expected a set to learn from; choose another file")
-    if labels.max() > 9:
-        raise DataError(f"{label_path}: label {labels.max()}, expected 0 to 9; choose a set with ten classes")
-    if image_path.name.startswith("emnist"):
-        images = images.transpose(0, 2, 1)
-    return Split(images, labels)
+    check_classes(label_path, labels)
+    return Split(upright(images, image_path), labels.astype(np.uint8, copy=False))
 
 
-def _find(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
+def _read_labels(path: Path, checksum: str | None) -> NDArray[Any]:
+    """Labels, uint8 or int32 (n,). Of QMNIST's eight numbers an image, the first is its class."""
+    if "idx2" in path.name:
+        return read_idx(path, 2, checksum, INT32_CODE)[:, 0]
+    return read_idx(path, 1, checksum)
+
+
+def check_classes(path: Path, labels: NDArray[Any]) -> None:
+    """Raise DataError for labels, integers (n,), other than 0 to 9. path: where they come from."""
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > 9:
+        raise DataError(
+            f"{path}: label {labels.min() if labels.min() < 0 else labels.max()}, expected 0 to 9: the networks of the "
+            f"recipes have ten classes, and these are {len(np.unique(labels))}; choose a set with ten classes"
+        )
+
+
+def upright(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """The images, uint8 (n, 28, 28), those of a file named `emnist…` transposed: EMNIST stores them so."""
+    return images.transpose(0, 2, 1) if path.name.startswith("emnist") else images
+
+
+def _find(folder: Path, parts: tuple[str, ...], kind: str, endings: tuple[str, ...]) -> Path:
     """The only file of this kind in the folder, plain or gzipped, with `-` or `.` before `idx`."""
-    pattern = kind.replace("-idx", "[-.]idx")
     found = [
         path
         for part in parts
+        for ending in endings
         for suffix in ("", ".gz")
-        for path in sorted(folder.glob(f"*{part}-{pattern}-ubyte{suffix}"))
+        for path in sorted(folder.glob(f"*{part}-{kind}[-.]{ending}{suffix}"))
     ]
     sets = {path.name.removesuffix(".gz") for path in found}
-    expected = f"{parts[0]}-{kind}-ubyte.gz"
+    expected = f"{parts[0]}-{kind}-{endings[0]}.gz"
     if not found:
         raise DataError(f"{folder}: no {expected} (nor unpacked, nor with `.` before `idx`); put the four files there")
     if len(sets) > 1:

@@ -2,14 +2,15 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError, UsageError
-from mnist_digits.evaluation.run_files import Results, read_results
+from mnist_digits.evaluation.metrics import evaluate
+from mnist_digits.evaluation.run_files import DataSource, Results, SplitMetrics, read_results
 from mnist_digits.files import read_json
 from mnist_digits.runs import Run
 
@@ -42,8 +43,14 @@ def mcnemar(labels: NDArray[np.integer], first: NDArray[np.integer], second: NDA
     return McNemar(only_first, only_second, p_value)
 
 
-def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+Readings = tuple[NDArray[np.uint8], Sequence[NDArray[np.float32]]]
+"""Labels of a set's test images, uint8 (n,), and each run's probabilities for them, float32 (n, 10)."""
+
+
+def compare_runs(runs: Sequence[Run], readings: Readings | None = None) -> list[dict[str, Any]]:
     """A row for each run, in order, as JSON: its numbers on the test images, and its difference from the first run.
+
+    readings: of other images than those that the runs were tested on.
 
     Each row: `run`, `recipe`, `seed`, `parameters`, `seconds`, `accuracy`, `interval95`, and but for the first
     `against_first` with the fields of McNemar. Raises UsageError for fewer than two runs, DataError when one
@@ -52,6 +59,9 @@ def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run(s) to compare, expected two or more")
     results = [read_results(run) for run in runs]
+    if readings:
+        labels, probabilities = readings
+        results = [_on_others(*pair, labels) for pair in zip(results, probabilities, strict=True)]
     rows = []
     for run, result in zip(runs, results, strict=True):
         row = _describe(run, result)
@@ -72,6 +82,14 @@ def _describe(run: Run, result: Results) -> dict[str, Any]:
         "accuracy": test.accuracy,
         "interval95": list(test.interval95),
     }
+
+
+def _on_others(result: Results, probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> Results:
+    """A run's results, with those on other images in the place of those on its test images."""
+    test = SplitMetrics.model_validate(evaluate(labels, probabilities).to_json())
+    recipe = result.recipe.model_copy(update={"data": DataSource(folder=None, seed=0, fingerprint="")})
+    metrics = result.metrics.model_copy(update={"test": test})
+    return replace(result, recipe=recipe, metrics=metrics, labels=labels, probabilities=probabilities)
 
 
 def _against(first: Results, second: Results, first_run: Run, second_run: Run) -> dict[str, Any]:

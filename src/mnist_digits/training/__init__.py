@@ -1,6 +1,6 @@
 """From images to a trained network. Importing the package imports neither Keras nor its backend; training does."""
 
-from mnist_digits.training.plan import create_run, open_unfinished, read_plan
+from mnist_digits.training.plan import create_run, load_data_of, open_unfinished, read_plan
 from mnist_digits.training.recipes import RECIPES, Recipe, find_recipe, read_recipe
 from mnist_digits.training.train import new_series, resume, train, train_seeds
 
@@ -9,6 +9,7 @@ __all__ = [
     "Recipe",
     "create_run",
     "find_recipe",
+    "load_data_of",
     "new_series",
     "open_unfinished",
     "read_plan",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnist_digits.dataset import BUNDLED, Dataset
+from mnist_digits.dataset import BUNDLED, Dataset, holds_idx, load_mnist, write_dataset
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.files import read_json, write_json
 from mnist_digits.runs import Run
@@ -22,7 +22,7 @@ class Plan:
     recipe: Recipe
     seed: int
     data_folder: str | None
-    """Folder of the images; None for the bundled MNIST."""
+    """Folder or file of the images; None for the bundled MNIST."""
     data_seed: int
     """Seed of the split into training and validation images."""
     fingerprint: str
@@ -51,8 +51,17 @@ def create_run(recipe: Recipe, data: Dataset, folder: Path | str | None, seed: i
         run.checkpoint.parent.mkdir()
     except FileExistsError:
         raise DataError(f"{run.folder}: another training has just begun in it; name another --output") from None
+    if not holds_idx(data.folder):
+        # Pictures and tables are read once: they may be many, and may change.
+        write_dataset(data, run.data)
     write_json(run.recipe, plan)
     return run
+
+
+def load_data_of(run: Run) -> Dataset:
+    """The data set that a run was started on, split as then. Raises DataError where it is not there any more."""
+    plan = read_plan(run)
+    return load_mnist(run.data if run.data.is_dir() else plan.data_folder, plan.data_seed)
 
 
 def read_plan(run: Run) -> Plan:

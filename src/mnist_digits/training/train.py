@@ -98,7 +98,7 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
         "%s: training %s with seed %d on %d images", printable(run.folder), plan.recipe.name, plan.seed, len(data.train)
     )
     # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
-    with ReportProcess(run, data.folder, data.seed) as report:
+    with ReportProcess(run, run.data if run.data.is_dir() else data.folder, data.seed) as report:
         backend.start_keras()
         precision = backend.available_precision(plan.recipe.precision)
         environment = {**backend.describe_environment(), "precision": precision}

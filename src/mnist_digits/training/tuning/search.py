@@ -17,7 +17,7 @@ from typing import Self
 
 from optuna.trial import FrozenTrial
 
-from mnist_digits.dataset import Dataset
+from mnist_digits.dataset import Dataset, holds_idx, write_dataset
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.files import read_json, write_json
 from mnist_digits.runs import RUNS
@@ -83,12 +83,18 @@ def search(
         raise UsageError(f"{target} trials by {workers} workers: expected at least 1 of each")
     if len(study.finished()) >= target:
         return True
+    data_folder = data.folder
+    if not holds_idx(data_folder):
+        # What is no folder of IDX files is read once, for all workers.
+        data_folder = folder_of(study.name) / "data" / data.fingerprint[:12]
+        if not data_folder.is_dir():
+            write_dataset(data, data_folder)
     job = Job(
         storage=storage or DEFAULT_STORAGE,
         study=study.name,
         target=target,
         folder=folder_of(study.name) / "trials",
-        data_folder=data.folder,
+        data_folder=data_folder,
         data_seed=data.seed,
         worker="",
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits.cli import studies
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, parse_settings, show
 from mnist_digits.cli.output import messages, progress_of_runs
+from mnist_digits.cli.tuning import studies
 from mnist_digits.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Job:
 
 def _tune(job: _Job) -> dict[str, Any]:
     """Search, write what was found, and compare the best recipe with the default."""
-    from mnist_digits.dataset import load_mnist
+    from mnist_digits.cli.own.data import load
     from mnist_digits.training import backend, find_recipe
     from mnist_digits.training.recipes import by_current_names
     from mnist_digits.training.tuning import outcome, search
@@ -106,7 +106,7 @@ def _tune(job: _Job) -> dict[str, Any]:
     recipe = find_recipe(job.recipe).with_settings(settings)
     deadline = time.monotonic() + search.parse_duration(job.timeout) if job.timeout else None
     backend.check_installed()
-    data = load_mnist(job.data)
+    data = load(job.data)
     plan = StudyPlan(recipe, tuple(sorted(by_current_names(settings))), job.seed, data.fingerprint)
     study = Study.begin(open_storage(job.storage, on_wait=_say_waiting), job.name, plan)
     folder = search.claim_folder(study)

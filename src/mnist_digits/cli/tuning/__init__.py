@@ -1,0 +1,1 @@
+"""`digits tune`: the search itself, and what is printed of it."""
