@@ -35,8 +35,8 @@ from benchmarks.peers.contenders import export_keras_example
 from benchmarks.reading.pages.composition import WrittenPage, make_page
 from benchmarks.reading.pages.levels import LEVELS
 from benchmarks.reading.readers import PAGE_READERS, Picture, Read, ReadLine
-from benchmarks.reading.scoring import Score, align, interval, only_digits, score_page
 from mnist_digits.dataset import Split, load_mnist
+from mnist_digits.evaluation.readings import Score, align, interval, only_digits, score_page
 from mnist_digits.files import read_json
 from mnist_digits.runs import RUNS
 

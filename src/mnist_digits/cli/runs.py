@@ -1,12 +1,13 @@
 """Commands for finished runs: `digits evaluate`, `report`, `compare` and `export`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mnist_digits.cli.app import app
-from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, show
+from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, onnx_of, show
 from mnist_digits.cli.output import print_comparison, print_metrics, results
 from mnist_digits.errors import DataError, QualityError, UsageError
 from mnist_digits.runs import Run
@@ -17,17 +18,69 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples:  digits evaluate runs/latest  ·  digits evaluate model.keras --data fashion/ --json  ·  "
-    "digits evaluate runs/latest --require-accuracy 0.97"
+    "digits evaluate runs/latest --require-accuracy 0.97  ·  digits evaluate --pictures mine/ --report mine.html  ·  "
+    "digits evaluate runs/latest --pages scans/"
 )
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run's folder, or a .keras file.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="A run's folder, or a .keras file; with --pictures or --pages a run's folder or an .onnx file. "
+            "\\[default there: the shipped model]",
+        ),
+    ] = None,
     data: Data = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|FILE", help="Read labelled pictures: in folders 0 to 9, or a table of paths."),
+    ] = None,
+    pages: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Read pages whose lines are in labels.json, or in a .txt beside each."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="With --pictures or --pages: write a page that shows the worst ones."),
+    ] = None,
     require_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with status 4 if the accuracy is lower than this fraction.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model on the test images: accuracy, loss, calibration error, and the scores of each class."""
+    """Score a model: on test images, or the whole way from your own pictures or pages to digits.
+
+    On test images: accuracy, loss, calibration error, and the scores of each class.
+    With --pictures or --pages, every file is read as `digits predict` or `digits
+    read` does, by the shipped model or by yours, and compared with its label.
+    """
+    if (pictures is not None) + (pages is not None) + (data is not None) > 1:
+        raise UsageError("--data, --pictures and --pages: one of them says what is read; leave the others out")
+    if report and not (pictures or pages):
+        raise UsageError("--report goes with --pictures or --pages; a run has its report.html already")
+    print_: Callable[[dict[str, Any]], None] = print_metrics
+    if pictures or pages:
+        from mnist_digits.cli.own import measure
+
+        if pictures:
+            metrics = measure.measure_pictures(pictures, onnx_of(model), report)
+        else:
+            assert pages
+            metrics = measure.measure_pages(pages, onnx_of(model), report)
+        print_ = measure.print_pictures if pictures else measure.print_pages
+    else:
+        if model is None:
+            raise UsageError("expected a RUN or MODEL to score, or --pictures or --pages for the shipped model to read")
+        metrics = _score(model, data)
+    show(metrics, print_, as_json)
+    if require_accuracy is not None and not metrics["accuracy"] >= require_accuracy:
+        raise QualityError(
+            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
+        )
+
+
+def _score(model: Path, data: Path | None) -> dict[str, Any]:
+    """A Keras model's scores on the test images, as JSON."""
     from mnist_digits import evaluation
     from mnist_digits.cli.own.data import load
     from mnist_digits.training import backend
@@ -40,14 +93,9 @@ def evaluate(
 
     predict = loop.compile_prediction(networks.load(run.model if run else model))
     try:
-        metrics = evaluation.evaluate(test.labels, predict(test.images)).to_json()
+        return evaluation.evaluate(test.labels, predict(test.images)).to_json()
     except ValueError as error:
         raise DataError(f"{model}: does not give probabilities: {error}; end it with softmax") from error
-    show(metrics, print_metrics, as_json)
-    if require_accuracy is not None and not metrics["accuracy"] >= require_accuracy:
-        raise QualityError(
-            f"accuracy {metrics['accuracy']:.4f}, required {require_accuracy:.4f}: train longer, or require less"
-        )
 
 
 @app.command(epilog="Example:  digits report runs/latest")

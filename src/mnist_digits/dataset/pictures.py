@@ -98,7 +98,7 @@ def prepare_batches(
 
     def prepared(one: LabelledPicture) -> Any:
         try:
-            return prepare(enlarged(read_picture(one.picture)))
+            return prepare(read_picture(one.picture))
         except DataError as error:
             return error
 
@@ -109,7 +109,7 @@ def prepare_batches(
             yield batch, list(pool.map(prepared, batch))
 
 
-def enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture, uint8 (h, w) or (h, w, 3), those smaller than MNIST's enlarged: rules for ink need pixels."""
     if max(pixels.shape[:2]) >= IMAGE_SIDE_PX:
         return pixels
@@ -127,4 +127,4 @@ def _as_image(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         if np.median(border) < 128:
             return pixels
-    return prepare_digit(pixels).image
+    return prepare_digit(_enlarged(pixels)).image

@@ -38,7 +38,7 @@ MIN_IMAGES, MIN_CLASSES = 20, 2
 def load_data(
     source: Path | str | None, seed: int = 0, progress: Progress = lambda count: None
 ) -> tuple[Dataset, Found]:
-    """A data set from wherever it is, and what was found there, in words.
+    """A data set from wherever it is, and what was found there, in words; IDX files are not worth one.
 
     source: a folder of IDX files, as for `load_mnist`; an `.npz` file as Keras publishes MNIST, or a folder of those of
     KMNIST; a `.csv` file as Kaggle publishes MNIST, a label and 784 pixels in each row; a `.csv` or `.parquet` file of
@@ -55,9 +55,7 @@ def load_data(
     """
     found = Found()
     if source is None or holds_idx(Path(source)):
-        data = load_mnist(source, seed)
-        found.what = f"{len(data.train) + len(data.validation) + len(data.test):,} images in IDX files"
-        return data, found
+        return load_mnist(source, seed), found
     path = Path(source)
     parts = _read(path, found, progress)
     whole = _checked(path, parts, found)
@@ -67,6 +65,28 @@ def load_data(
     else:
         train = whole["train"]
     return split_off_validation(train, test, path, seed), found
+
+
+def labelled_pictures(source: Path, found: Found) -> Iterator[LabelledPicture]:
+    """The pictures of a folder by class, or of a table of paths or with pictures in it, with their labels.
+
+    What is found is entered in `found` as they are read. Raises DataError when the source is none of these.
+    """
+    suffix = source.suffix.lower()
+    if suffix == ".parquet":
+        return tables.parquet_pictures(source)
+    if suffix in READERS and not source.is_dir():
+        table = tables.Csv(source)
+        if not (table.holds_pixels or table.has_no_labels):
+            return table.pictures()
+    elif source.is_dir() and folders.has_class_folders(source):
+        return folders.pictures_by_class(source, found)
+    there = (
+        "holds no folders of classes" if source.is_dir() else "no table of pictures" if source.exists() else "not there"
+    )
+    raise DataError(
+        f"{source}: {there}; expected pictures in folders called 0 to 9, or a .csv or .parquet file with path and label"
+    )
 
 
 def _read(path: Path, found: Found, progress: Progress) -> dict[str, Split]:

@@ -66,7 +66,8 @@ class Csv:
         parts, place, factor, count = [], None, 0.0, 0
         for rows in self._numbers():
             if place is None:
-                place, factor = self._label_column(rows), _factor(rows)
+                place = self._label_column(rows)
+                factor = _factor(np.delete(rows, place, axis=1))
             labels, pixels = rows[:, place], np.delete(rows, place, axis=1) * factor
             wrong = (pixels.min(1) < 0) | (pixels.max(1) > 255) | (labels != np.floor(labels))
             if wrong.any():
@@ -209,4 +210,4 @@ def _factor(rows: NDArray[np.float32]) -> float:
     highest = float(np.quantile(rows.max(1), 0.5))
     if highest <= 1:
         return 255.0
-    return 255 / 16 if highest <= 16 and rows.shape[1] == 65 else 1.0
+    return 255 / 16 if highest <= 16 and rows.shape[1] == 64 else 1.0

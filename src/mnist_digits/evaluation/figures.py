@@ -150,10 +150,10 @@ def predictions(
 def confusion_heatmap(confusion: NDArray[np.integer]) -> Figure:
     """The confusion matrix. Only mistakes are coloured, because the diagonal would dominate the colours.
 
-    confusion: int (10, 10), rows are truth.
+    confusion: int (10, 10), rows are truth; or (10, 11), with a last column for what was read as no digit.
     """
     confusion = np.asarray(confusion)
-    errors = np.where(np.eye(10, dtype=bool), 0, confusion)
+    errors = np.where(np.eye(*confusion.shape) > 0, 0, confusion)
     figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 5.6), layout="constrained")
     axes = figure.add_subplot()
     sns.heatmap(
@@ -168,6 +168,7 @@ def confusion_heatmap(confusion: NDArray[np.integer]) -> Figure:
         linewidths=2,
         linecolor="white",
         cbar=False,
+        xticklabels=[*DIGITS, "none"][: confusion.shape[1]],
         ax=axes,
     )
     for digit in DIGITS:

@@ -100,7 +100,7 @@ def evaluate(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -
     of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Metrics(
         accuracy=right / len(labels),
-        interval95=_wilson_interval(right, len(labels)),
+        interval95=wilson_interval(right, len(labels)),
         loss=float(-np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1)).mean()),
         count=len(labels),
         calibration_error=reliability(labels, probabilities).calibration_error,
@@ -158,7 +158,8 @@ def confused_pairs(
     ]
 
 
-def _wilson_interval(right: int, count: int) -> tuple[float, float]:
+def wilson_interval(right: int, count: int) -> tuple[float, float]:
+    """95 % confidence interval of a share of which `right` of `count` were counted (Wilson 1927)."""
     from scipy.stats import binomtest
 
     interval = binomtest(right, count).proportion_ci(confidence_level=0.95, method="wilson")

@@ -24,7 +24,8 @@ def load(source: Path | None, seed: int = 0) -> "Dataset":
 
     data, found = load_data(source, seed, say_progress())
     if source is not None:
-        say_found(source, found)
+        if found.what:
+            say_found(source, found)
         _say_turned(data)
     return data
 

@@ -1,14 +1,86 @@
-"""Scores of a reading: the read lines compared with the written ones.
+"""Scores of what was read in pictures and on pages, from file to digit, compared with what stands there.
 
-Spaces do not count. Lines are aligned in their order on the page, with the fewest edits in all; a missed or an invented
+On a page, spaces do not count. Lines are aligned in their order, with the fewest edits in all; a missed or an invented
 line counts with all its digits.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from mnist_digits.evaluation.metrics import wilson_interval
+
+DECLINED = -1
+"""In the place of a digit: none was read."""
+
+NONE_READ = 10
+"""Column of a confusion matrix for the pictures in which no digit was read."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureScores:
+    """Scores on pictures of one digit each."""
+
+    accuracy: float
+    """Share of the pictures read correctly; those in which no digit was read count as wrong."""
+    interval95: tuple[float, float]
+    """95 % confidence interval of the accuracy: the Wilson score interval."""
+    count: int
+    declined: int
+    """Pictures in which no digit was read."""
+    confusion: NDArray[np.int64]
+    """int64 (10, 11): pictures of digit `row` that were read as digit `column`, in the last column as none."""
+    groups: dict[str, "PictureScores"]
+    """The same for each group, by its name; empty where there is but one."""
+
+    @property
+    def misread(self) -> int:
+        """Pictures read as another digit."""
+        return self.count - self.declined - int(np.trace(self.confusion))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "accuracy": self.accuracy,
+            "interval95": list(self.interval95),
+            "count": self.count,
+            "misread": self.misread,
+            "declined": self.declined,
+            "confusion": self.confusion.tolist(),
+            "groups": {name: scores.to_json() for name, scores in self.groups.items()},
+        }
+
+
+def score_pictures(
+    labels: NDArray[np.integer], digits: NDArray[np.integer], groups: Sequence[str] | None = None
+) -> PictureScores:
+    """Score what was read in pictures of one digit each.
+
+    labels: integers (n,), 0-9, with n >= 1. digits: integers (n,), what was read, or DECLINED. groups: name of
+    the group of each picture, such as its writer. Raises ValueError for arrays of other shapes or values.
+    """
+    if labels.shape != digits.shape or labels.ndim != 1 or not len(labels):
+        raise ValueError(f"labels {labels.shape}, digits {digits.shape}, expected one of each for at least one picture")
+    if labels.min() < 0 or max(labels.max(), digits.max()) > 9 or digits.min() < DECLINED:
+        raise ValueError("labels and digits beyond 0 to 9, expected no others but DECLINED")
+    right, declined = int((labels == digits).sum()), int((digits == DECLINED).sum())
+    confusion = np.zeros((10, 11), np.int64)
+    np.add.at(confusion, (labels, np.where(digits == DECLINED, NONE_READ, digits)), 1)
+    names = np.array(groups) if groups is not None and len(set(groups)) > 1 else np.array([])
+    parts = {str(name): names == name for name in np.unique(names)}
+    return PictureScores(
+        right / len(labels),
+        wilson_interval(right, len(labels)),
+        len(labels),
+        declined,
+        confusion,
+        {name: score_pictures(labels[part], digits[part]) for name, part in parts.items()},
+    )
+
 
 Pair = tuple[int | None, int | None]
 """Indices of a written line and of the line read for it; None in place of a line that was missed or invented."""
@@ -34,7 +106,16 @@ class Score:
     @property
     def accuracy(self) -> float:
         """1 - edits / digits; negative where there are more edits than digits, NaN without digits."""
-        return 1 - (self.mistaken + self.missed + self.invented) / self.digits if self.digits else float("nan")
+        return 1 - self.edits / self.digits if self.digits else float("nan")
+
+    @property
+    def edits(self) -> int:
+        """Substitutions, deletions and insertions."""
+        return self.mistaken + self.missed + self.invented
+
+    def to_json(self) -> dict[str, int]:
+        """As JSON types."""
+        return asdict(self)
 
     @classmethod
     def total(cls, scores: Iterable["Score"]) -> "Score":
@@ -110,7 +191,7 @@ def count_edits(true: str, read: str) -> tuple[int, int, int]:
 
 def interval(scores: Sequence[Score], draws: int = 1000) -> tuple[float, float]:
     """95 % bootstrap interval of the accuracy: percentiles over draws of as many pages with replacement."""
-    edits = np.array([score.mistaken + score.missed + score.invented for score in scores])
+    edits = np.array([score.edits for score in scores])
     digits = np.array([score.digits for score in scores])
     drawn = np.random.default_rng(0).integers(0, len(scores), (draws, len(scores)))
     low, high = np.percentile(1 - edits[drawn].sum(1) / digits[drawn].sum(1), [2.5, 97.5])

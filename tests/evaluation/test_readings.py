@@ -1,11 +1,21 @@
 from functools import cache
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.reading.scoring import Score, align, count_edits, interval, only_digits, score_page
+from mnist_digits.evaluation.readings import (
+    DECLINED,
+    Score,
+    align,
+    count_edits,
+    interval,
+    only_digits,
+    score_page,
+    score_pictures,
+)
 
 TEXTS = st.text("0123", max_size=6)
 LINES = st.lists(st.text("012", min_size=1, max_size=4), max_size=4)
@@ -106,3 +116,21 @@ def test_the_interval_holds_the_accuracy_and_narrows_with_more_pages():
     closer = interval(scores * 20)
     assert low < closer[0] < 0.9 < closer[1] < high
     assert interval([Score(10, 1, 0, 0, 1, 0)] * 3) == pytest.approx((0.9, 0.9))
+
+
+def test_pictures_are_scored_by_group():
+    labels, digits = np.array([3, 3, 5, 8, 8]), np.array([3, 5, DECLINED, 8, 8])
+    scores = score_pictures(labels, digits, ["a", "a", "a", "b", "b"])
+    assert (scores.accuracy, scores.count, scores.misread, scores.declined) == (0.6, 5, 1, 1)
+    assert scores.interval95 == pytest.approx((0.2307, 0.8824), abs=1e-4)  # Wilson's, computed by R's binom package
+    assert scores.confusion[3].tolist() == [0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]
+    assert scores.confusion[5, 10] == 1
+    assert {name: part.accuracy for name, part in scores.groups.items()} == {"a": pytest.approx(1 / 3), "b": 1.0}
+    assert score_pictures(labels, digits, ["a"] * 5).groups == {}
+    assert score_pictures(labels, digits).to_json()["groups"] == {}
+
+
+@pytest.mark.parametrize(("labels", "digits"), [([], []), ([1], [1, 2]), ([10], [1]), ([1], [-2])])
+def test_pictures_that_cannot_be_scored(labels: list[int], digits: list[int]):
+    with pytest.raises(ValueError, match="expected"):
+        score_pictures(np.array(labels, int), np.array(digits, int))
