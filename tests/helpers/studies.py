@@ -65,9 +65,12 @@ def finish_all(study: Study, target: int, worker: str) -> list[dict[str, Any]]:
 
 
 def trials(storage: str, study: str = "dense") -> list[FrozenTrial]:
+    """The study's trials; none before it has been created."""
     opened = open_storage(storage, create=False)
     try:
         return optuna.load_study(storage=opened, study_name=study).trials
+    except KeyError:
+        return []
     finally:
         opened.engine.dispose()
 

@@ -1,6 +1,9 @@
 """The counters behind `/metrics`, for Prometheus. Those of several worker processes are added up."""
 
 import os
+import struct
+import time
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -9,6 +12,9 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable with the folder in which prometheus_client keeps the counts of all worker processes."""
 
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+READ_TRIES, READ_PAUSE_S = 50, 0.01
+"""How often, and with which pauses, counts are read again that a worker is just about to write."""
 
 
 class Metrics:
@@ -44,4 +50,9 @@ class Metrics:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for _ in range(READ_TRIES):
+            # A worker that is starting has made its file, but not yet written to it.
+            with suppress(struct.error):
+                return generate_latest(registry)
+            time.sleep(READ_PAUSE_S)
         return generate_latest(registry)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,10 +152,12 @@ def test_a_trial_whose_worker_is_silent_is_given_to_another(begin: Begin, monkey
     # As if its worker had died before it could claim it.
     orphan = study.storage.create_new_trial(study.optuna._study_id)
     assert silent is not None
+    others_done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        alive = pool.submit(study.run_next, lambda *_: time.sleep(5) or 0.5, 3, "alive")
+        alive = pool.submit(study.run_next, lambda *_: others_done.wait(60) and 0.5, 3, "alive")
         found = [finish(begin(), 3, "other") for _ in range(2)]
         assert not alive.done()
+        others_done.set()
     assert {trial.system_attrs["failed_trial"] for trial in found if trial} == {
         silent.number,
         study.storage.get_trial(orphan).number,

@@ -40,6 +40,6 @@ def add_routes(routes: APIRouter, workers: Workers, metrics: Metrics) -> None:
         tags=["operation"],
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: {"model": Error}},
     )
-    async def show_metrics(_: Request) -> Response:
+    def show_metrics(_: Request) -> Response:
         """Counts of requests, seconds, images and pictures, in Prometheus's text format."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
