@@ -33,7 +33,8 @@ def test_the_address_is_printed_and_answers_and_no_training_framework_is_loaded(
 def test_on_other_hosts_a_token_is_needed(tmp_path: Path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     with serving("--host", "0.0.0.0", "--token-file", tmp_path / "token") as (_, address):
-        local = address.replace("0.0.0.0", "127.0.0.1")
+        assert "0.0.0.0" not in address, "no browser opens it"
+        local = f"http://127.0.0.1:{httpx.URL(address).port}"
         assert httpx.post(f"{local}/v1/classify", content=bytes(784)).status_code == 401
         headers = {"Authorization": f"Bearer {TOKEN}", "Host": "digits.example"}
         assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers).status_code == 200

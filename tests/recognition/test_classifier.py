@@ -214,6 +214,9 @@ IMAGES = "uint8[n, 28, 28] images"
 NO_MODELS = {
     "empty": (b"", "not a model that ONNX Runtime can load"),
     "text": (b"seven", "not a model that ONNX Runtime can load"),
+    "keras": (b"PK\x03\x04model", "an archive, such as a .keras file, expected ONNX: name the run's folder"),
+    "hdf5": (b"\x89HDF\r\n", "a Keras model in HDF5, expected ONNX"),
+    "litert": (b"\x1c\0\0\0TFL3", "a LiteRT model, expected ONNX"),
     "cut short": (model(IMAGES, PROBABILITIES, SOFTMAX)[:200], "not a model that ONNX Runtime can load"),
     "other name": (
         model("uint8[n, 28, 28] x", PROBABILITIES, SOFTMAX.replace("(images)", "(x)")),

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,7 @@ def serve(
     threads = max(1, (os.cpu_count() or 1) // workers)
     settings = Settings(token, names, playground, threads)
     with server.listen(host, port) as listener:
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        address = _address(host, listener.getsockname()[1])
 
         def announce() -> None:
             results.print(f"{address}  (Ctrl-C ends it)", markup=False)
@@ -69,6 +70,20 @@ def serve(
                 typer.launch(address)
 
         server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
+
+
+def _address(host: str, port: int) -> str:
+    """What a browser opens: of a service on all of a machine's addresses, the one that others in its network see."""
+    if host in ("0.0.0.0", "::"):
+        family = socket.AF_INET if host == "0.0.0.0" else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Nothing is sent: the system only chooses the address from which it would be. The other one is of nobody.
+            try:
+                probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 9))
+                host = probe.getsockname()[0]
+            except OSError:
+                host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -38,6 +38,13 @@ TRIAL_SECONDS = 10.0
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Sets of operators that ONNX Runtime brings along."""
 
+OTHER_FORMATS = {
+    (0, b"PK"): "an archive, such as a .keras file",
+    (0, b"\x89HDF"): "a Keras model in HDF5",
+    (4, b"TFL3"): "a LiteRT model",
+}
+"""Offset and bytes there → the format of a file that people take for a model.onnx, for it was exported beside it."""
+
 _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
     "Model": {"graph": (7, "Graph"), "functions": (25, None)},
     "Graph": {"node": (1, "Node"), "initializer": (5, "Tensor"), "sparse_initializer": (15, None)},
@@ -68,6 +75,9 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         # Read once: what is looked at is what is loaded, whoever may write to the file meanwhile.
         with path.open("rb") as file:
             content = file.read(MAX_MODEL_BYTES + 1)
+        for (start, magic), kind in OTHER_FORMATS.items():
+            if content[start:].startswith(magic):
+                raise DataError(f"{path}: {kind}, expected ONNX: name the run's folder, or its model.onnx")
         if foreign:
             _check_graph(path, content)
             _bound_memory()
