@@ -77,6 +77,16 @@ class Classifier:
         """Whether the model has the output `is_digit`, by which it rejects images that show no digit."""
         return "is_digit" in self._outputs
 
+    @property
+    def threshold(self) -> float:
+        """Minimum of `is_digit` for a digit, 0 to 1; 0 for a model that cannot reject."""
+        return self._threshold
+
+    @property
+    def sees_plainly(self) -> bool:
+        """Whether `classify` looks a second time, at the picture itself, where the ink is not surely a digit."""
+        return self._sees_plainly
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Of each digit: float32 (n, 10), rows sum to 1.
 

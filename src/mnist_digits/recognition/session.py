@@ -45,7 +45,11 @@ OTHER_FORMATS = {
 }
 """Offset and bytes there → the format of a file that people take for a model.onnx, for it was exported beside it."""
 
-_MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
+Messages = dict[str, dict[str, tuple[int, Any]]]
+"""Message → field → its number in onnx/onnx.proto and its kind: another message, float, int, str, bytes; or None for
+one that is only counted."""
+
+_MESSAGES: Messages = {
     "Model": {"graph": (7, "Graph"), "functions": (25, None)},
     "Graph": {"node": (1, "Node"), "initializer": (5, "Tensor"), "sparse_initializer": (15, None)},
     "Node": {
@@ -58,7 +62,9 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
     "Attribute": {"t": (5, "Tensor"), "g": (6, None), "tensors": (10, "Tensor"), "graphs": (11, None)},
     "Tensor": {"dims": (1, int), "name": (8, str), "external_data": (13, None), "data_location": (14, int)},
 }
-"""Message → field → its number and kind: another message, a number, a text, or None for one that is only counted."""
+
+_SINGLE = ("name", "op_type", "domain", "g", "t", "graph", "data_location", "data_type", "raw_data", "f", "i", "s")
+"""Fields that a message has once."""
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -179,23 +185,30 @@ def _faults(model: Any) -> Iterator[str]:
 
 @functools.cache
 def _parser() -> Any:
-    """The class of Model, as _MESSAGES describes it; fields that are not in there are passed over."""
+    return message_class(_MESSAGES)
+
+
+def message_class(messages: Messages) -> Any:
+    """The class of Model, as these messages describe it; fields that are not among them are passed over."""
     # A third of the time that it takes to load the shipped model, which needs none of it.
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
     kinds = descriptor_pb2.FieldDescriptorProto
+    plain = {
+        str: kinds.TYPE_STRING,
+        int: kinds.TYPE_INT64,
+        float: kinds.TYPE_FLOAT,
+        bytes: kinds.TYPE_BYTES,
+        None: kinds.TYPE_BYTES,
+    }
     file = descriptor_pb2.FileDescriptorProto(name="model_file.proto", package="model_file", syntax="proto2")
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
-            once = field in ("name", "op_type", "domain", "g", "t", "graph", "data_location")
-            added = message.field.add(
-                name=field, number=number, label=kinds.LABEL_OPTIONAL if once else kinds.LABEL_REPEATED
-            )
-            if kind in (str, int):
-                added.type = kinds.TYPE_STRING if kind is str else kinds.TYPE_INT64
-            elif kind is None:
-                added.type = kinds.TYPE_BYTES
+            label = kinds.LABEL_OPTIONAL if field in _SINGLE else kinds.LABEL_REPEATED
+            added = message.field.add(name=field, number=number, label=label)
+            if kind in plain:
+                added.type = plain[kind]
             else:
                 added.type, added.type_name = kinds.TYPE_MESSAGE, f".model_file.{kind}"
     pool = descriptor_pool.DescriptorPool()

@@ -63,7 +63,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         from mnist_digits.serving.page.live_training import Playground
 
         app.state.playground = Playground()
-        app.include_router(playground.router(app.state.playground, workers))
+        app.include_router(playground.router(app.state.playground))
     openapi.add_docs(app.router)
     openapi.describe_token(app)
     app.router.default = static.page_files()

@@ -2,14 +2,12 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
-from helpers.asking import InProcess, as_png
+from helpers.asking import InProcess
 from mnist_digits.dataset import Dataset
 from mnist_digits.serving import Settings
 from mnist_digits.serving.page.live_training import TRAINING_COMMAND, BusyError, Choices, Playground
@@ -209,7 +207,8 @@ def test_hyperparameters_out_of_range_are_refused_by_name(client: InProcess, nam
 
 
 def test_before_any_training_there_is_no_network(client: InProcess):
-    for answer in (client("GET", "/v1/playground/units"), client("POST", "/v1/playground/inside", content=b"")):
+    for path in ("/v1/playground/units", "/v1/playground/network.bin"):
+        answer = client("GET", path)
         assert answer.status_code == 404
         assert "begin a training" in answer.json()["error"]
 
@@ -218,10 +217,8 @@ def test_stopping_without_a_training_is_no_error(client: InProcess):
     assert client("DELETE", "/v1/playground/training").json()["stage"] == "idle"
 
 
-def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):
+def test_the_trained_network_is_sent_while_it_trains(asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("mnist_digits.serving.page.live_training.TRAINING_COMMAND", (sys.executable, "-c", FAKE))
-    seven = (Path(__file__).parents[3] / "docs" / "digits" / "7.jpg").read_bytes()
-    blank = as_png(np.full((300, 400), 255, np.uint8))
     client = asking(Settings(playground=True))
     try:
         started = client("POST", "/v1/playground/training", json={"hidden_units": 3, "epochs": 50})
@@ -231,11 +228,9 @@ def test_a_drawing_is_read_with_the_trained_network(asking: Callable[..., InProc
         assert "stop it first" in busy.json()["error"]
         while not client("GET", "/v1/playground").json()["history"]:
             client.runner.run(asyncio.sleep(0.02))
-        look = client("POST", "/v1/playground/inside", content=seven).json()
-        # All its weights are alike, so each digit is as likely as the next.
-        assert look["prediction"]["probabilities"] == pytest.approx([0.1] * 10)
-        assert len(look["dense"]["hidden"]) == 3
-        assert client("POST", "/v1/playground/inside", content=blank).json()["prediction"]["reason"] == "blank"
+        packed = client("GET", "/v1/playground/network.bin").content
+        head = json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
+        assert [(layer["kind"], layer["outputs"]) for layer in head["layers"]] == [("dense", 3), ("dense", 10)]
         assert len(client("GET", "/v1/playground/units").content) == 3 * 784
         assert client("DELETE", "/v1/playground/training").json()["stage"] == "stopped"
     finally:

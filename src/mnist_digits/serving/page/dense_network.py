@@ -13,6 +13,9 @@ from mnist_digits.recognition.results import IMAGE_SIDE_PX
 SHIPPED = Path(__file__).parent / "models" / "dense.npz"
 """The network that the page shows; its card, README.md, says how it was trained."""
 
+WITHIN_SCALE = 0.995
+"""Share of all weights that are within the scale on which they are shown: scaled by the largest, most would be pale."""
+
 
 @dataclass(frozen=True)
 class DenseNetwork:
@@ -59,10 +62,10 @@ class DenseNetwork:
         return raised / raised.sum(axis=1, keepdims=True)
 
     def weight_images(self) -> NDArray[np.int8]:
-        """Each hidden unit's weights as an image: int8 (units, 28, 28), scaled so that its largest is ±127.
+        """Each hidden unit's weights as an image: int8 (units, 28, 28), all on one scale, on which few are beyond ±127.
 
         Ink on positive weights activates the unit, ink on negative ones inhibits it.
         """
         weights = self.hidden_weights.T.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
-        largest = np.abs(weights).max(axis=(1, 2), keepdims=True)
-        return np.rint(127 * weights / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.int8)
+        scale = max(float(np.quantile(np.abs(weights), WITHIN_SCALE)), float(np.finfo(np.float32).tiny))
+        return np.rint(127 * np.clip(weights / scale, -1, 1)).astype(np.int8)

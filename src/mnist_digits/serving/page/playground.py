@@ -5,27 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from mnist_digits.recognition import find_ink, normalise, read_picture
-from mnist_digits.recognition.classifier import predictions_of
-from mnist_digits.serving.api.openapi import BYTES, JSON
+from mnist_digits.serving.api.openapi import BYTES
+from mnist_digits.serving.page.browser_network import pack_dense
 from mnist_digits.serving.page.dense_network import DenseNetwork
-from mnist_digits.serving.page.introspection import describe_drawing
 from mnist_digits.serving.page.live_training import BusyError, Choices, Playground
-from mnist_digits.serving.pictures import need_light
-from mnist_digits.serving.workers import Workers
 
 
-def router(playground: Playground, workers: Workers) -> APIRouter:
+def router(playground: Playground) -> APIRouter:
     """Routes below `/v1/playground`, for the page only. The training ends with the application.
 
     `GET ""`: `Playground.state`. `GET /events`: the state now and after every change, as server-sent events.
     `POST /training`, with Choices: starts a training; 409 while one runs. `DELETE /training` stops it.
-    `GET /units`: the bytes of the trained network's `weight_images`. `POST /inside`, with a small picture of one
-    digit: what `describe_drawing` gives for the trained network. The last two are 404 while there is no network.
+    `GET /units`: the bytes of the trained network's `weight_images`. `GET /network.bin`: the network, packed for the
+    browser. The last two are 404 while there is no network.
     """
 
     @asynccontextmanager
@@ -63,10 +59,9 @@ def router(playground: Playground, workers: Workers) -> APIRouter:
     async def units() -> Response:
         return Response(_network(playground).weight_images().tobytes(), media_type=BYTES)
 
-    @routes.post("/inside")
-    async def inside(request: Request) -> Response:
-        content = await workers.do(_inspect_drawing, _network(playground), await request.body())
-        return Response(content, media_type=JSON)
+    @routes.get("/network.bin")
+    async def packed() -> Response:
+        return Response(pack_dense(_network(playground)), media_type=BYTES)
 
     return routes
 
@@ -75,12 +70,6 @@ def _network(playground: Playground) -> DenseNetwork:
     if playground.network is None:
         raise HTTPException(404, "no network has been trained yet: begin a training first")
     return playground.network
-
-
-def _inspect_drawing(network: DenseNetwork, content: bytes) -> str:
-    drawing = normalise(find_ink(read_picture(need_light(content))))
-    (prediction,) = predictions_of([drawing], network.probabilities(drawing.image[None]))
-    return json.dumps(describe_drawing(prediction, network))
 
 
 async def _as_events(states: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:

@@ -2,9 +2,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, expect
 
 from helpers.hand import LEFT, RIGHT, Open, draw, touch
 
@@ -34,7 +33,13 @@ def test_two_digits_side_by_side_are_a_number(look: Open):
     answers(page, "4")
     draw(page, 2, RIGHT)
     answers(page, "42")
-    assert page.locator("#pad-number b").all_inner_texts() == ["4", "2"]
+    names = page.locator("#pad-number button")
+    assert [name.rstrip("?") for name in names.all_inner_texts()] == ["4", "2"]
+    # Each of its digits can be looked at.
+    for digit, position in (("4", "first"), ("2", "second")):
+        names.nth("42".index(digit)).click()
+        expect(page.locator("#bars .best")).to_contain_text(digit)
+        expect(page.locator("#sure")).to_contain_text(f"Its {position} digit")
 
 
 def test_undo_takes_back_the_last_stroke_and_clear_all(look: Open):
@@ -67,6 +72,9 @@ def test_a_scribble_is_not_a_digit(look: Open):
     page.mouse.up()
     expect(page.locator("#sure")).to_have_text("That is not a digit to me")
     answers(page, "–")
+    # The bars say so: whichever digit is likeliest, that it is one is not likely.
+    share = page.locator("#bars .whether .share").inner_text().split()[0]
+    assert float(share) < 30
 
 
 def test_a_seven_is_drawn_with_the_keyboard_and_the_answer_is_spoken(look: Open):
@@ -82,42 +90,7 @@ def test_a_seven_is_drawn_with_the_keyboard_and_the_answer_is_spoken(look: Open)
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     answers(page, "7")
-    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
-
-
-def test_the_inside_shows_all_units_and_votes_that_add_up(look: Open, address: str):
-    page = look()
-    answered: list[Response] = []
-    page.on("response", lambda answer: answered.append(answer) if answer.url.endswith("/v1/inside") else None)
-    draw(page, 7)
-    answers(page, "7")
-    # The announcement for screen readers comes last.
-    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .* sure\."))
-    expect(page.locator("#units canvas")).to_have_count(128)
-    expect(page.locator("#inside-title")).to_have_text("Why a 7? Look inside")
-    expect(page.locator("#for > div")).to_have_count(5)
-    # The largest votes are shown, in order.
-    shown = [float(text) for text in page.locator("#for span").all_inner_texts()]
-    assert shown == sorted(shown, reverse=True)
-    assert shown[0] > 0
-    against = [float(text.replace("−", "-")) for text in page.locator("#against span").all_inner_texts()]
-    assert against == sorted(against)
-    assert against[0] < 0
-    found = re.search(r"([\d.]+) for, ([\d.]+) against", page.locator("#tally").inner_text())
-    assert found
-    assert float(found[1]) >= sum(shown) - 0.3
-    assert float(found[2]) >= -sum(against) - 0.3
-    # Frames are as bright as their units are active, and units that vote are active.
-    bright = page.locator("#units > div").evaluate_all(
-        "items => items.map(item => Number(item.style.getPropertyValue('--activation')))"
-    )
-    activations = [look["hidden"] for answer in answered if (look := answer.json()["dense"])]
-    hidden = next(
-        units for units in activations[::-1] if bright == pytest.approx(np.divide(units, max(units)), abs=0.006)
-    )
-    for unit in page.locator("#for > div").evaluate_all("items => items.map(item => item.dataset.unit)"):
-        assert hidden[int(unit)] > 0
-    assert page.locator("#maps .layer").count() == 4
+    expect(page.get_by_role("status").first).to_have_text(re.compile(r"7\. .*\ssure\."))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

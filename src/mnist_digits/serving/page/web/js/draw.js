@@ -1,20 +1,31 @@
-// The view Draw: a pad, and what the network reads on it after every stroke.
+// The view Draw: a pad, and what a network reads on it, in the page itself, with every point of a stroke.
 
-import { showInside, showUnits } from "./inside.js";
+import { showInside } from "./inside.js";
 import { Pad } from "./pad.js";
 import { bars, paintInk, percent, unpack } from "./paint.js";
-import { askAbout } from "./server.js";
+import { encodeGrey } from "./png.js";
+import { classify } from "./recognition/classifier.js";
+import { Network } from "./recognition/network.js";
+import { ask, askAbout } from "./server.js";
 
 const find = (id) => document.getElementById(id);
 const NUMBER = "several-digits";
+/** A digit with a lower confidence is marked as uncertain. */
+const UNCERTAIN_CONFIDENCE = 0.9;
 /** Time without a change after which screen readers announce the result, so that they skip intermediate ones. */
 const SPOKEN_AFTER_MS = 600;
+/** Time without a change after which what takes longer than a frame is done: a number is read, the inside is shown. */
+const RESTS_AFTER_MS = 150;
 
 let pad, showBars, trouble;
+/** What reads the digits: the service's classifier, null where it has to read them itself; and the trained one. */
+let shipped = null;
+let trained = null;
+/** Whether there is a service, which reads numbers and whatever the page cannot. */
+let service = false;
 let newest = 0;
 let asking = false;
-let wanted = false;
-let quiet;
+let spoken, resting;
 
 /** report: called with an error, or null to remove it. */
 export function startDrawing(report) {
@@ -23,9 +34,10 @@ export function startDrawing(report) {
   pad = new Pad(find("pad"), changed);
   const nib = () => find("nib").setAttribute("r", pad.width / 2 * find("pad").clientWidth / 560);
   find("pen").addEventListener("input", () => { pad.width = Number(find("pen").value); nib(); });
+  new ResizeObserver(nib).observe(find("pad"));
   find("undo").addEventListener("click", () => pad.undo());
   find("clear").addEventListener("click", () => pad.clear());
-  find("networks").addEventListener("change", () => { showUnits(yours()).catch(trouble); changed(performance.now()); });
+  find("networks").addEventListener("change", () => changed(performance.now()));
   document.addEventListener("keydown", (event) => {
     if (find("draw-view").hidden || event.target.matches("input[type=password]")) return;
     if ((event.ctrlKey || event.metaKey) && event.key === "z") pad.undo();
@@ -33,87 +45,148 @@ export function startDrawing(report) {
     else return;
     event.preventDefault();
   });
-  show({ prediction: { digit: null, probabilities: null, reason: "blank" } });
+  answer("?", "Nothing drawn yet", true);
+  showBars(null, null, 0);
+}
+
+/** Load what reads the digits. there: whether there is a service. */
+export async function loadReader(there) {
+  service = there;
+  shipped = await load("v1/inside/reader.bin");
+  changed(performance.now());
+}
+
+/** A packed network; null where the service has one that the page cannot run. */
+async function load(path) {
+  const answered = await ask(path);
+  return answered.status === 204 ? null : new Network(await answered.arrayBuffer());
 }
 
 /** Offer the trained network, or a newer version of it; there: whether there is one. */
-export function offerYours(there) {
+export async function offerYours(there) {
   find("networks").hidden = !there;
   if (!there && yours()) document.querySelector("[name=network][value=shipped]").checked = true;
-  if (there && !yours()) return;
-  showUnits(yours()).catch(trouble);
-  changed(performance.now());
+  trained = null;
+  if (!there) return changed(performance.now());
+  try {
+    trained = await load("v1/playground/network.bin");
+  } catch (error) {
+    // A new training that has no weights yet may have begun.
+    if (error.status !== 404) trouble(error);
+  }
+  if (yours()) changed(performance.now());
 }
 
 /** Choose the trained network. */
 export function chooseYours() {
   document.querySelector("[name=network][value=yours]").checked = true;
-  offerYours(true);
+  changed(performance.now());
 }
 
 const yours = () => document.querySelector("[name=network]:checked").value === "yours";
 
+/** Show the answer to the drawing as it is now. time: of the event that changed it. */
 function changed(time) {
   newest = time;
-  wanted = true;
   for (const id of ["undo", "clear"]) find(id).disabled = pad.empty;
   find("pad-hint").hidden = !pad.empty;
   find("pad-number").hidden = true;
-  if (!asking) askOn();
+  clearTimeout(resting);
+  const network = yours() ? trained : shipped;
+  let later = () => showInside(null, network, yours());
+  if (pad.empty) {
+    show({ prediction: { reason: "blank", digit: null }, image: new Uint8Array(784) }, network);
+  } else if (network) {
+    const read = classify(network, pad.pixels());
+    show(read, network);
+    performance.measure("answer", { start: time });
+    const several = read.prediction.reason === NUMBER;
+    if (!several) later = () => showInside(read, network, yours());
+    else if (service && !yours()) later = () => { showInside(null, network, false); askForNumber(time); };
+  } else if (service && !yours()) {
+    askOn();
+  }
+  resting = setTimeout(later, RESTS_AFTER_MS);
 }
 
-/** Send the drawing until its newest state has been sent, one request at a time. */
+/** Have the service read the drawing, until its newest state has been read, one request at a time. */
 async function askOn() {
+  if (asking) return;
   asking = true;
-  while (wanted) {
-    wanted = false;
-    const time = newest;
+  for (let time = null; time !== newest && !pad.empty;) {
+    time = newest;
     try {
-      const picture = await pad.picture();
-      const look = await askAbout(yours() ? "v1/playground/inside" : "v1/inside", picture);
-      show(look);
-      performance.measure("answer", { start: time });
+      const look = await askAbout("v1/inside", await encodeGrey(pad.pixels()));
+      show({ prediction: look.prediction, image: unpack(look.image) }, null);
       trouble(null);
-      if (look.prediction.reason === NUMBER && !yours() && !wanted) await readNumber(picture);
+      if (look.prediction.reason === NUMBER && time === newest) await askForNumber(time);
     } catch (error) {
+      answer("–", "No answer from the service", true);
       trouble(error);
+      break;
     }
   }
   asking = false;
 }
 
-function show(look) {
-  const { digit, reason, confidence, probabilities } = look.prediction;
+function show({ prediction, image }, network) {
+  const { digit, reason, confidence, probabilities } = prediction;
+  const isDigit = prediction.is_digit ?? confidence / Math.max(...probabilities ?? [1]);
   const blank = reason === "blank";
   answer(digit ?? (blank ? "?" : "–"), {
     blank: "Nothing drawn yet",
     "not-a-digit": "That is not a digit to me",
-    "several-digits": yours() ? "Several digits: yours reads one at a time" : "More than one digit",
-  }[reason] ?? `${percent(confidence)} sure`, digit === null);
-  // The networks' outputs for several digits at once mean nothing.
+    [NUMBER]: yours() ? "Several digits: yours reads one at a time"
+      : service ? "More than one digit" : "More than one digit: the page alone reads one at a time",
+  }[reason] ?? `${percent(confidence)}\u00a0sure`, digit === null);
+  // The network's outputs for several digits at once mean nothing.
   const nothing = blank || reason === NUMBER;
-  showBars(nothing ? null : probabilities, digit);
-  if (look.image) paintInk(find("seen"), unpack(look.image), 28);
-  showInside(nothing ? null : look);
+  showBars(nothing ? null : probabilities, digit, network && !network.facts.rejects ? null : isDigit || 0);
+  paintInk(find("seen"), image, 28);
 }
 
-async function readNumber(picture) {
-  const page = await askAbout("v1/inside/page", picture);
-  if (wanted || !page.lines.length) return;
-  const numbers = page.lines.map((line) => line.text);
-  const digits = page.lines.flatMap((line) => line.digits);
-  const least = Math.min(...digits.map((digit) => digit.confidence));
-  answer(numbers.join(" / "), `A number; each digit at least ${percent(least)} sure`, false);
-  find("pad-number").replaceChildren(...digits.map(({ digit, confidence, box }) => {
-    const [frame, name] = [document.createElement("span"), document.createElement("b")];
-    for (const [side, share] of Object.entries(pad.place(box))) frame.style[side] = `${100 * share}%`;
-    frame.classList.toggle("unsure", confidence < 0.9);
-    name.textContent = confidence < 0.9 ? `${digit}?` : digit;
+async function askForNumber(time) {
+  try {
+    const page = await askAbout("v1/inside/page", await encodeGrey(pad.pixels()));
+    trouble(null);
+    if (time === newest && page.lines.length) showNumber(page);
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+/** Show a number in boxes over its digits, of which one is shown as the network sees it: the first uncertain one. */
+function showNumber({ lines }) {
+  const digits = lines.flatMap((line) => line.digits);
+  const number = lines.map((line) => line.text).join(" / ");
+  const boxes = digits.map((digit, index) => {
+    const [frame, name] = [document.createElement("span"), document.createElement("button")];
+    const unsure = digit.confidence < UNCERTAIN_CONFIDENCE;
+    for (const [side, share] of Object.entries(pad.place(digit.box))) frame.style[side] = `${100 * share}%`;
+    frame.classList.toggle("unsure", unsure);
+    // At the upper edge there is no room above.
+    frame.classList.toggle("high", pad.place(digit.box).top < 0.09);
+    name.type = "button";
+    name.textContent = unsure ? `${digit.digit}?` : digit.digit;
+    name.setAttribute("aria-label", `${digit.digit}, ${percent(digit.confidence)} sure${unsure ? ", uncertain" : ""}`);
+    name.addEventListener("click", () => choose(index));
     frame.append(name);
     return frame;
-  }));
+  });
+  function choose(index) {
+    const { digit, confidence, probabilities, image } = digits[index];
+    boxes.forEach((box, other) => box.firstChild.setAttribute("aria-pressed", String(other === index)));
+    answer(number, `A number. Its ${ORDINALS[index] ?? `${index + 1}th`} digit: ${percent(confidence)}\u00a0sure`, false);
+    showBars(probabilities, digit, Math.min(1, confidence / probabilities[digit]));
+    paintInk(find("seen"), unpack(image), 28);
+  }
+  find("pad-number").replaceChildren(...boxes);
   find("pad-number").hidden = false;
+  const uncertain = digits.findIndex((digit) => digit.confidence < UNCERTAIN_CONFIDENCE);
+  choose(Math.max(0, uncertain));
 }
+
+const ORDINALS = ["first", "second", "third", "fourth", "fifth"];
 
 function answer(what, how, none) {
   const text = String(what);
@@ -122,8 +195,8 @@ function answer(what, how, none) {
   digit.classList.toggle("none", none);
   digit.classList.toggle("long", text.length > 3);
   find("sure").textContent = how;
-  clearTimeout(quiet);
-  quiet = setTimeout(() => {
+  clearTimeout(spoken);
+  spoken = setTimeout(() => {
     find("spoken").textContent = none ? how : `${text}. ${how}.`;
   }, SPOKEN_AFTER_MS);
 }

@@ -1,105 +1,199 @@
-// Look inside: the hidden units' weights, their activations, and their votes for each digit.
+// Look inside: why the network that answered did so, and beside it a network that is small enough to be seen whole.
 
-import { canvases, onTheme, paintInk, paintWeights, percent, unpack } from "./paint.js";
+import { canvases, onTheme, paintInk, paintShares, paintSigned, percent } from "./paint.js";
+import { Network, softmax } from "./recognition/network.js";
 import { ask } from "./server.js";
 
 const find = (id) => document.getElementById(id);
 /** Number of units shown that vote for the digit, and that vote against it. */
 const SHOWN_VOTES = 5;
-/** Maximum number of a layer's feature maps shown. */
+/** Maximum number of a layer's feature maps shown: those that find most in this drawing. */
 const MAX_SHOWN_MAPS = 8;
+/** Steps from blank paper to the drawing over which gradients are integrated. */
+const STEPS = 24;
+/** Share of all weights that are within the scale on which they are painted; the report's figure has the same. */
+const WITHIN_SCALE = 0.995;
 
-let weights = null;
-let shown = null;
+let simple = null;
+let shown = [null, null, false];
+let painted = null;
+let against = null;
+let run = 0;
 
-onTheme(() => { paintUnits(); showInside(shown); });
+onTheme(() => { painted = null; showInside(...shown); });
 
-/** Load and paint the weights of the hidden units of the shipped network or the trained one. */
-export async function showUnits(trained) {
-  const answer = await ask(trained ? "v1/playground/units" : "v1/inside/units");
-  weights = new Int8Array(await answer.arrayBuffer());
-  find("units-count").textContent = count();
-  find("maps-card").hidden = trained;
-  paintUnits();
+/** Load the simple network. */
+export async function startInside() {
+  simple = new Network(await (await ask("v1/inside/dense.bin")).arrayBuffer());
+  for (let digit = 0; digit < 10; digit += 1) {
+    const choice = document.createElement("button");
+    choice.type = "button";
+    choice.textContent = digit;
+    choice.addEventListener("click", () => { against = digit; explain(); });
+    find("targets").append(choice);
+  }
+  showInside(...shown);
 }
 
-const count = () => weights.length / 784;
-const unit = (number) => weights.subarray(784 * number, 784 * (number + 1));
-
-function paintUnits() {
-  if (weights) canvases(find("units"), count()).forEach((canvas, number) => paintWeights(canvas, unit(number)));
+/** Show why a network answered as it did. read: what `classify` gave; null: nothing. own: whether a visitor trained it. */
+export function showInside(read, network, own) {
+  shown = [read, network, own];
+  against = null;
+  const look = read?.look;
+  const { digit = null } = read?.prediction ?? {};
+  find("inside-title").textContent = digit !== null ? `Why a ${digit}? Look inside`
+    : look ? "Why is that no digit? Look inside" : "Why? Look inside";
+  find("unknown").hidden = Boolean(network) || !simple;
+  find("why").hidden = !network;
+  find("maps-card").hidden = !network?.layers.some((layer) => layer.kind === "convolution");
+  explain();
+  showMaps(look, network);
+  showUnits(read, own ? network : simple, own);
 }
 
-/** Show a response of `/v1/inside`; null: nothing. */
-export function showInside(look) {
-  shown = look;
-  const dense = look?.dense;
-  const agreed = dense && dense.digit === look.prediction.digit;
-  find("inside-title").textContent = agreed ? `Why a ${dense.digit}? Look inside`
-    : dense ? `Look inside: two small networks, which cannot reject` : "Why? Look inside";
-  for (const name of document.querySelectorAll(".for-digit")) name.textContent = dense ? dense.digit : "it";
-  find("votes-title").textContent = dense ? `Who votes for the ${dense.digit}` : "Who votes for it";
-  const most = Math.max(...(dense?.hidden ?? [0]), 1e-6);
-  [...find("units").children].forEach((item, number) => {
-    item.style.setProperty("--activation", dense ? (dense.hidden[number] / most).toFixed(2) : 0);
+/** Show what of the ink speaks for a digit and against it: the one that was read, or another that was chosen. */
+async function explain() {
+  const mine = run += 1;
+  const [read, network] = shown;
+  const look = read?.look;
+  const best = look ? look.probabilities.indexOf(Math.max(...look.probabilities)) : null;
+  const target = against ?? best;
+  for (const [digit, choice] of [...find("targets").children].entries()) {
+    choice.disabled = !look;
+    choice.setAttribute("aria-pressed", String(digit === target));
+  }
+  for (const name of document.querySelectorAll(".for-target")) name.textContent = look ? `a ${target}` : "a digit";
+  find("shares").classList.toggle("idle", !look);
+  if (!look) {
+    paintShares(find("shares"), new Float32Array(784), new Uint8Array(784));
+    find("shares-say").textContent = "Draw something, and it appears here.";
+    return;
+  }
+  const shares = new Float32Array(784);
+  const image = Float32Array.from(read.image);
+  for (let step = 0; step < STEPS; step += 1) {
+    const part = (step + 0.5) / STEPS;
+    const point = network.run(image.map((value) => part * value));
+    const change = network.gradient(point, oddsGradient(point.scores, target));
+    for (let i = 0; i < 784; i += 1) shares[i] += change[i] * image[i] / 255 / STEPS;
+    // Between two steps the pad has its turn.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (mine !== run) return;
+  }
+  paintShares(find("shares"), shares, read.image);
+  const [plus, minus] = [1, -1].map((sign) => shares.reduce((sum, share) => sum + Math.max(0, sign * share), 0));
+  const [blank, drawn] = [network.run(new Uint8Array(784)).scores, look.scores].map((scores) => odds(scores, target));
+  find("shares").dataset.sum = (plus - minus).toFixed(3);
+  find("shares").dataset.change = (drawn - blank).toFixed(3);
+  find("shares-say").textContent = `${signed(plus)} for and ${signed(-minus)} against a ${target}: the logarithm of its odds goes `
+    + `from ${signed(blank)} on blank paper to ${signed(drawn)}, which is ${percent(1 / (1 + Math.exp(-drawn)))}.`;
+}
+
+/** The logarithm of the odds of an answer: by how much its score exceeds those of all others together. */
+function odds(scores, target) {
+  const others = [...scores].filter((_, answer) => answer !== target);
+  const most = Math.max(...others);
+  return scores[target] - most - Math.log(others.reduce((sum, score) => sum + Math.exp(score - most), 0));
+}
+
+/** Their gradient by the scores. */
+function oddsGradient(scores, target) {
+  const others = softmax(Array.from(scores, (score, answer) => (answer === target ? -Infinity : score)));
+  return others.map((share, answer) => (answer === target ? 1 : -share));
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+
+function showMaps(look, network) {
+  const holder = find("maps");
+  find("maps-card").classList.toggle("idle", !look);
+  const layers = (network?.layers ?? []).map((layer, i) => [layer, look?.outputs[i]])
+    .filter(([layer]) => layer.kind === "convolution");
+  while (holder.children.length > layers.length) holder.lastChild.remove();
+  layers.forEach(([layer, output], number) => {
+    const count = Math.min(MAX_SHOWN_MAPS, layer.outputs);
+    const row = holder.children[number] ?? addLayer(holder);
+    const { side, channels, values } = output ?? { side: 1, channels: layer.outputs, values: new Float32Array(layer.outputs) };
+    const some = count < channels ? `the ${count} strongest of ${channels} maps` : `its ${channels} maps`;
+    row.firstChild.textContent = `Layer ${number + 1}: ${some}${look ? `, ${side}×${side}` : ""}`;
+    row.lastChild.setAttribute("aria-label", `What layer ${number + 1} finds in the drawing`);
+    const totals = new Float32Array(channels);
+    values.forEach((value, i) => { totals[i % channels] += value; });
+    const chosen = [...totals.keys()].sort((a, b) => totals[b] - totals[a]).slice(0, count).sort((a, b) => a - b);
+    // One scale for a layer: a map that finds little stays dark.
+    const most = Math.max(values.reduce((found, value) => Math.max(found, value), 0), 1e-6);
+    canvases(row.lastChild, count).forEach((canvas, i) => {
+      const map = Uint8Array.from({ length: side * side }, (_, at) => 255 * Math.max(0, values[at * channels + chosen[i]]) / most);
+      paintInk(canvas, map, side);
+    });
   });
-  find("maps-card").classList.toggle("idle", !look?.cnn);
-  if (look?.cnn) showMaps(look.cnn);
-  if (!dense || !weights || dense.hidden.length !== count()) {
+}
+
+function addLayer(holder) {
+  const [layer, name, maps] = ["div", "h4", "div"].map((tag) => document.createElement(tag));
+  maps.className = "layer";
+  maps.setAttribute("role", "img");
+  layer.append(name, maps);
+  holder.append(layer);
+  return layer;
+}
+
+/** Show a network with one hidden layer: the weights of its units, their activations, and their votes for its digit. */
+function showUnits(read, network, own) {
+  const [hidden, classes] = network?.layers ?? [];
+  if (!hidden) return;
+  if (painted !== network) paintUnits(network);
+  const count = hidden.outputs;
+  find("simple-title").textContent = own ? `Your network, whole: 784-${count}-10` : `A simpler network, whole: 784-${count}-10`;
+  find("simple-says").textContent = own ? "It has given the answer above."
+    : "It has not given the answer above: it reads less well, but is small enough to be seen whole. It cannot say that something is no digit.";
+  const look = read?.look && (own ? read.look : network.run(read.image));
+  const units = [...find("units").children];
+  if (!look) {
+    units.forEach((item) => item.style.setProperty("--activation", 0));
     for (const id of ["for", "against"]) find(id).replaceChildren();
+    for (const name of document.querySelectorAll(".for-digit")) name.textContent = "it";
     find("tally").textContent = "Draw something, and the units with the largest votes appear here.";
     find("active").textContent = "";
     return;
   }
-  const order = dense.votes.map((_, number) => number).sort((a, b) => dense.votes[b] - dense.votes[a]);
-  const ink = unpack(look.image);
-  showVotes("for", order.filter((number) => dense.votes[number] > 0), dense.votes, ink);
-  showVotes("against", order.filter((number) => dense.votes[number] < 0).reverse(), dense.votes, ink);
-  tally(dense);
-}
-
-function showVotes(id, numbers, votes, ink) {
-  const loudest = numbers.slice(0, SHOWN_VOTES);
-  canvases(find(id), loudest.length).forEach((canvas, i) => {
-    paintWeights(canvas, unit(loudest[i]), ink);
-    const vote = canvas.nextSibling ?? canvas.parentNode.appendChild(document.createElement("span"));
-    const value = votes[loudest[i]];
-    vote.textContent = `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
-    canvas.parentNode.dataset.unit = loudest[i];
-  });
-}
-
-function tally({ digit, hidden, votes, bias, probabilities }) {
+  const activations = look.outputs[0].values;
+  const digit = look.probabilities.indexOf(Math.max(...look.probabilities));
+  for (const name of document.querySelectorAll(".for-digit")) name.textContent = `a ${digit}`;
+  const votes = Array.from(activations, (value, unit) => value * classes.weights[unit * classes.outputs + digit]);
+  const most = Math.max(...activations, 1e-6);
+  units.forEach((item, unit) => item.style.setProperty("--activation", (activations[unit] / most).toFixed(2)));
+  const order = [...votes.keys()].sort((a, b) => votes[b] - votes[a]);
+  showVotes("for", order.filter((unit) => votes[unit] > 0), votes, network, read.image);
+  showVotes("against", order.filter((unit) => votes[unit] < 0).reverse(), votes, network, read.image);
   const total = (sign) => votes.reduce((sum, vote) => sum + Math.max(0, sign * vote), 0);
-  const active = hidden.filter((value) => value > 0).length;
-  find("active").textContent = `${active} of ${hidden.length} are active.`;
+  const active = activations.filter((value) => value > 0).length;
+  find("active").textContent = `${active} of ${count} are active.`;
   find("tally").textContent = `All together: ${total(1).toFixed(1)} for, ${total(-1).toFixed(1)} against, `
-    + `${bias < 0 ? "−" : "+"}${Math.abs(bias).toFixed(1)} to begin with. `
-    + `Compared with the other nine, that makes a ${digit} ${percent(probabilities[digit])} likely to this network.`;
+    + `${signed(classes.bias[digit])} to begin with. Compared with the other nine, that makes a ${digit} `
+    + `${percent(look.probabilities[digit])} likely to this network.`;
 }
 
-function showMaps({ layers, probabilities }) {
-  const holder = find("maps");
-  layers.forEach(({ channels, side, maps }, number) => {
-    const count = Math.min(MAX_SHOWN_MAPS, channels);
-    const layer = holder.children[number] ?? addLayer(holder, count, channels, side);
-    const values = unpack(maps);
-    canvases(layer.lastChild, count).forEach((canvas, i) => {
-      paintInk(canvas, values.subarray(side * side * i, side * side * (i + 1)), side);
-    });
+let weightImages = [];
+
+function paintUnits(network) {
+  const { weights, outputs } = network.layers[0];
+  const sizes = weights.map(Math.abs).sort();
+  const scale = 127 / (sizes[Math.floor(WITHIN_SCALE * (sizes.length - 1))] || 1);
+  weightImages = Array.from({ length: outputs }, (_, unit) => (
+    Float32Array.from({ length: 784 }, (_, pixel) => scale * weights[pixel * outputs + unit])
+  ));
+  find("units-count").textContent = outputs;
+  canvases(find("units"), outputs).forEach((canvas, unit) => paintSigned(canvas, weightImages[unit]));
+  painted = network;
+}
+
+function showVotes(id, order, votes, network, image) {
+  const largest = order.slice(0, SHOWN_VOTES);
+  canvases(find(id), largest.length).forEach((canvas, i) => {
+    paintSigned(canvas, weightImages[largest[i]], image);
+    const vote = canvas.nextSibling ?? canvas.parentNode.appendChild(document.createElement("span"));
+    vote.textContent = signed(votes[largest[i]]);
+    canvas.parentNode.dataset.unit = largest[i];
   });
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  find("maps-says").textContent = `From all maps of the last layer it takes this for a ${best}, ${percent(probabilities[best])} sure.`;
-}
-
-function addLayer(holder, count, channels, side) {
-  const [layer, name, maps] = ["div", "h4", "div"].map((tag) => document.createElement(tag));
-  const some = count < channels ? `${count} of its ${channels} maps` : `its ${channels} maps`;
-  name.textContent = `Layer ${holder.children.length + 1}: ${some}, ${side}×${side}`;
-  maps.className = "layer";
-  maps.setAttribute("role", "img");
-  maps.setAttribute("aria-label", `What layer ${holder.children.length + 1} finds in the drawing`);
-  layer.append(name, maps);
-  holder.append(layer);
-  return layer;
 }

@@ -1,12 +1,10 @@
 // A drawing pad for mouse, pen, finger and keyboard. It stores strokes, not pixels, so that they can be undone.
 
-import { encodeGrey } from "./png.js";
-
 /** Size of the pad in units of its own, in which points and stroke widths are given, whatever the screen. */
 const WIDTH = 560;
 const HEIGHT = 420;
-/** Width of the picture that is sent: enough pixels for every stroke, few enough to be read in milliseconds. */
-const SENT_WIDTH_PX = 400;
+/** Width of the picture that is read: enough pixels for every stroke, few enough to be read in milliseconds. */
+const READ_WIDTH_PX = 400;
 /** Distance by which an arrow key moves the pen, in the pad's units. */
 const STEP = 14;
 
@@ -21,9 +19,9 @@ export class Pad {
   constructor(canvas, changed) {
     this.canvas = canvas;
     this.#changed = changed;
-    this.sent = document.createElement("canvas");
-    this.sent.width = SENT_WIDTH_PX;
-    this.sent.height = SENT_WIDTH_PX * HEIGHT / WIDTH;
+    this.read = document.createElement("canvas");
+    this.read.width = READ_WIDTH_PX;
+    this.read.height = READ_WIDTH_PX * HEIGHT / WIDTH;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#go(event));
     for (const kind of ["pointerup", "pointercancel"]) {
@@ -56,19 +54,23 @@ export class Pad {
     this.undo();
   }
 
-  /** The drawing as a PNG: black on white, SENT_WIDTH_PX wide. */
-  picture() {
-    const context = this.sent.getContext("2d", { willReadFrequently: true });
+  /** The drawing's pixels, a plane of 0 to 255: black on white, READ_WIDTH_PX wide. */
+  pixels() {
+    const { width, height } = this.read;
+    const context = this.read.getContext("2d", { willReadFrequently: true });
     context.resetTransform();
     context.fillStyle = "#fff";
-    context.fillRect(0, 0, this.sent.width, this.sent.height);
-    this.#paint(context, [SENT_WIDTH_PX / WIDTH, SENT_WIDTH_PX / WIDTH], "#000");
-    return encodeGrey(context.getImageData(0, 0, this.sent.width, this.sent.height));
+    context.fillRect(0, 0, width, height);
+    this.#paint(context, [READ_WIDTH_PX / WIDTH, READ_WIDTH_PX / WIDTH], "#000");
+    const { data } = context.getImageData(0, 0, width, height);
+    const values = new Uint8Array(width * height);
+    for (let i = 0; i < values.length; i += 1) values[i] = data[4 * i];
+    return { width, height, values };
   }
 
-  /** A box, given in pixels of the sent picture, as shares of the pad's width and height. */
+  /** A box, given in pixels of what is read, as shares of the pad's width and height. */
   place([x, y, width, height]) {
-    const [across, down] = [this.sent.width, this.sent.height];
+    const [across, down] = [this.read.width, this.read.height];
     return { left: x / across, top: y / down, width: width / across, height: height / down };
   }
 

@@ -1,7 +1,7 @@
 // The page: three views, of which one is shown, and what they share.
 
-import { chooseYours, offerYours, startDrawing } from "./draw.js";
-import { showUnits } from "./inside.js";
+import { chooseYours, loadReader, offerYours, startDrawing } from "./draw.js";
+import { startInside } from "./inside.js";
 import { startPhoto } from "./photo.js";
 import { ask, expectToken } from "./server.js";
 import { startTraining } from "./train.js";
@@ -47,7 +47,8 @@ try {
     readHash();
     startTraining(report, offerYours, chooseYours);
   }
-  await showUnits(false);
+  await loadReader(true);
+  await startInside();
 } catch (error) {
   report(error);
 }

@@ -9,14 +9,13 @@ const colour = (red, green, blue) => ((255 << 24) | (blue << 16) | (green << 8) 
 const greys = Uint32Array.from({ length: 256 }, (_, value) => colour(value, value, value));
 let palette = null;
 
-/** The colours of the weights -127 to 127. */
-function weightColours() {
+/** The colours of -127 to 127: orange below 0, the paper at 0, blue above. The report's figures have the same. */
+function signedColours() {
   const [ground, minus, plus] = dark.matches
     ? [[13, 17, 22], [242, 162, 92], [108, 184, 240]]
-    : [[255, 255, 255], [200, 90, 0], [0, 103, 163]];
+    : [[255, 255, 255], [194, 79, 0], [0, 114, 178]];
   return Uint32Array.from({ length: 255 }, (_, i) => {
-    // Enhanced, because most weights are far smaller than the largest.
-    const share = (Math.abs(i - 127) / 127) ** 0.75;
+    const share = Math.abs(i - 127) / 127;
     return colour(...(i < 127 ? minus : plus).map((full, c) => ground[c] + share * (full - ground[c])));
   });
 }
@@ -27,14 +26,29 @@ export function paintInk(canvas, values, side) {
   paint(canvas, side, (i) => greys[values[i]]);
 }
 
-/** Paints weights, -127 to 127: blue above 0, orange below, paper at 0; stronger where `ink`, 0 to 255, is. */
-export function paintWeights(canvas, weights, ink = null) {
-  palette ??= weightColours();
+/** Paints 28×28 numbers, those beyond ±127 like these; fainter where `ink`, 0 to 255, is not. */
+export function paintSigned(canvas, values, ink = null) {
+  palette ??= signedColours();
   const colours = palette;
-  paint(canvas, 28, (i) => colours[127 + Math.round(Math.max(-127, Math.min(127, weights[i] * (ink ? 0.35 + 1.3 * Math.min(1, ink[i] / 128) : 1))))]);
+  paint(canvas, 28, (i) => {
+    const value = ink ? values[i] * (0.35 + 0.65 * Math.min(1, ink[i] / 128)) : values[i];
+    return colours[127 + Math.round(Math.max(-127, Math.min(127, value)))];
+  });
 }
 
-/** Calls `change` when the colour scheme changes and weights must be painted anew. */
+/** Paints how much each pixel of an image speaks for something, or against it, over the faint ink. shares: 784 numbers. */
+export function paintShares(canvas, shares, image) {
+  palette ??= signedColours();
+  const colours = palette;
+  const most = shares.reduce((found, share) => Math.max(found, Math.abs(share)), 1e-9);
+  const grey = dark.matches ? 46 : 214;
+  paint(canvas, 28, (i) => {
+    const share = Math.sign(shares[i]) * Math.sqrt(Math.abs(shares[i]) / most);
+    return image[i] > 40 && Math.abs(share) < 0.16 ? colour(grey, grey, grey) : colours[127 + Math.round(127 * share)];
+  });
+}
+
+/** Calls `change` when the colour scheme changes and numbers must be painted anew. */
 export const onTheme = (change) => dark.addEventListener("change", change);
 
 /** `count` canvases in `holder`, each in an element of its own; adds or removes as many as needed. */
@@ -48,32 +62,44 @@ export function canvases(holder, count) {
   return [...holder.querySelectorAll("canvas")];
 }
 
-/** Adds ten bars to a list; returns a function that shows probabilities and highlights the digit `best`. */
+/**
+ * Adds eleven bars to a list; returns a function that shows probabilities, highlights the digit `best`, and shows how
+ * likely it is that there is a digit at all; null for a network that is never in doubt about that.
+ */
 export function bars(list) {
-  const rows = Array.from({ length: 10 }, (_, digit) => {
-    const row = document.createElement("li");
-    const [name, track, bar, share] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
-    [track.className, bar.className, share.className] = ["track", "bar", "share"];
-    name.textContent = digit;
-    track.append(bar);
-    row.append(name, track, share);
-    list.append(row);
-    return { row, bar, share };
-  });
-  return (probabilities, best) => {
-    rows.forEach(({ row, bar, share }, digit) => {
-      const value = probabilities ? probabilities[digit] : 0;
-      row.classList.toggle("best", digit === best);
-      bar.style.transform = `scaleX(${value})`;
-      share.textContent = probabilities ? percent(value) : "–";
+  const whether = bar(list, "A digit at all?");
+  whether.row.className = "whether";
+  const rows = Array.from({ length: 10 }, (_, digit) => bar(list, digit));
+  return (probabilities, best, isDigit) => {
+    whether.row.hidden = isDigit === null;
+    fill(whether, probabilities && isDigit);
+    rows.forEach((one, digit) => {
+      one.row.classList.toggle("best", digit === best);
+      fill(one, probabilities && probabilities[digit]);
     });
   };
 }
 
-/** 0.998 → "99.8 %"; rounded down, so that only 1 gives 100 %. */
+function bar(list, text) {
+  const row = document.createElement("li");
+  const [name, track, filled, share] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
+  [track.className, filled.className, share.className] = ["track", "bar", "share"];
+  name.textContent = text;
+  track.append(filled);
+  row.append(name, track, share);
+  list.append(row);
+  return { row, filled, share };
+}
+
+function fill({ filled, share }, value) {
+  filled.style.transform = `scaleX(${value ?? 0})`;
+  share.textContent = value === null ? "–" : percent(value);
+}
+
+/** 0.998 → "99.8 %", which no line is broken in; rounded down, so that only 1 gives 100 %. */
 export function percent(share) {
   const value = Math.floor(share * 1000) / 10;
-  return `${value >= 10 && value < 99 || value === 0 || share === 1 ? Math.round(value) : value.toFixed(1)} %`;
+  return `${value >= 10 && value < 99 || value === 0 || share === 1 ? Math.round(value) : value.toFixed(1)}\u00a0%`;
 }
 
 function paint(canvas, side, look) {

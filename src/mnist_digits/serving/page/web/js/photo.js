@@ -156,7 +156,7 @@ function choose(box, digit) {
   crop.height = Math.max(1, Math.round(height + 2 * margin));
   crop.getContext("2d").drawImage(bitmap, margin - x, margin - y);
   paintInk(find("crop-seen"), unpack(digit.image), 28);
-  showBars(digit.probabilities, digit.digit);
+  showBars(digit.probabilities, digit.digit, Math.min(1, digit.confidence / digit.probabilities[digit.digit]));
   find("detail").hidden = false;
 }
 

@@ -7,12 +7,12 @@ const REMAINDERS = Uint32Array.from({ length: 256 }, (_, value) => {
   return rest >>> 0;
 });
 
-/** A PNG of 8-bit grey. pixels: an ImageData of grey pixels. */
-export async function encodeGrey({ data, width, height }) {
+/** A PNG of 8-bit grey, of a plane of 0 to 255. */
+export async function encodeGrey({ values, width, height }) {
   // Each row begins with the number of its filter: 0, none.
   const rows = new Uint8Array(height * (width + 1));
-  for (let y = 0, from = 0; y < height; y += 1) {
-    for (let to = y * (width + 1) + 1; to < (y + 1) * (width + 1); to += 1, from += 4) rows[to] = data[from];
+  for (let y = 0; y < height; y += 1) {
+    rows.set(values.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
   }
   const compressed = new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"));
   const content = new Uint8Array(await new Response(compressed).arrayBuffer());

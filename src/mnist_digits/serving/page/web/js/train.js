@@ -1,6 +1,6 @@
 // The view Train, where the service has a playground: shows a network's training live.
 
-import { canvases, onTheme, paintWeights, percent } from "./paint.js";
+import { canvases, onTheme, paintSigned, percent } from "./paint.js";
 import { ask, follow } from "./server.js";
 
 const find = (id) => document.getElementById(id);
@@ -104,7 +104,7 @@ async function refresh() {
 function paint() {
   const count = weights ? Math.min(MAX_SHOWN_UNITS, weights.length / 784) : 0;
   canvases(find("learning"), count).forEach((canvas, number) => {
-    paintWeights(canvas, weights.subarray(784 * number, 784 * (number + 1)));
+    paintSigned(canvas, weights.subarray(784 * number, 784 * (number + 1)));
   });
 }
 
