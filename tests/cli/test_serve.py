@@ -1,5 +1,6 @@
 """`digits serve`: its output, options and errors."""
 
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -91,3 +92,11 @@ def test_help_stays_quick():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_playground_without_the_training_extra_names_it(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "keras" else find(name))
+    result = digits("serve", "--port", "0", "--playground")
+    assert result.returncode == 2
+    assert result.stderr == "digits: keras is not installed; training needs it: pip install 'mnist-digits[train]'\n"

@@ -52,6 +52,10 @@ def serve(
     token = _read_token(token_file, no_token, host, loopback)
     if playground and workers > 1:
         raise UsageError("--playground with --workers: only one process knows the trained network; leave one out")
+    if playground:
+        from mnist_digits.training import backend
+
+        backend.check_installed()
     # Requests run in parallel: OpenBLAS's own threads would only compete with them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mnist_digits.serving import Settings, server

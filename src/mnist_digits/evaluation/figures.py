@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
@@ -264,7 +265,7 @@ def accuracies(names: Sequence[str], accuracy: NDArray[np.float64], intervals: N
 
 @_styled
 def weight_images(weights: NDArray[np.floating]) -> Figure:
-    """The weights of each unit of the first layer as an image: positive ones blue, negative ones red.
+    """The weights of each unit of the first layer as an image: positive ones blue, negative ones orange.
 
     weights: floats (28, 28, n).
     """
@@ -277,7 +278,13 @@ def weight_images(weights: NDArray[np.floating]) -> Figure:
         figsize=(FIGURE_WIDTH_INCHES, FIGURE_WIDTH_INCHES * tiles.shape[0] / tiles.shape[1] + 0.6), layout="constrained"
     )
     axes = figure.add_subplot()
-    drawn = axes.imshow(tiles, cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+    drawn = axes.imshow(
+        tiles,
+        cmap=LinearSegmentedColormap.from_list("signed", [RED, "white", BLUE]),
+        vmin=-limit,
+        vmax=limit,
+        interpolation="nearest",
+    )
     _hide_frame(axes)
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", label="weight")
     bar.outline.set_visible(False)

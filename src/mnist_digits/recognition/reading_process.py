@@ -6,6 +6,7 @@ what came of it: {"result"}, or {"error"} for a defect of the picture. The progr
 also when the service is killed.
 """
 
+import base64
 import json
 import os
 import signal
@@ -14,23 +15,29 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from mnist_digits.errors import DataError
+from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.reader import Reader
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "predict": lambda reader, content, **options: reader.classifier.classify(content, **options).to_json(),
     "read": lambda reader, content: {"pages": [page.to_json() for page in reader.read_pages(content)]},
-    "inspect": lambda reader, content: reader.read(content).to_json(details=True),
+    "inspect": lambda reader, content, **options: {"pages": list(_inspected(reader, content, **options))},
 }
-"""Name → what it makes of a Reader and a picture's bytes: the JSON of `Prediction` or `Page`, or of `pages`."""
+"""Name → what it makes of a Reader and a picture's bytes: the JSON of a `Prediction`, or of `pages`."""
+
+MAX_SHOWN_SIDE_PX, SHOWN_QUALITY = 1600, 80
+"""Longest side, and quality as a JPEG, of a page as it is shown."""
 
 BEGUN = b"begun\n"
 
@@ -119,6 +126,27 @@ def _exchange(process: "subprocess.Popen[bytes]", request: bytes, seconds: float
         return process.stdout.readline() == BEGUN, process.stdout.readline()
     finally:
         timer.cancel()
+
+
+def _inspected(reader: Reader, content: bytes, pictures: bool = False) -> Iterator[dict[str, Any]]:
+    """Each page of a document with details, and its `size`, width and height in pixels.
+
+    pictures: also as a `picture`, a JPEG in base64, for browsers that cannot show the document.
+    """
+    for number, pixels in enumerate(read_pages(content), 1):
+        page = reader.follow(pixels).to_page(number).to_json(details=True)
+        page["size"] = [pixels.shape[1], pixels.shape[0]]
+        if pictures:
+            page["picture"] = base64.b64encode(_as_jpeg(pixels)).decode()
+        yield page
+
+
+def _as_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    factor = min(1.0, MAX_SHOWN_SIDE_PX / max(pixels.shape[:2]))
+    size = [max(1, round(factor * side)) for side in pixels.shape[1::-1]]
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if factor < 1 else pixels
+    colours = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, SHOWN_QUALITY])[1].tobytes()
 
 
 def main() -> None:

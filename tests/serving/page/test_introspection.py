@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from helpers.asking import InProcess, as_png
 from helpers.small_model import nearest_mean, write_model
@@ -90,7 +92,7 @@ def test_a_drawing_is_read_as_by_predict_and_shown_as_the_network_input(ask: InP
 
 def test_a_page_is_read_as_by_read_with_the_network_input_of_each_digit(ask: InProcess, reader: Reader):
     content = (ROOT / "docs" / "pages" / "note.jpg").read_bytes()
-    shown = ask("POST", "/v1/inside/page", content=content).json()
+    (shown,) = ask("POST", "/v1/inside/page", content=content).json()["pages"]
     digits: list[dict[str, Any]] = [digit for line in shown["lines"] for digit in line["digits"]]
     page = reader.read(content)
     for digit, read in zip(digits, [digit for line in page.lines for digit in line.digits], strict=True):
@@ -101,6 +103,7 @@ def test_a_page_is_read_as_by_read_with_the_network_input_of_each_digit(ask: InP
         assert np.array_equal(read.image, image)
         # The detector contributes to the probabilities, but on a clear page the classifier alone gives the same digit.
         assert int(reader.classifier.probabilities(image[None])[0].argmax()) == digit["digit"]
+    assert tuple(shown.pop("size")) == Image.open(io.BytesIO(content)).size
     assert shown == json.loads(json.dumps(page.to_json()))
 
 
@@ -109,7 +112,23 @@ def test_nothing_drawn_is_blank(ask: InProcess):
     look = ask("POST", "/v1/inside", content=paper).json()
     assert look["prediction"]["reason"] == "blank"
     assert not unpacked(look["image"], 784).any()
-    assert ask("POST", "/v1/inside/page", content=paper).json()["reason"] == "blank"
+    assert ask("POST", "/v1/inside/page", content=paper).json()["pages"][0]["reason"] == "blank"
+
+
+def test_all_pages_of_a_document_are_shown_as_pictures_where_that_is_asked(ask: InProcess):
+    pages = [
+        Image.fromarray(np.kron(np.eye(number, dtype=np.uint8) * 255, np.ones((90, 120), np.uint8)))
+        for number in (1, 20)
+    ]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    shown = ask("POST", "/v1/inside/page?pictures=1", content=file.getvalue()).json()["pages"]
+    assert [page["page"] for page in shown] == [1, 2]
+    assert [tuple(page["size"]) for page in shown] == [page.size for page in pages]
+    drawn = Image.open(io.BytesIO(base64.b64decode(shown[1]["picture"])))
+    assert drawn.format == "JPEG"
+    assert max(drawn.size) == 1600
+    assert abs(np.asarray(drawn.convert("L"), float).mean() - 255 / 20) < 3
 
 
 @pytest.mark.parametrize("path", ["/v1/inside", "/v1/inside/page"])

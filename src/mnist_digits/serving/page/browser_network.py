@@ -191,7 +191,7 @@ def _read(content: bytes) -> Iterator[Layer]:
                 else:
                     layer = layer.scaled(factor, beta - mean * factor)
             case "Div" if layer and values and not pending:
-                layer = layer.scaled(1 / values[0], np.zeros((), np.float32))
+                layer = layer.scaled(np.reciprocal(values[0]), np.zeros((), np.float32))
             case "Div" if not layer:
                 # By 255: pixels are scaled to [0, 1].
                 pass

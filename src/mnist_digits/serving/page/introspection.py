@@ -19,8 +19,9 @@ def router(reader: Reader, workers: Workers, readings: Pictures) -> APIRouter:
 
     `GET /reader.bin`: the classifier's network, packed for the browser; 204 where the browser cannot run it, and asks
     `POST ""`: a small picture of one digit → its `prediction`, as by `digits predict --json`, and the network's input
-    `image`, uint8 in base64. `GET /dense.bin`: the network 784-128-10 that the page shows. `POST /page`: a picture of a
-    page → as `digits read --json`, where each digit also has its `probabilities` and the network input `image`.
+    `image`, uint8 in base64. `GET /dense.bin`: the network 784-128-10 that the page shows. `POST /page`: a picture or a
+    document → its `pages`, each as `digits read --json` prints it, with its `size`, and of each digit also the
+    `probabilities` and the network input `image`; with `?pictures=1` each page also as a `picture`, a JPEG in base64.
     """
     routes = APIRouter(prefix="/v1/inside", include_in_schema=False)
     pack_reader = functools.cache(lambda: pack_classifier(reader.classifier))
@@ -45,6 +46,9 @@ def router(reader: Reader, workers: Workers, readings: Pictures) -> APIRouter:
 
     @routes.post("/page")
     async def page(request: Request) -> Response:
-        return Response(json.dumps(await readings.do("inspect", await request.body())), media_type=JSON)
+        pictures = request.query_params.get("pictures") == "1"
+        return Response(
+            json.dumps(await readings.do("inspect", await request.body(), pictures=pictures)), media_type=JSON
+        )
 
     return routes

@@ -38,8 +38,13 @@ def page_files() -> ASGIApp:
 
 
 def add_settings(routes: APIRouter, settings: Settings) -> None:
-    """Add `/page.json`: whether the service has a `playground`, and whether it needs a `token`. Not guarded itself."""
-    content = json.dumps({"playground": settings.playground, "token": settings.token is not None})
+    """Add `/page.json`, which is not guarded itself: what the page has to know of this service.
+
+    `service`: that there is one. `playground`: whether it trains networks. `token`: whether it needs one. `most_bytes`:
+    the largest file that it takes.
+    """
+    facts = {"service": True, "playground": settings.playground, "token": settings.token is not None}
+    content = json.dumps({**facts, "most_bytes": settings.most_bytes})
 
     @routes.get("/page.json", include_in_schema=False)
     async def page(_: Request) -> Response:

@@ -137,3 +137,47 @@ def test_blank_paper_has_no_digits(look: Open):
     Image.new("L", (300, 200), 240).save(file, "PNG")
     page.set_input_files("#file", {"name": "blank.png", "mimeType": "image/png", "buffer": file.getvalue()})
     expect(page.locator("#photo-says")).to_have_text("No digits found in this picture.")
+    # There is nothing to copy.
+    expect(page.get_by_role("button", name="Copy the text")).to_be_hidden()
+
+
+def test_several_files_and_all_pages_of_a_document_are_read(look: Open, note: bytes):
+    page = look("photo", viewport={"width": 360, "height": 740})
+    document, blank = io.BytesIO(), io.BytesIO()
+    paper = Image.new("L", (300, 200), 240)
+    paper.save(blank, "PNG")
+    # No browser but Safari shows a TIFF: the service draws its pages.
+    paper.save(document, "TIFF", save_all=True, append_images=[Image.open(io.BytesIO(note)).convert("L")])
+    files = {"document.tiff": document.getvalue(), "huge.jpg": bytes(21_000_000), "blank.png": blank.getvalue()}
+    page.set_input_files(
+        "#file", [{"name": name, "mimeType": "image/*", "buffer": content} for name, content in files.items()]
+    )
+    expect(page.locator("#which")).to_have_text("1 of 3: document.tiff, page 1", timeout=60_000)
+    expect(page.locator("#photo-says")).to_have_text("No digits found in this picture.")
+    expect(page.locator("#unread li")).to_contain_text("huge.jpg was not read: it has 21 MB, and at most 20 MB")
+    page.get_by_role("button", name="The next page").click()
+    expect(page.locator("#which")).to_have_text("2 of 3: document.tiff, page 2")
+    boxes = page.locator("#boxes button")
+    expect(boxes).to_have_count(33)
+    # On a phone the boxes are too small for names over them, until they are looked at closely.
+    assert page.locator("#boxes span >> visible=true").count() == 0
+    boxes.nth(3).click()
+    assert page.locator("#boxes span >> visible=true").all_inner_texts() == ["8"]
+    before = boxes.nth(3).bounding_box()
+    for _ in range(3):
+        page.get_by_role("button", name="Zoom in").click()
+    after = boxes.nth(3).bounding_box()
+    assert before
+    assert after
+    assert abs(after["height"] / before["height"] - 3) < 0.2
+    expect(page.locator("#boxes span >> visible=true")).to_have_count(33)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save as JSON").click()
+    lines = [json.loads(line) for line in Path(saved.value.path()).read_text().splitlines()]
+    assert [(line["file"], line["page"]) for line in lines] == [
+        ("document.tiff", 1),
+        ("document.tiff", 2),
+        ("blank.png", 1),
+    ]
+    assert all("size" not in line for line in lines)

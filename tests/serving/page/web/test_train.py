@@ -1,6 +1,7 @@
+import json
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from helpers.hand import Open, draw
 
@@ -60,3 +61,34 @@ def test_a_training_is_stopped_in_the_middle(look: Open):
     expect(page.get_by_role("button", name="Start anew")).to_be_enabled()
     expect(page.locator("#learning canvas")).to_have_count(16)
     assert page.locator("#try").is_visible()
+
+
+def test_a_service_that_is_gone_is_missed(browser: Browser, address: str):
+    row = {"epoch": 2, "loss": 0.2, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.91, "seconds": 1.0}
+    settings = {"epochs": 50, "learning_rate": 0.001}
+    state = {"training": 1, "stage": "training", "settings": settings, "history": [row], "units": 0, "version": 1}
+    connections = []
+
+    def events(route: Route) -> None:
+        """One event, and then nothing more."""
+        connections.append(route)
+        if len(connections) > 1:
+            return route.abort()
+        return route.fulfill(body=f"data: {json.dumps(state)}\n\n", content_type="text/event-stream")
+
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.route("**/v1/playground/events", events)
+    # A network that the page cannot run is run by the service, which is then gone.
+    page.route("**/v1/inside/reader.bin", lambda route: route.fulfill(status=204))
+    page.route("**/v1/inside", lambda route: route.abort())
+    page.goto(f"{address}/#train")
+    expect(page.locator("#stage")).to_contain_text("The service cannot be reached. Before: Epoch 2 of 50")
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+    page.get_by_role("link", name="Draw", exact=True).click()
+    before = page.locator("#pad").bounding_box()
+    draw(page, 7)
+    expect(page.locator("#sure")).to_have_text("No answer from the service")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    assert page.locator("#pad").bounding_box() == before
+    context.close()

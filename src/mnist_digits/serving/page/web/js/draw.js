@@ -147,7 +147,7 @@ function show({ prediction, image }, network) {
 
 async function askForNumber(time) {
   try {
-    const page = await askAbout("v1/inside/page", await encodeGrey(pad.pixels()));
+    const { pages: [page] } = await askAbout("v1/inside/page", await encodeGrey(pad.pixels()));
     trouble(null);
     if (time === newest && page.lines.length) showNumber(page);
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import { chooseYours, loadReader, offerYours, startDrawing } from "./draw.js";
 import { startInside } from "./inside.js";
-import { startPhoto } from "./photo.js";
+import { limitFiles, startPhoto } from "./photo.js";
 import { ask, expectToken } from "./server.js";
 import { startTraining } from "./train.js";
 
@@ -37,9 +37,10 @@ turnTo("draw");
 readHash();
 
 startDrawing(report);
-startPhoto(report, () => { location.hash = "photo"; });
+startPhoto(() => { location.hash = "photo"; });
 try {
   const facts = await (await ask("page.json")).json();
+  limitFiles(facts.most_bytes);
   if (facts.token) await expectToken();
   if (facts.playground) {
     views.push("train");

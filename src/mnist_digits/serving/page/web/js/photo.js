@@ -1,4 +1,4 @@
-// The view Photo: reads a picture that is dropped, pasted, chosen or taken, and shows its digits in boxes over it.
+// The view Photo: reads pictures that are dropped, pasted, chosen or taken, and shows their digits in boxes over them.
 
 import { bars, paintInk, percent, unpack } from "./paint.js";
 import { askAbout } from "./server.js";
@@ -10,20 +10,27 @@ const UNCERTAIN_CONFIDENCE = 0.9;
 const CROP_MARGIN = 0.25;
 /** Maximum width and height at which the picture is shown. */
 const MAX_SHOWN_PX = 2000;
+/** Typical height of a box on the screen below which there is no room for names over the boxes. */
+const MIN_NAMED_PX = 20;
+/** Steps of the zoom: how many times as wide as its place the picture is. */
+const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 
-let trouble, showBars;
-let bitmap = null;
+let showBars;
+let mostBytes = Infinity;
+/** The pages that have been read: `name` of the file, `page` as the service gave it, and the `bitmap`, null without. */
+let readings = [];
+let shown = 0;
 let newest = 0;
+let zoom = 0;
 let address = null;
 
-/** report: called with an error, or null to remove it. come: called when a picture is dropped or pasted. */
-export function startPhoto(report, come) {
-  trouble = report;
+/** come: called when a picture is dropped or pasted. */
+export function startPhoto(come) {
   showBars = bars(find("detail-bars"));
   const drop = find("drop");
   for (const id of ["file", "camera"]) {
     find(id).addEventListener("change", () => {
-      if (find(id).files[0]) read(find(id).files[0]);
+      readAll([...find(id).files]);
       find(id).value = "";
     });
   }
@@ -40,70 +47,134 @@ export function startPhoto(report, come) {
   addEventListener("paste", (event) => take(event.clipboardData.files, come));
   find("copy").addEventListener("click", copy);
   find("boxes").addEventListener("keydown", move);
+  find("previous").addEventListener("click", () => show(shown - 1));
+  find("next").addEventListener("click", () => show(shown + 1));
+  find("closer").addEventListener("click", () => zoomTo(zoom + 1));
+  find("farther").addEventListener("click", () => zoomTo(zoom - 1));
+  new ResizeObserver(nameBoxes).observe(find("sheet"));
+}
+
+/** Take no file of more bytes than the service does. */
+export function limitFiles(bytes) {
+  mostBytes = bytes;
 }
 
 function take(files, come) {
   if (!files.length) return;
   come();
-  read(files[0]);
+  readAll([...files]);
 }
 
-async function read(file) {
+/** Read files one after another, and show the first page as soon as it is there. */
+async function readAll(files) {
+  if (!files.length) return;
   const mine = newest += 1;
-  trouble(null);
-  find("result").hidden = true;
+  readings = [];
+  let opened = false;
+  for (const id of ["result", "pages", "unread"]) find(id).hidden = true;
+  find("unread").replaceChildren();
   find("photo-says").classList.remove("doubtful");
-  find("photo-says").textContent = "Reading…";
-  try {
-    const [page, picture] = await Promise.all([
-      askAbout("v1/inside/page", file),
-      // Turned as its EXIF orientation says, as the boxes are. Not every browser can show what the service can read.
-      createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null),
-    ]);
-    if (mine !== newest) return;
-    bitmap = picture;
-    show(page, file.name || "picture");
-  } catch (error) {
-    if (mine !== newest) return;
-    find("photo-says").textContent = "";
-    trouble(error);
+  for (const [number, file] of files.entries()) {
+    const name = file.name || "picture";
+    const progress = files.length > 1 ? ` ${name}, ${number + 1} of ${files.length}` : "";
+    if (!readings.length) find("photo-says").textContent = `Reading${progress}…`;
+    try {
+      const read = await readFile(file, name);
+      if (mine !== newest) return;
+      readings.push(...read);
+    } catch (error) {
+      if (mine !== newest) return;
+      const item = document.createElement("li");
+      item.textContent = `${name} was not read: ${error.message.replace(/^picture: /, "")}`;
+      find("unread").append(item);
+      find("unread").hidden = false;
+    }
+    // Later ones do not take the page away that is looked at.
+    if (opened) turnPages();
+    else if (readings.length) show(0);
+    opened ||= readings.length > 0;
   }
+  if (!readings.length) find("photo-says").textContent = files.length > 1 ? "None of these files was read." : "";
 }
 
-function show(page, name) {
-  const digits = page.lines.flatMap((line, number) => line.digits.map((digit) => ({ ...digit, line: number + 1 })));
-  const doubtful = digits.filter((digit) => digit.confidence < UNCERTAIN_CONFIDENCE).length;
+/** The pages of a file, each as in `readings`. Throws what is wrong with it. */
+async function readFile(file, name) {
+  if (file.size > mostBytes) {
+    const [size, most] = [file.size, mostBytes].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
+    throw new Error(`it has ${size}, and at most ${most} are taken. Scale it down, or take the photo with fewer pixels.`);
+  }
+  // Turned as its EXIF orientation says, as the boxes are. What this browser cannot show, the service draws.
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
+  const { pages } = await askAbout(bitmap ? "v1/inside/page" : "v1/inside/page?pictures=1", file);
+  return Promise.all(pages.map(async ({ picture, ...page }) => {
+    const drawn = picture && await createImageBitmap(new Blob([unpack(picture)], { type: "image/jpeg" }));
+    const only = pages.length === 1 ? bitmap : null;
+    return { name, page, pages: pages.length, bitmap: drawn ?? only };
+  }));
+}
+
+/** Show one of the pages that have been read. */
+function show(number) {
+  shown = Math.max(0, Math.min(readings.length - 1, number));
+  const { page, bitmap } = readings[shown];
+  const digits = page.lines.flatMap((line, index) => line.digits.map((digit) => ({ ...digit, line: index + 1 })));
+  const uncertain = digits.filter((digit) => digit.confidence < UNCERTAIN_CONFIDENCE).length;
   const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   find("photo-says").textContent = digits.length
-    ? `${many(digits.length, "digit")} in ${many(page.lines.length, "line")}, ${doubtful || "none"} of them uncertain.`
+    ? `${many(digits.length, "digit")} in ${many(page.lines.length, "line")}, ${uncertain || "none"} of them uncertain.`
     : "No digits found in this picture.";
   find("photo-says").classList.toggle("doubtful", page.doubtful);
   if (page.doubtful) {
-    find("photo-says").textContent += ` Doubtful: ${Math.round(100 * page.left_out)} % of what looks like writing is in no digit.`;
+    find("photo-says").textContent += ` Doubtful: ${Math.round(100 * page.left_out)}\u00a0% of what looks like writing is in no digit.`;
   }
   find("text").textContent = page.lines.map((line) => line.text).join("\n");
+  // Of a blank page there is nothing to copy.
+  find("says-card").hidden = !digits.length;
   find("detail").hidden = true;
-  showPicture();
-  showBoxes(digits);
-  offer(page, name);
+  find("sheet-card").hidden = !bitmap;
+  if (bitmap) showPicture(bitmap);
+  showBoxes(bitmap ? digits : [], page.size, bitmap);
+  turnPages();
   find("result").hidden = !bitmap && !digits.length;
+  zoomTo(0);
 }
 
-function showPicture() {
+/** Say which of the pages this is, and offer them all to be saved. */
+function turnPages() {
+  const { name, page, pages } = readings[shown];
+  find("pages").hidden = readings.length < 2;
+  find("which").textContent = `${shown + 1} of ${readings.length}: ${name}${pages > 1 ? `, page ${page.page}` : ""}`;
+  find("previous").disabled = shown === 0;
+  find("next").disabled = shown === readings.length - 1;
+  offer();
+}
+
+function showPicture(bitmap) {
   const canvas = find("picture");
-  find("sheet").hidden = !bitmap;
-  if (!bitmap) {
-    find("photo-says").textContent += " This browser cannot show this kind of picture.";
-    return;
-  }
   const scale = Math.min(1, MAX_SHOWN_PX / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
 }
 
-function showBoxes(digits) {
-  find("boxes").replaceChildren(...(bitmap ? digits : []).map((digit, number) => {
+function zoomTo(step) {
+  zoom = Math.max(0, Math.min(ZOOMS.length - 1, step));
+  find("sheet").style.width = `${100 * ZOOMS[zoom]}%`;
+  find("farther").disabled = zoom === 0;
+  find("closer").disabled = zoom === ZOOMS.length - 1;
+  // The chosen digit stays in view.
+  find("boxes").querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
+/** Names stand over the boxes only where there is room for them. */
+function nameBoxes() {
+  const heights = [...find("boxes").children].map((box) => box.offsetHeight).sort((a, b) => a - b);
+  find("sheet").classList.toggle("small", heights[heights.length >> 1] < MIN_NAMED_PX);
+}
+
+/** size: width and height of the page, in whose pixels the boxes are given. */
+function showBoxes(digits, [across, down], bitmap) {
+  find("boxes").replaceChildren(...digits.map((digit, number) => {
     const box = document.createElement("button");
     const name = document.createElement("span");
     const unsure = digit.confidence < UNCERTAIN_CONFIDENCE;
@@ -116,14 +187,15 @@ function showBoxes(digits) {
     name.textContent = unsure ? `${digit.digit}?` : digit.digit;
     box.append(name);
     const [x, y, width, height] = digit.box;
-    box.style.left = `${100 * x / bitmap.width}%`;
-    box.style.top = `${100 * y / bitmap.height}%`;
-    box.style.width = `${100 * width / bitmap.width}%`;
-    box.style.height = `${100 * height / bitmap.height}%`;
-    box.style.setProperty("--high", height / bitmap.width);
-    box.addEventListener("click", () => choose(box, digit));
+    box.style.left = `${100 * x / across}%`;
+    box.style.top = `${100 * y / down}%`;
+    box.style.width = `${100 * width / across}%`;
+    box.style.height = `${100 * height / down}%`;
+    box.style.setProperty("--high", height / across);
+    box.addEventListener("click", () => choose(box, digit, bitmap, bitmap.width / across));
     return box;
   }));
+  nameBoxes();
 }
 
 /** The arrow keys, Home and End move from box to box; the Tab key reaches only one of them (roving tabindex). */
@@ -141,7 +213,8 @@ function move(event) {
   box.click();
 }
 
-function choose(box, digit) {
+/** scale: pixels of the bitmap per pixel of the page. */
+function choose(box, digit, bitmap, scale) {
   for (const other of find("boxes").children) {
     other.setAttribute("aria-pressed", String(other === box));
     other.tabIndex = other === box ? 0 : -1;
@@ -149,7 +222,7 @@ function choose(box, digit) {
   find("detail-title").textContent = digit.confidence < UNCERTAIN_CONFIDENCE
     ? `A ${digit.digit}? Only ${percent(digit.confidence)} sure`
     : `A ${digit.digit}, ${percent(digit.confidence)} sure`;
-  const [x, y, width, height] = digit.box;
+  const [x, y, width, height] = digit.box.map((value) => scale * value);
   const margin = CROP_MARGIN * Math.max(width, height);
   const crop = find("crop");
   crop.width = Math.max(1, Math.round(width + 2 * margin));
@@ -160,16 +233,18 @@ function choose(box, digit) {
   find("detail").hidden = false;
 }
 
-/** Set the link that saves the result as `digits read --json` prints it. */
-function offer(page, name) {
-  const lines = page.lines.map((line) => (
-    { ...line, digits: line.digits.map(({ digit, confidence, box }) => ({ digit, confidence, box })) }
-  ));
-  const content = `${JSON.stringify({ file: name, ...page, lines })}\n`;
+/** Set the link that saves all that was read, as `digits read --json` prints it: a line for each page. */
+function offer() {
+  const content = readings.map(({ name, page: { size, ...page } }) => {
+    const lines = page.lines.map((line) => (
+      { ...line, digits: line.digits.map(({ digit, confidence, box }) => ({ digit, confidence, box })) }
+    ));
+    return `${JSON.stringify({ file: name, ...page, lines })}\n`;
+  });
   if (address) URL.revokeObjectURL(address);
-  address = URL.createObjectURL(new Blob([content], { type: "application/json" }));
+  address = URL.createObjectURL(new Blob(content, { type: "application/json" }));
   find("download").href = address;
-  find("download").download = `${name.replace(/\.[^.]*$/, "")}.json`;
+  find("download").download = `${readings[0].name.replace(/\.[^.]*$/, "")}.json`;
 }
 
 async function copy() {

@@ -18,8 +18,7 @@ export async function ask(path, options = {}) {
     let answer;
     try {
       answer = await fetch(path, { ...options, headers });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
+    } catch {
       throw new ServiceError(0, "The service cannot be reached. Is it still running?");
     }
     if (answer.ok) return answer;
@@ -34,24 +33,31 @@ export async function askAbout(path, picture) {
   return (await ask(path, { method: "POST", body: picture, headers })).json();
 }
 
-/** Calls `tell` with the data of every server-sent event; connects again when interrupted, until `signal` aborts. */
-export async function follow(path, tell, signal) {
-  while (!signal.aborted) {
+/** Time without a word from the service after which the connection is taken for lost; it says something every 10 s. */
+const SILENT_AFTER_MS = 25_000;
+
+/** Calls `tell` with the data of every server-sent event; connects again when interrupted, after it has called `lost`. */
+export async function follow(path, tell, lost) {
+  for (;;) {
+    let silence;
     try {
       // EventSource cannot send the token.
-      const answer = await ask(path, { signal });
+      const answer = await ask(path);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
       for (;;) {
+        silence = setTimeout(() => reader.cancel(), SILENT_AFTER_MS);
         const { value, done } = await reader.read();
+        clearTimeout(silence);
         if (done) break;
         const events = (text + value).split("\n\n");
         text = events.pop();
         for (const event of events) if (event.startsWith("data: ")) tell(JSON.parse(event.slice(6)));
       }
-    } catch (error) {
-      if (signal.aborted) return;
+    } catch {
+      clearTimeout(silence);
     }
+    lost();
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }

@@ -6,6 +6,8 @@ import { ask, follow } from "./server.js";
 const find = (id) => document.getElementById(id);
 /** Maximum number of hidden units that are shown. */
 const MAX_SHOWN_UNITS = 128;
+/** Learning rate from which on it is the likeliest reason for a training that fails. */
+const TOO_LARGE_RATE = 0.1;
 const HYPERPARAMETERS = ["hidden_units", "learning_rate", "batch_size", "epochs", "dropout", "distortion"];
 
 let trouble, offer;
@@ -30,7 +32,7 @@ export function startTraining(report, offerYours, chooseYours) {
   find("stop").addEventListener("click", () => command("DELETE"));
   find("try").addEventListener("click", chooseYours);
   onTheme(paint);
-  follow("v1/playground/events", show, new AbortController().signal);
+  follow("v1/playground/events", show, lose);
 }
 
 async function command(method, body) {
@@ -41,6 +43,12 @@ async function command(method, body) {
   } catch (error) {
     trouble(error);
   }
+}
+
+/** Say that the service is gone: what is shown is no longer what happens. */
+function lose() {
+  find("stage").textContent = `The service cannot be reached. ${state ? `Before: ${say(state)}` : ""} Trying again…`;
+  for (const id of ["start", "stop"]) find(id).disabled = true;
 }
 
 function show(newState) {
@@ -76,7 +84,9 @@ function say({ stage, history, settings }) {
       : "The first epoch…";
     case "done": return `Done. ${reached}`;
     case "stopped": return last ? `Stopped after epoch ${last.epoch}. ${reached}` : "Stopped before the first epoch ended.";
-    default: return "The training failed; the service's log says why. A smaller learning rate may help.";
+    default: return settings.learning_rate >= TOO_LARGE_RATE
+      ? `The training failed. At a learning rate of ${settings.learning_rate} the steps are too big: choose a smaller one.`
+      : "The training failed; the service's log says why.";
   }
 }
 
