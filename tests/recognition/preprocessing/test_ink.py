@@ -4,10 +4,13 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.pictures import paper, photographed, strokes, written
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import find_ink
+from mnist_digits.recognition.preprocessing import ink as ink_module
 from mnist_digits.recognition.preprocessing.ink import equalise_ink
 
 SIDE = 200
@@ -188,3 +191,56 @@ def test_time_is_bounded(mnist: Dataset):
     find_ink(specks)
     find_ink(random.integers(0, 256, (1000, 1000), np.uint8))
     assert time.process_time() - start < 2
+
+
+def ink_of_any_picture(pixels: np.ndarray) -> np.ndarray:
+    """What is found where a drawing is looked at as if it were a photo."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ink_module, "_drawn_ink", lambda _: None)
+        return find_ink(pixels)
+
+
+@st.composite
+def drawings(draw: st.DrawFn) -> np.ndarray:
+    """Strokes of one or two pens on even ground, with hard or soft edges; lines across; frames; labels in reverse."""
+    height, width = draw(st.integers(20, 520)), draw(st.integers(20, 520))
+    shorter = min(height, width)
+    ground, level = draw(st.sampled_from([(255, 0), (0, 255), (240, 60), (30, 220), (255, 140), (100, 180)]))
+    picture = np.full((height, width), ground, np.uint8)
+    margin = draw(st.sampled_from([0, 2, shorter // 8, shorter // 4]))
+    points = st.tuples(st.integers(margin, width - 1 - margin), st.integers(margin, height - 1 - margin))
+    for _ in range(draw(st.integers(0, 4))):
+        path = np.array(draw(st.lists(points, min_size=1, max_size=8)), np.int32)
+        pen = draw(st.sampled_from([level, (level + ground) // 2]))
+        thick = draw(st.sampled_from([1, 2, 5, max(1, shorter // 12), max(1, shorter // 5)]))
+        line = draw(st.sampled_from([cv2.LINE_8, cv2.LINE_AA]))
+        cv2.polylines(picture, [path], draw(st.booleans()), pen, thick, line)
+    for row in draw(st.lists(st.integers(0, height - 1), max_size=8)):
+        cv2.line(picture, (margin, row), (width - 1 - margin, row), (level + 3 * ground) // 4, 1)
+    if draw(st.booleans()):
+        top, left = (side // draw(st.integers(3, 6)) for side in (height, width))
+        cv2.rectangle(picture, (left, top), (width - left, height - top), level, draw(st.sampled_from([1, 4, -1])))
+        end = (width // 2, height - top - 3)
+        cv2.line(picture, (width // 2, top + 3), end, ground, draw(st.sampled_from([2, max(1, shorter // 10)])))
+    soft = draw(st.sampled_from([0.0, 0.6, shorter / 40 + 0.1]))
+    picture = cv2.GaussianBlur(picture, (0, 0), soft) if soft else picture
+    return np.dstack([picture] * 3) if draw(st.booleans()) else picture
+
+
+@settings(max_examples=150)
+@given(drawings())
+def test_the_ink_of_a_drawing_is_found_quickly_and_is_the_same(picture: np.ndarray):
+    np.testing.assert_array_equal(find_ink(picture), ink_of_any_picture(picture))
+
+
+def test_digits_on_even_ground_are_taken_for_drawings(mnist: Dataset):
+    taken, count = 0, 40
+    for image in mnist.train.images[:count]:
+        for side in (28, 280, 448):
+            large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+            for picture in (large, 255 - large):
+                drawn = ink_module._drawn_ink(picture)
+                taken += drawn is not None
+                if drawn is not None:
+                    np.testing.assert_array_equal(drawn, ink_of_any_picture(picture))
+    assert taken > 0.9 * 6 * count

@@ -90,9 +90,12 @@ class RuledLine:
         return math.atan2(along[1], along[0]) % math.pi
 
 
-def remove_ruling(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.uint8]:
+def remove_ruling(
+    darkness: NDArray[np.uint8], noise: float, inner: tuple[slice, slice] = np.s_[:, :]
+) -> NDArray[np.uint8]:
     """Darkness without its ruling. darkness: uint8 (h, w), 0 = paper; noise: the level that paper alone reaches.
 
+    inner: rows and columns beyond which, and in a margin of 4 pixels within which, the darkness is known to be 0.
     Ruling is straight through most of the picture and paler than the writing or repeated, or a family of parallels.
     Where a stroke crosses it, what is darker than the line stays, and gaps no wider than the line are closed again.
     """
@@ -103,7 +106,8 @@ def remove_ruling(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.uint8
     if factor > 1:
         # The maximum of each block, so that a hair line keeps its darkness.
         search = cv2.dilate(darkness, square(factor))[factor // 2 :: factor, factor // 2 :: factor]
-    lines, writing = _ruling(search, max(noise, 6.0))
+        inner = np.s_[:, :]
+    lines, writing = _ruling(search, max(noise, 6.0), inner)
     if not lines:
         return darkness
     courses = [_in_full_size(darkness, line, factor) for line in lines]
@@ -284,9 +288,12 @@ def _limit(level: float, writing: float) -> float:
     return min((level + writing) / 2, 1.6 * level) if level < MAX_RULING_DARKNESS * writing else 1.3 * level
 
 
-def _ruling(search: NDArray[np.uint8], noise: float) -> tuple[list[RuledLine], float]:
-    """The lines that are the paper's, and the darkness of the writing between them."""
-    thin = (cv2.morphologyEx(search, cv2.MORPH_TOPHAT, square(5)) > noise).astype(np.uint8)
+def _ruling(
+    search: NDArray[np.uint8], noise: float, inner: tuple[slice, slice] = np.s_[:, :]
+) -> tuple[list[RuledLine], float]:
+    """The lines that are the paper's, and the darkness of the writing between them. inner: as of `remove_ruling`."""
+    thin = np.zeros_like(search)
+    thin[inner] = cv2.morphologyEx(search[inner], cv2.MORPH_TOPHAT, square(5)) > noise
     if np.count_nonzero(thin) > MAX_THIN_SHARE * thin.size:
         return [], 0.0
     # Lines no darker than the grain are removed with the grain.
@@ -362,7 +369,11 @@ def _straight_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8]) -> list[
     """
     shorter = min(search.shape)
     min_votes = max(8, int(MIN_FAMILY_RUN * shorter))
-    found = cv2.HoughLines(thin, 1, math.pi / 360, min_votes) if np.count_nonzero(thin) >= min_votes else None
+    if np.count_nonzero(thin) < min_votes:
+        return []
+    # The empty rows and columns beyond, right and below, would only make the table of votes larger.
+    x, y, width, height = cv2.boundingRect(thin)
+    found = cv2.HoughLines(thin[: y + height, : x + width], 1, math.pi / 360, min_votes)
     if found is None:
         return []
     lines = []
