@@ -1,12 +1,13 @@
 """Throughput and latency of `digits serve`, and its answers and memory under a minute of valid and invalid requests.
 
-    python -m benchmarks.serving                        # writes results/serving.json, prints the tables; ~3 minutes
+    python -m benchmarks.serving                        # writes results/serving.json, prints the tables; ~6 minutes
     python -m benchmarks.serving --tiny --output FILE   # seconds, for the tests
 
 The requests come from wrk (apt-get install wrk), which shares the machine's cores with the service.
 """
 
 import argparse
+import http.client
 import io
 import json
 import os
@@ -37,12 +38,15 @@ SETTINGS = {
     "seconds": Setting(10.0, 1.0, "seconds of each throughput"),
     "mixed_seconds": Setting(60, 3),
     "connections": Setting((1, 8, 64), (2,)),
-    "starts": Setting(5, 1),
+    "starts": Setting(10, 1),
 }
 WORKERS = 2
 WARM_SECONDS = 10
 """Seconds of requests after which the service's memory should no longer grow."""
 OCTETS = "application/octet-stream"
+
+START_CONNECTIONS, START_SECONDS = 8, 5.0
+"""Connections, kept, and seconds of requests after each start of the service: is every start as good as the others?"""
 
 SCRIPT = """
 local file = io.open("{body}", "rb")
@@ -92,9 +96,9 @@ end
 """
 
 
-def digit_png(image: NDArray[np.uint8]) -> bytes:
-    """A digit, uint8 (28, 28), as a PNG of 280×280 pixels, dark on light."""
-    large = Image.fromarray(255 - image).resize((280, 280), Image.Resampling.BICUBIC)
+def digit_png(image: NDArray[np.uint8], side: int = 280) -> bytes:
+    """A digit, uint8 (28, 28), as a PNG of 280×280 pixels, or another side's square, dark on light."""
+    large = Image.fromarray(255 - image).resize((side, side), Image.Resampling.BICUBIC)
     file = io.BytesIO()
     large.save(file, "PNG")
     return file.getvalue()
@@ -131,6 +135,46 @@ def measure_rate(address: str, path: str, body: Path, connections: int, seconds:
     return {
         "path": path, "connections": connections, "requests_per_second": result["requests"] / result["seconds"], **kept
     }  # fmt: skip
+
+
+def measure_starts(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """`measure_rate` of a picture after each start of the service, and the workers' share of its processor time."""
+    body = folder / "body"
+    body.write_bytes(digit_png(load_mnist().test.images[0]))
+    rates = []
+    for _ in range(options.starts):
+        with run_ready_service(WORKERS) as (process, address, _):
+            wait_for_workers(process, address)
+            before = processor_seconds(process)
+            seconds = min(options.seconds, START_SECONDS)
+            rate = measure_rate(address, "/v1/predict", body, START_CONNECTIONS, seconds)
+            took = [after - before.get(pid, 0.0) for pid, after in processor_seconds(process).items()]
+            rates.append({**rate, "busiest_worker_share": max(took) / max(sum(took), 1e-9)})
+    return rates
+
+
+def wait_for_workers(process: psutil.Process, address: str) -> None:
+    """Ask until every worker has answered: one that is still loading is given no connection."""
+    port = int(address.rpartition(":")[2])
+    while True:
+        asked = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(WORKERS)]
+        for connection in asked:
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+        held = [
+            sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in child.net_connections())
+            for child in process.children()
+        ]
+        for connection in asked:
+            connection.close()
+        if sum(count > 0 for count in held) == WORKERS:
+            return
+        time.sleep(0.1)
+
+
+def processor_seconds(process: psutil.Process) -> dict[int, float]:
+    """Processor time of each process that the service has started, by its id."""
+    return {child.pid: sum(child.cpu_times()[:2]) for child in process.children()}
 
 
 def write_kinds(folder: Path) -> list[dict[str, Any]]:
@@ -194,6 +238,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.starts):
         with run_ready_service(1) as (_, _, start_seconds):
             waited.append(start_seconds)
+    with tempfile.TemporaryDirectory() as name:
+        starts = measure_starts(Path(name), options)
     with tempfile.TemporaryDirectory() as name, run_ready_service(WORKERS) as (process, address, _):
         folder = Path(name)
         rates = measure_rates(address, folder, options)
@@ -206,6 +252,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "workers": WORKERS,
         "start_seconds": statistics.median(waited),
+        "starts": starts,
         "rates": rates,
         "mixed": mixed,
     }
@@ -217,6 +264,7 @@ def measure_rates(address: str, folder: Path, options: argparse.Namespace) -> li
     requests = {
         "`/healthz`: HTTP alone": ("/healthz", b""),
         "`/v1/classify`, one image": ("/v1/classify", image.tobytes()),
+        "`/v1/predict`, PNG of 28×28": ("/v1/predict", digit_png(image, 28)),
         "`/v1/predict`, PNG of 280×280": ("/v1/predict", digit_png(image)),
     }
     rates = []
@@ -250,7 +298,23 @@ def as_table(result: dict[str, Any]) -> str:
         harness.as_markdown([machine, "connections", "requests per s", "p50", "p95", "p99"], rates),
         harness.as_markdown([load, ""], under_load.items()),
     ]
+    if "starts" in result:
+        tables.insert(1, starts_table(result["starts"]))
     return "\n\n".join(tables)
+
+
+def starts_table(starts: list[dict[str, Any]]) -> str:
+    """What each start of the service was good for, as Markdown."""
+    rates = sorted(row["requests_per_second"] for row in starts)
+    rows = {
+        "requests per s: least, median, most": f"{rates[0]:,.0f}, {statistics.median(rates):,.0f}, {rates[-1]:,.0f}",
+        "p99: most": f"{max(row['p99_ms'] for row in starts):.1f} ms",
+        f"processor time of the busier of {WORKERS} workers: most": harness.as_percent(
+            max(row["busiest_worker_share"] for row in starts)
+        ),
+    }
+    kind = f"PNG of 280×280, {START_CONNECTIONS} connections, {len(starts)} starts"
+    return harness.as_markdown([kind, ""], rows.items())
 
 
 BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS)

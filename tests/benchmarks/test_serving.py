@@ -14,8 +14,11 @@ def test_tiny_mode_asks_everything(tmp_path: Path, capsys: pytest.CaptureFixture
     output = tmp_path / "serving.json"
     serving.BENCHMARK.main(["--tiny", "--output", str(output)])
     result = json.loads(output.read_text())
-    assert [row["path"] for row in result["rates"]] == ["/healthz", "/v1/classify", "/v1/predict"]
-    for row in result["rates"]:
+    assert [row["path"] for row in result["rates"]] == ["/healthz", "/v1/classify", "/v1/predict", "/v1/predict"]
+    assert len(result["starts"]) == 1
+    # All connections in one worker would be 1.0.
+    assert 0.5 <= result["starts"][0]["busiest_worker_share"] < 0.9
+    for row in [*result["rates"], *result["starts"]]:
         assert row["requests_per_second"] > 1
         assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
     mixed = result["mixed"]

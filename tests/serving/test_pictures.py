@@ -1,12 +1,15 @@
 """Large pictures are read in processes of their own: whatever becomes of those, no other request waits or is lost."""
 
+import asyncio
 import io
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import psutil
@@ -18,7 +21,8 @@ from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Reader
 from mnist_digits.recognition.preprocessing.image_io import MAX_JPEG_SCANS
 from mnist_digits.serving import Settings
-from mnist_digits.serving.pictures import MAX_REFUSED, Refused
+from mnist_digits.serving.pictures import MAX_REFUSED, Pictures, Refused
+from mnist_digits.serving.workers import Workers
 
 LARGE_SIDE = 1_500
 
@@ -178,3 +182,27 @@ def test_refused_pictures_are_known_to_all_workers_and_bounded(tmp_path: Path):
         mine.add(one)
         assert one in theirs
     assert MAX_REFUSED / 2 < sum(one in theirs for one in many) <= MAX_REFUSED
+
+
+def test_a_small_picture_waits_for_no_thread_and_a_larger_one_does(reader: Reader, mnist: Dataset):
+    small = as_png(255 - mnist.test.images[0])
+    larger = as_png(cv2.resize(255 - mnist.test.images[0], (280, 280)))
+    largest = as_png(cv2.resize(255 - mnist.test.images[0], (400, 400)))
+
+    async def waits(threads: int, content: bytes) -> bool:
+        workers, released = Workers(threads, 10, 30), threading.Event()
+        pictures = Pictures(reader, workers, Settings(threads=threads))
+        busy = [asyncio.create_task(workers.do(released.wait)) for _ in range(threads)]
+        await asyncio.sleep(0)
+        asked = asyncio.create_task(pictures.do("predict", content))
+        await asyncio.sleep(0.1)
+        waited = not asked.done()
+        released.set()
+        assert (await asked)["digit"] == 7
+        await asyncio.gather(*busy)
+        workers.close()
+        pictures.close()
+        return waited
+
+    found = [asyncio.run(waits(threads, one)) for threads in (1, 2) for one in (small, larger, largest)]
+    assert found == [False, False, True, False, True, True]

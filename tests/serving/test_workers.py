@@ -113,6 +113,30 @@ def test_requests_that_come_together_share_a_batch_and_each_gets_its_own(mnist: 
         assert answer.digits == own.digits
 
 
+def test_quick_batches_run_on_the_loop_and_slow_ones_in_a_thread(mnist: Dataset, monkeypatch: pytest.MonkeyPatch):
+    class Located(Counting):
+        def judge(self, images: np.ndarray) -> Judgement:
+            self.thread = threading.get_ident()
+            return super().judge(images)
+
+    async def meet(seconds: float, count: int) -> tuple[bool, list[int]]:
+        monkeypatch.setattr("mnist_digits.serving.workers.MAX_INLINE_SECONDS", seconds)
+        classifier = Located()
+        classifier.released.set()
+        queue = BatchQueue(classifier, 100, 10)
+        await queue.judge(mnist.test.images[:1])
+        assert classifier.thread != threading.get_ident(), "nothing is known of the network yet"
+        answers = await asyncio.gather(*[queue.judge(mnist.test.images[n : n + 1]) for n in range(count)])
+        queue.close()
+        assert [answer.digits for answer in answers] == [[7], [2], [1], [0], [4]][:count]
+        return classifier.thread == threading.get_ident(), classifier.batches
+
+    assert asyncio.run(meet(1.0, 5)) == (True, [1, 5])
+    on_loop, batches = asyncio.run(meet(0.0, 5))
+    assert not on_loop
+    assert sum(batches) == 6
+
+
 def test_a_full_queue_and_a_late_answer_are_503(mnist: Dataset):
     image = mnist.test.images[:1]
 

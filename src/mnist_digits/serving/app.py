@@ -67,7 +67,8 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     openapi.add_docs(app.router)
     openapi.describe_token(app)
     app.router.default = static.page_files()
-    app.add_middleware(Middleware, settings=settings, metrics=metrics)
+    direct = {route.path: route for route in app.routes if type(route) is openapi.PlainRoute and "{" not in route.path}
+    app.add_middleware(Middleware, settings=settings, metrics=metrics, direct=direct)
     return app
 
 
@@ -76,6 +77,5 @@ async def _on_error(_: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         error = HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    elif not isinstance(error, HTTPException):
-        error = HTTPException(422, str(error))
+    assert isinstance(error, (HTTPException, DataError))
     return as_response(error)

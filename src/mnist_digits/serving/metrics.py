@@ -23,6 +23,7 @@ class Metrics:
     def __init__(self) -> None:
         """All counters at zero."""
         self._registry = CollectorRegistry()
+        self._labelled: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "digits_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
         )
@@ -43,6 +44,15 @@ class Metrics:
         self.pictures = Counter(
             "digits_pictures", "Pictures read, by reason for no result.", ["route", "reason"], registry=self._registry
         )
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        key = (method, route, status)
+        if key not in self._labelled:
+            self._labelled[key] = self.requests.labels(*key), self.seconds.labels(route)
+        counter, histogram = self._labelled[key]
+        counter.inc()
+        histogram.observe(seconds)
 
     def text(self) -> bytes:
         """All counts in Prometheus's text format, summed over the worker processes where there are several."""

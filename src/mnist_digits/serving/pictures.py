@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
-from mnist_digits.recognition.preprocessing.image_io import LIGHT_BYTES, LIGHT_PIXELS, is_light
+from mnist_digits.recognition.preprocessing.image_io import LIGHT_BYTES, LIGHT_PIXELS, is_light, pixels_to_decode
 from mnist_digits.recognition.reading_process import JOBS, ProcessDiedError, ReadingProcess
 from mnist_digits.serving.metrics import FOLDER_VARIABLE
 from mnist_digits.serving.settings import Settings
@@ -26,6 +26,14 @@ REFUSED_FILE = "refused"
 
 MAX_REFUSED = 256
 """Number of places for refused pictures; the checksum of a newer one takes that of an older one."""
+
+
+MAX_INLINE_BYTES = 16_384
+"""Size of a file up to which a picture may be classified on the event loop."""
+
+MAX_INLINE_PIXELS, MAX_SHARED_INLINE_PIXELS = 100_000, 4_096
+"""Pixels up to which it is: such as take no longer than a thread takes to be woken where there are several threads, a
+millisecond where there is but one, which would only take turns with the loop."""
 
 
 class Refused:
@@ -59,6 +67,8 @@ class Pictures:
     def __init__(self, reader: Reader, workers: Workers, settings: Settings) -> None:
         """workers: threads for small pictures."""
         self._reader, self._workers, self._seconds = reader, workers, settings.answer_seconds
+        # Where there are more threads, they let more cores work on larger pictures.
+        self._most_inline = MAX_INLINE_PIXELS if settings.threads == 1 else MAX_SHARED_INLINE_PIXELS
         self._large = Workers(settings.processes, settings.most_large_waiting, settings.answer_seconds)
         self._processes = [ReadingProcess(reader) for _ in range(settings.processes)]
         self._idle: LifoQueue[ReadingProcess] = LifoQueue()
@@ -71,6 +81,8 @@ class Pictures:
         Raises DataError when the picture cannot be read, HTTPException 500 when that ended the process, 503 when it
         takes too long or too many wait.
         """
+        if job == "predict" and len(content) <= MAX_INLINE_BYTES and pixels_to_decode(content) <= self._most_inline:
+            return JOBS[job](self._reader, content, **options)
         result = await self._workers.do(self._do_if_light, job, content, options)
         if result is None:
             result = await self._large.do(self._do_large, job, content, options, time.monotonic() + self._seconds)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,9 @@ MAX_SHARED_IMAGES = 64
 
 MAX_BATCH_IMAGES = 256
 """Maximum number of images in one batch."""
+
+MAX_INLINE_SECONDS = 0.002
+"""Time for which the event loop may be kept by the network: a thread would have to be woken, and wait for the loop."""
 
 RETRY_AFTER_S = 1
 """Seconds after which a client that got 503 may try again: a full queue is half empty by then."""
@@ -97,7 +101,8 @@ class Workers:
 class BatchQueue:
     """Batches the images of several requests for the network.
 
-    Images that arrive while a batch is in the network form the next one, so none waits for others to arrive.
+    Images that arrive while a batch is in the network form the next one, so none waits for others to arrive. A batch
+    runs in a thread unless it takes no longer than MAX_INLINE_SECONDS, by what the last one took.
     """
 
     def __init__(self, classifier: Classifier, most_waiting: int, seconds: float) -> None:
@@ -107,6 +112,7 @@ class BatchQueue:
         self._threads = Threads(1)
         self._waiting: deque[tuple[NDArray[np.uint8], asyncio.Future[Judgement]]] = deque()
         self._running = False
+        self._seconds_per_image = float("inf")
 
     async def judge(self, images: NDArray[np.uint8]) -> Judgement:
         """`Classifier.judge` of images, uint8 (n, 28, 28), with n up to MAX_SHARED_IMAGES.
@@ -115,10 +121,16 @@ class BatchQueue:
         """
         if len(self._waiting) >= self._most_waiting:
             raise busy("more requests than can wait")
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._waiting.append((images, future))
         if not self._running:
-            self._start_batch()
+            self._running = True
+            if self._is_quick(len(images)):
+                # After all requests that have arrived by now.
+                loop.call_soon(self._start_batch)
+            else:
+                self._start_batch()
         return await in_time(future, self._seconds)
 
     def close(self) -> None:
@@ -134,10 +146,30 @@ class BatchQueue:
                 batch.append((images, future))
                 size += len(images)
         self._running = bool(batch)
-        if batch:
-            images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
-            job = asyncio.get_running_loop().run_in_executor(self._threads.pool, self.classifier.judge, images)
+        if not batch:
+            return
+        images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
+        loop = asyncio.get_running_loop()
+        if self._is_quick(len(images)):
+            done = loop.create_future()
+            try:
+                done.set_result(self._timed(images))
+            except Exception as error:
+                done.set_exception(error)
+            self._finish_batch(batch, done)
+        else:
+            job = loop.run_in_executor(self._threads.pool, self._timed, images)
             job.add_done_callback(lambda done: self._finish_batch(batch, done))
+
+    def _is_quick(self, images: int) -> bool:
+        return images * self._seconds_per_image <= MAX_INLINE_SECONDS
+
+    def _timed(self, images: NDArray[np.uint8]) -> Judgement:
+        """`Classifier.judge`, whose processor time is remembered."""
+        start = time.thread_time()
+        judgement = self.classifier.judge(images)
+        self._seconds_per_image = (time.thread_time() - start) / len(images)
+        return judgement
 
     def _finish_batch(
         self, batch: list[tuple[NDArray[np.uint8], asyncio.Future[Judgement]]], done: asyncio.Future[Judgement]
@@ -153,7 +185,10 @@ class BatchQueue:
             else:
                 future.set_result(done.result().part(start, stop))
             start = stop
-        self._start_batch()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._start_batch)
+        else:
+            self._running = False
 
 
 async def in_time(future: Awaitable[Result], seconds: float) -> Result:

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import io
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +69,12 @@ LIGHT_BYTES = 1_000_000
 LIGHT_PIXELS = 2_000_000
 """Pixels of a light picture, which is read in well below a second."""
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG file."""
+
 USUAL_JPEG_SCANS = 10
 """Number of scans of a usual progressive JPEG."""
+
 MAX_FRAMES_PER_PAGE = 3
 """Frames of a TIFF looked at for each page: a page may have a reduced copy and a mask."""
 
@@ -141,18 +146,27 @@ def is_light(content: bytes) -> bool:
 
     content: that of a file. A light one has at most LIGHT_BYTES and LIGHT_PIXELS, and is of one of LIGHT_KINDS.
     """
-    if len(content) > LIGHT_BYTES:
-        return False
+    return len(content) <= LIGHT_BYTES and pixels_to_decode(content) <= LIGHT_PIXELS
+
+
+def pixels_to_decode(content: bytes) -> float:
+    """How many pixels a picture file has by its header, each counted as often as it is decoded.
+
+    0 for what is refused before it is decoded; infinity for a format whose header does not tell, such as TIFF and HEIC.
+    """
     if content[:2] in (b"II", b"MM") or content[4:8] == b"ftyp" or b"%PDF-" in content[:1024]:
-        return False
+        return float("inf")
+    if content[:8] == PNG_SIGNATURE and content[12:16] == b"IHDR":
+        width, height = struct.unpack(">II", content[16:24].ljust(8, b"\0"))
+        return 0.0 if _size_fault(width, height) else width * height
     file = io.BytesIO(content)
     try:
         with Image.open(file, formats=LIGHT_KINDS) as image:
             turns = max(1.0, _count_scans(io.BytesIO(content)) / USUAL_JPEG_SCANS) if image.format == "JPEG" else 1.0
-            return image.width * image.height * turns <= LIGHT_PIXELS or _size_fault(*image.size) is not None
+            return 0.0 if _size_fault(*image.size) else image.width * image.height * turns
     # What cannot even be opened is refused as soon as it is read.
     except Exception:
-        return True
+        return 0.0
 
 
 def _checked(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -285,7 +299,8 @@ def _stored_pixels(image: Image.Image) -> NDArray[np.uint8]:
     image.load()
 
     def strip(top: int) -> NDArray[np.uint8]:
-        part = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+        bottom = min(top + STRIP_ROWS, image.height)
+        part = image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
         return np.asarray(part if part.mode == mode else part.convert(mode))
 
     if with_alpha:
