@@ -1,6 +1,7 @@
 """`digits serve`: its output, options and errors."""
 
 import importlib.util
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from helpers.asking import serving
 from helpers.command import Digits
+from helpers.small_model import nearest_mean, write_model
+from mnist_digits.dataset import Dataset
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 HOSTS = ("0.0.0.0", "::", "192.0.2.1", "digits.example")
@@ -100,3 +103,22 @@ def test_a_playground_without_the_training_extra_names_it(digits: Digits, monkey
     result = digits("serve", "--port", "0", "--playground")
     assert result.returncode == 2
     assert result.stderr == "digits: keras is not installed; training needs it: pip install 'mnist-digits[train]'\n"
+
+
+def test_the_page_is_written_to_a_new_folder(digits: Digits, tmp_path: Path, mnist: Dataset):
+    result = digits("page", tmp_path / "site")
+    assert result.returncode == 0
+    assert re.fullmatch(rf"{tmp_path / 'site'}  [789]\d\d kB\n", result.stdout)
+    assert {path.name for path in (tmp_path / "site").iterdir()} >= {"index.html", "page.json", "v1"}
+    again = digits("page", tmp_path / "site")
+    assert again.returncode == 3
+    assert (
+        again.stderr
+        == f"digits: {tmp_path / 'site'}: exists already, expected a new folder; remove it, or name another\n"
+    )
+    # A model whose is_digit comes from no softmax.
+    model = write_model(tmp_path / "model.onnx", *nearest_mean(mnist.validation), rejecting=True, threshold="0.5")
+    other = digits("page", tmp_path / "other", "--model", model)
+    assert other.returncode == 3
+    assert "layers that a browser cannot run here" in other.stderr
+    assert not (tmp_path / "other").exists()

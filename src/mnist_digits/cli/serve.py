@@ -1,4 +1,4 @@
-"""`digits serve`."""
+"""`digits serve` and `digits page`."""
 
 import ipaddress
 import os
@@ -12,7 +12,7 @@ import typer
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Model, onnx_of
 from mnist_digits.cli.output import results
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, UsageError, printable
 
 MIN_TOKEN_LENGTH = 16
 """Minimum number of characters of a token; a shorter one could be guessed."""
@@ -74,6 +74,24 @@ def serve(
                 typer.launch(address)
 
         server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
+
+
+@app.command(epilog="Examples:  digits page site  ·  digits page site --model runs/latest")
+def page(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; it must not exist yet.")],
+    model: Model = None,
+) -> None:
+    """Write the page to draw on as static files, for any web host.
+
+    Digits are read in the browser, without a service: below a megabyte in all. Photos, numbers of several digits, and
+    training need `digits serve`, and the page says so.
+    """
+    from mnist_digits.recognition import Classifier
+    from mnist_digits.serving.page.static import write_page
+
+    write_page(folder, Classifier(onnx_of(model)))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    results.print(f"{printable(folder)}  {size / 1000:.0f} kB", markup=False)
 
 
 def _address(host: str, port: int) -> str:

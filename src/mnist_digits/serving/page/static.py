@@ -1,7 +1,8 @@
-"""The page's files, and `/page.json`, which tells the page what this service offers."""
+"""The page's files, served or written to a folder, and `/page.json`, which tells the page what service there is."""
 
 import json
 import mimetypes
+import shutil
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -9,7 +10,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from mnist_digits.errors import DataError
+from mnist_digits.files import atomic_folder
+from mnist_digits.recognition import Classifier
 from mnist_digits.serving.api.openapi import JSON
+from mnist_digits.serving.page.browser_network import pack_classifier, pack_dense
+from mnist_digits.serving.page.dense_network import SHIPPED, DenseNetwork
 from mnist_digits.serving.settings import Settings
 
 WEB = Path(__file__).parent / "web"
@@ -35,6 +41,29 @@ class PageFiles(StaticFiles):
 def page_files() -> ASGIApp:
     """Serves the page's files; 404 for any other path."""
     return GZipMiddleware(PageFiles(directory=WEB, html=True), minimum_size=MIN_GZIP_BYTES)
+
+
+def write_page(folder: Path, classifier: Classifier) -> None:
+    """Write the page to a new folder, for any server of static files: it reads single digits in the browser.
+
+    The files lie at the paths at which a service has them. Raises DataError when the browser cannot run the
+    classifier's network, or the folder exists or cannot be written.
+    """
+    network = pack_classifier(classifier)
+    if network is None:
+        raise DataError(
+            f"{classifier.path}: layers that a browser cannot run here, expected those of a recipe's network"
+        )
+    if folder.exists():
+        raise DataError(f"{folder}: exists already, expected a new folder; remove it, or name another")
+    with atomic_folder(folder) as temporary:
+        shutil.copytree(WEB, temporary, dirs_exist_ok=True)
+        facts = {"service": False, "playground": False, "token": False}
+        (temporary / "page.json").write_text(json.dumps(facts), encoding="utf-8")
+        networks = temporary / "v1" / "inside"
+        networks.mkdir(parents=True)
+        (networks / "reader.bin").write_bytes(network)
+        (networks / "dense.bin").write_bytes(pack_dense(DenseNetwork.load(SHIPPED)))
 
 
 def add_settings(routes: APIRouter, settings: Settings) -> None:

@@ -67,7 +67,10 @@ export async function offerYours(there) {
   find("networks").hidden = !there;
   if (!there && yours()) document.querySelector("[name=network][value=shipped]").checked = true;
   trained = null;
-  if (!there) return changed(performance.now());
+  if (!there) {
+    changed(performance.now());
+    return;
+  }
   try {
     trained = await load("v1/playground/network.bin");
   } catch (error) {

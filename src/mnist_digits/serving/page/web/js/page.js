@@ -2,7 +2,7 @@
 
 import { chooseYours, loadReader, offerYours, startDrawing } from "./draw.js";
 import { startInside } from "./inside.js";
-import { limitFiles, startPhoto } from "./photo.js";
+import { startPhoto } from "./photo.js";
 import { ask, expectToken } from "./server.js";
 import { startTraining } from "./train.js";
 
@@ -37,10 +37,10 @@ turnTo("draw");
 readHash();
 
 startDrawing(report);
-startPhoto(() => { location.hash = "photo"; });
 try {
   const facts = await (await ask("page.json")).json();
-  limitFiles(facts.most_bytes);
+  if (facts.service) startPhoto(() => { location.hash = "photo"; }, facts.most_bytes);
+  else for (const [id, hidden] of [["drop", true], ["photo-alone", false], ["alone", false]]) find(id).hidden = hidden;
   if (facts.token) await expectToken();
   if (facts.playground) {
     views.push("train");
@@ -48,7 +48,7 @@ try {
     readHash();
     startTraining(report, offerYours, chooseYours);
   }
-  await loadReader(true);
+  await loadReader(facts.service);
   await startInside();
 } catch (error) {
   report(error);

@@ -16,7 +16,7 @@ const MIN_NAMED_PX = 20;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 
 let showBars;
-let mostBytes = Infinity;
+let mostBytes;
 /** The pages that have been read: `name` of the file, `page` as the service gave it, and the `bitmap`, null without. */
 let readings = [];
 let shown = 0;
@@ -24,8 +24,9 @@ let newest = 0;
 let zoom = 0;
 let address = null;
 
-/** come: called when a picture is dropped or pasted. */
-export function startPhoto(come) {
+/** come: called when a picture is dropped or pasted. most: the largest file that the service takes, in bytes. */
+export function startPhoto(come, most) {
+  mostBytes = most;
   showBars = bars(find("detail-bars"));
   const drop = find("drop");
   for (const id of ["file", "camera"]) {
@@ -52,11 +53,6 @@ export function startPhoto(come) {
   find("closer").addEventListener("click", () => zoomTo(zoom + 1));
   find("farther").addEventListener("click", () => zoomTo(zoom - 1));
   new ResizeObserver(nameBoxes).observe(find("sheet"));
-}
-
-/** Take no file of more bytes than the service does. */
-export function limitFiles(bytes) {
-  mostBytes = bytes;
 }
 
 function take(files, come) {
