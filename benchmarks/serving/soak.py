@@ -52,9 +52,10 @@ SETTINGS = {
     "minutes": Setting(60.0, 0.1, "minutes of the soak"),
     "height": Setting(7_800, 1_600),
     "width": Setting(7_949, 1_700),
+    "kills": Setting(5, 1),
     "samples": Setting(60, 3),
 }
-PARTS = ("kinds", "beside", "soak")
+PARTS = ("kinds", "beside", "deaths", "soak")
 LARGE_AT_ONCE = 4
 GOOD_CLIENTS = 3
 PAUSE_S = 0.05
@@ -237,6 +238,34 @@ def measure_beside(address: str, pictures: dict[str, bytes], good: Request) -> d
     }
 
 
+def measure_deaths(pid: int, address: str, good: Request, kills: int) -> dict[str, Any]:
+    """Seconds from the death of one worker process, and of all, to the next answer; so many times."""
+    waits: dict[str, list[float]] = {"one": [], "all": []}
+    for _ in range(kills):
+        for name, killed in (("one", 1), ("all", WORKERS)):
+            before = workers_of(pid)
+            for worker in before[:killed]:
+                worker.kill()
+            start = time.perf_counter()
+            while ask(address, *good)[0] != 200:
+                time.sleep(0.01)
+            waits[name].append(time.perf_counter() - start)
+            while len([one for one in workers_of(pid) if one not in before[:killed]]) < WORKERS:
+                time.sleep(0.05)
+            # Those that are new have to load.
+            time.sleep(3 * max(waits["all"], default=1.0))
+    return {"kills": kills, **{f"{name}_seconds": seconds for name, seconds in waits.items()}}
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The service's worker processes."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if any("spawn_main" in part for part in child.cmdline()) else []
+    return found
+
+
 def latencies(milliseconds: list[float]) -> dict[str, float]:
     """Number, median, 99th percentile and maximum."""
     ordered = sorted(milliseconds)
@@ -412,7 +441,9 @@ def measure_service(part: str, pictures: dict[str, bytes], options: argparse.Nam
         temporary = Path(name) / "tmp"
         temporary.mkdir()
         with harness.run_service("--workers", str(WORKERS), log=log, TMPDIR=str(temporary)) as (pid, address):
-            if part == "beside":
+            if part == "deaths":
+                measured = measure_deaths(pid, address, good_requests()[0][0], options.kills)
+            elif part == "beside":
                 measured = measure_beside(address, pictures, good_requests()[0][0])
             else:
                 measured = describe_soak(soak(pid, address, temporary, pictures, options), options.minutes)
@@ -423,7 +454,7 @@ def measure_service(part: str, pictures: dict[str, bytes], options: argparse.Nam
 
 def as_table(result: dict[str, Any]) -> str:
     """The result as Markdown tables."""
-    tables = {"kinds": as_kinds_table, "beside": as_beside_table, "soak": as_soak_table}
+    tables = {"kinds": as_kinds_table, "beside": as_beside_table, "deaths": as_deaths_table, "soak": as_soak_table}
     return "\n\n".join(table(result) for part, table in tables.items() if part in result)
 
 
@@ -437,6 +468,18 @@ def as_kinds_table(result: dict[str, Any]) -> str:
         rows.append([kind, f"{predict['megabytes']:.1f} MB", *seconds, f"{most:,.0f} MB"])
     header = [f"{result['pixels'] / 1e6:.0f} megapixels", "file", "`predict`, processor", "`read`, processor", "memory"]
     return harness.as_markdown(header, rows)
+
+
+def as_deaths_table(result: dict[str, Any]) -> str:
+    """How soon the service answers after worker processes have died, as Markdown."""
+    deaths = result["deaths"]
+    names = {"one": f"one of {result['workers']} workers is killed", "all": "all are killed at once"}
+    rows = [
+        [title, *(f"{number:.2f} s" for number in (statistics.median(seconds), max(seconds)))]
+        for name, title in names.items()
+        for seconds in [deaths[f"{name}_seconds"]]
+    ]
+    return harness.as_markdown([f"until the next answer, of {deaths['kills']} times", "median", "most"], rows)
 
 
 def as_beside_table(result: dict[str, Any]) -> str:

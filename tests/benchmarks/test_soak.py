@@ -17,6 +17,7 @@ def test_tiny_mode_asks_everything_and_gets_nothing_wrong(tmp_path: Path, capsys
     assert all(50 < row["memory_mb"] < 1_000 for row in result["kinds"])
     assert set(result["beside"]["large_statuses"]) <= {200, 503}
     assert result["beside"]["beside"]["max_ms"] < 30_000
+    assert len(result["deaths"]["one_seconds"]) == len(result["deaths"]["all_seconds"]) == result["deaths"]["kills"]
     kept = result["soak"]
     assert (kept["wrong"], kept["first_wrong"]) == (0, [])
     assert {name.split()[0] for name in kept["answers"]} == {"good", "bad", "slow", "large"}

@@ -12,7 +12,7 @@ from benchmarks.serving import soak
 from mnist_digits.cli.info import KNOWN
 from mnist_digits.recognition import reading_process
 from mnist_digits.recognition.preprocessing import image_io
-from mnist_digits.serving import Settings, connections, pictures
+from mnist_digits.serving import Settings, connections, middleware, pictures
 from mnist_digits.serving.api import pictures as api_pictures
 from mnist_digits.training import RECIPES, Recipe
 
@@ -79,6 +79,7 @@ def test_limits_on_the_pages_are_those_of_the_code():
             f"| scans of a progressive JPEG | {image_io.MAX_JPEG_SCANS} |",
             f"| a request's body | {settings.most_bytes // mega} MB |",
             f"more than {image_io.LIGHT_PIXELS:,} pixels or {image_io.LIGHT_BYTES:,} bytes",
+            f"more than {image_io.LIGHT_PAGE_PIXELS:,} pixels",
             f"more than {settings.answer_seconds:g} seconds",
             f"more than {reading_process.MAX_READING_BYTES // mega:,} MB of memory",
             f"or {pictures.MAX_REFUSED} or more others",
@@ -94,8 +95,11 @@ def test_limits_on_the_pages_are_those_of_the_code():
             f"not answered within {settings.answer_seconds:g} seconds",
             f"have at most {settings.most_held_bytes // mega} MB",
             f"a worker has at most {connections.MAX_CONNECTIONS:,} connections",
+            f"up to {middleware.DRAIN_SECONDS:g} seconds, {middleware.DRAIN_IDLE_SECONDS:g} without any data, "
+            f"or {middleware.MAX_DRAINED_BYTES // mega} MB",
             f"at most {settings.most_files} files and {api_pictures.MAX_OTHER_FIELDS} other fields",
             f"more than {image_io.LIGHT_PIXELS:,} pixels or {image_io.LIGHT_BYTES:,} bytes",
+            f"more than {image_io.LIGHT_PAGE_PIXELS:,} pixels",
             f"at most {settings.most_large_waiting} wait",
             f"at most {reading_process.MAX_READING_BYTES // mega:,} MB of memory",
             f"ended when the {settings.answer_seconds:g} seconds are over",

@@ -28,7 +28,8 @@ def address(reader: Reader) -> Iterator[Address]:
     patch = pytest.MonkeyPatch()
     patch.setattr(connections, "HEADER_TIMEOUT_S", 1.0)
     patch.setattr(connections, "SEND_TIMEOUT_S", 0.5)
-    patch.setattr(middleware, "DRAIN_TIMEOUT_S", 0.5)
+    patch.setattr(middleware, "DRAIN_SECONDS", 3.0)
+    patch.setattr(middleware, "DRAIN_IDLE_SECONDS", 1.0)
     patch.setattr(connections, "MAX_CONNECTIONS", 40)
     settings = Settings(body_seconds=2.0, idle_seconds=1.0, most_bytes=1_000_000)
     with behind_a_socket(create_app(reader, settings)) as address:
@@ -112,6 +113,29 @@ def test_a_client_that_sends_too_much_receives_the_error(address: Address):
         answer = exchange(address, HEAD + head + chunk * count)
         assert status(answer) == 413
         assert "expected at most 1,000,000" in error(answer)
+
+
+def send_slowly(address: Address, head: bytes, piece: bytes, count: int, pause: float) -> bytes:
+    """The response to a request that is sent to its end, however slowly, before anything is received."""
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(head)
+        for _ in range(count):
+            time.sleep(pause)
+            connection.sendall(piece)
+        return connection.recv(65536)
+
+
+def test_a_client_that_is_slow_to_send_too_much_receives_the_error(address: Address):
+    for head, piece in (
+        (b"Content-Length: 1200000\r\n\r\n", bytes(200_000)),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"30d40\r\n" + bytes(200_000) + b"\r\n"),
+    ):
+        # Longer in all than the service waits for any one part of the body.
+        answer = send_slowly(address, HEAD + head, piece, 6, 0.2)
+        assert status(answer) == 413
+    # One that goes on for ever is left at some time.
+    with pytest.raises(ConnectionError):
+        send_slowly(address, HEAD + b"Content-Length: 90000000\r\n\r\n", bytes(100_000), 60, 0.2)
 
 
 def test_a_client_that_does_not_read_its_response_is_disconnected(address: Address):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -67,7 +68,9 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     openapi.add_docs(app.router)
     openapi.describe_token(app)
     app.router.default = static.page_files()
-    direct = {route.path: route for route in app.routes if type(route) is openapi.PlainRoute and "{" not in route.path}
+    direct: dict[str, APIRoute] = {
+        route.path: route for route in app.routes if type(route) is openapi.PlainRoute and "{" not in route.path
+    }
     app.add_middleware(Middleware, settings=settings, metrics=metrics, direct=direct)
     return app
 

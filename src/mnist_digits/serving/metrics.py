@@ -11,6 +11,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable with the folder in which prometheus_client keeps the counts of all worker processes."""
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+"""Methods that are counted by their name."""
+
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 READ_TRIES, READ_PAUSE_S = 50, 0.01
@@ -47,7 +50,8 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
-        key = (method, route, status)
+        # A client may make up methods; a count of each would fill the memory.
+        key = (method if method in METHODS else "other", route, status)
         if key not in self._labelled:
             self._labelled[key] = self.requests.labels(*key), self.seconds.labels(route)
         counter, histogram = self._labelled[key]

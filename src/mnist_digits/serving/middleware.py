@@ -6,13 +6,13 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol
 
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mnist_digits.errors import DataError, printable
@@ -43,8 +43,11 @@ RAW_DEFAULT_HEADERS = [(name.lower().encode(), value.encode()) for name, value i
 STATUS_CLIENT_CLOSED = 499
 """Status in the metrics of a request whose client closed the connection before the response began."""
 
-DRAIN_TIMEOUT_S = 2.0
-"""Seconds for which the rest of a refused request's body is still received."""
+DRAIN_SECONDS, DRAIN_IDLE_SECONDS = 30.0, 5.0
+"""Seconds for which the rest of a refused request's body is still received, and of them without any data."""
+
+MAX_DRAINED_BYTES = 200_000_000
+"""Size of that rest up to which it is."""
 
 GUARDED_PREFIXES = ("/v1", "/v2", "/metrics")
 """Path prefixes that need the token, as does any method but GET and HEAD; the page, `/docs` and probes need none."""
@@ -58,21 +61,13 @@ RequestHeaders = Mapping[bytes, bytes]
 logger = logging.getLogger("uvicorn.error")
 
 
-class Direct(Protocol):
-    """A route that is called at once: FastAPI and Starlette take longer to find and to call one than the network."""
-
-    path: str
-    methods: set[str]
-    endpoint: Callable[[Request], Awaitable[Response]]
-
-
 class Middleware:
     """Refuses requests that are not allowed, limits bodies, counts, and adds DEFAULT_HEADERS to every response."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, direct: Mapping[str, Direct]) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, direct: Mapping[str, APIRoute]) -> None:
         """app: the application that answers the requests that are let through.
 
-        direct: path → a route of it that needs nothing of what frameworks do between them.
+        direct: path → a route of it that is called at once: frameworks take longer to find one than the network takes.
         """
         self._app, self._settings, self._metrics, self._direct = app, settings, metrics, direct
         self._token = settings.token and settings.token.encode()
@@ -124,7 +119,7 @@ class Middleware:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._direct.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        if route is None or scope["method"] not in route.methods:
+        if route is None or scope["method"] not in (route.methods or ()):
             await self._app(scope, receive, send)
             return
         scope["route"] = route
@@ -205,14 +200,15 @@ class Body:
         return message
 
     async def drain(self) -> None:
-        """Receive and discard the rest of the body, for at most DRAIN_TIMEOUT_S."""
+        """Receive and discard the rest of the body, within the limits above."""
+        drained, loop = 0, asyncio.get_running_loop()
+        end = loop.time() + DRAIN_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                drained = 0
-                while self.is_unfinished and drained <= self._settings.most_bytes:
+            while self.is_unfinished and drained <= MAX_DRAINED_BYTES:
+                async with asyncio.timeout_at(min(end, loop.time() + DRAIN_IDLE_SECONDS)):
                     message = await self._receive()
-                    drained += len(message.get("body", b""))
-                    self.is_unfinished = message.get("more_body", False)
+                drained += len(message.get("body", b""))
+                self.is_unfinished = message.get("more_body", False)
 
     def _take(self, size: int) -> None:
         self.size += size

@@ -15,7 +15,13 @@ from starlette.exceptions import HTTPException
 
 from mnist_digits.errors import DataError
 from mnist_digits.recognition import Reader
-from mnist_digits.recognition.preprocessing.image_io import LIGHT_BYTES, LIGHT_PIXELS, is_light, pixels_to_decode
+from mnist_digits.recognition.preprocessing.image_io import (
+    LIGHT_BYTES,
+    LIGHT_PAGE_PIXELS,
+    LIGHT_PIXELS,
+    is_light,
+    pixels_to_decode,
+)
 from mnist_digits.recognition.reading_process import JOBS, ProcessDiedError, ReadingProcess
 from mnist_digits.serving.metrics import FOLDER_VARIABLE
 from mnist_digits.serving.settings import Settings
@@ -95,7 +101,8 @@ class Pictures:
             process.close()
 
     def _do_if_light(self, job: str, content: bytes, options: dict[str, Any]) -> dict[str, Any] | None:
-        return JOBS[job](self._reader, content, **options) if is_light(content) else None
+        pixels = LIGHT_PIXELS if job == "predict" else LIGHT_PAGE_PIXELS
+        return JOBS[job](self._reader, content, **options) if is_light(content, pixels) else None
 
     def _do_large(self, job: str, content: bytes, options: dict[str, Any], deadline: float) -> dict[str, Any]:
         checksum = hashlib.sha256(content).digest()

@@ -67,7 +67,10 @@ LIGHT_BYTES = 1_000_000
 """Size of a light picture's file: in a larger one, even the header may take seconds to parse."""
 
 LIGHT_PIXELS = 2_000_000
-"""Pixels of a light picture, which is read in well below a second."""
+"""Pixels of a light picture, in which a digit is found in well below a second."""
+
+LIGHT_PAGE_PIXELS = 600_000
+"""Pixels of a light page: one of 2,000,000 may hold ten thousand digits, which take seconds."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of a PNG file."""
@@ -141,12 +144,12 @@ def read_picture(picture: Picture, frame: int = 0) -> NDArray[np.uint8]:
         raise DataError(f"{path}: {error.strerror or error}; expected a picture that can be read") from None
 
 
-def is_light(content: bytes) -> bool:
+def is_light(content: bytes, pixels: int = LIGHT_PIXELS) -> bool:
     """Whether a picture is read soon and with little memory, by its header; True also for what is no picture.
 
-    content: that of a file. A light one has at most LIGHT_BYTES and LIGHT_PIXELS, and is of one of LIGHT_KINDS.
+    content: that of a file. A light one has at most LIGHT_BYTES and so many pixels, and is of one of LIGHT_KINDS.
     """
-    return len(content) <= LIGHT_BYTES and pixels_to_decode(content) <= LIGHT_PIXELS
+    return len(content) <= LIGHT_BYTES and pixels_to_decode(content) <= pixels
 
 
 def pixels_to_decode(content: bytes) -> float:

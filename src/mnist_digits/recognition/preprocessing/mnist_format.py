@@ -250,7 +250,8 @@ def _regrown(ink: NDArray[np.float32], growth: float, radius: float) -> NDArray[
 def _centred(digit: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32 (h, w) in [0, 1] → uint8 (28, 28) with the centre of mass in its middle."""
     # Margins, so that the window of 28×28 never leaves the array.
-    pixels = cv2.copyMakeBorder(digit, *[IMAGE_SIDE_PX] * 4, cv2.BORDER_CONSTANT)
+    margin = IMAGE_SIDE_PX
+    pixels = cv2.copyMakeBorder(digit, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
     x, y, width, height = _extent(pixels, MIN_STROKE_INK)
     moments = cv2.moments(pixels)
     # MNIST moves by whole pixels, so that edges stay as sharp as they were scaled.
