@@ -8,6 +8,8 @@
 Functions that take arrays raise ValueError for a wrong shape, dtype or range. Any other exception is a bug.
 """
 
+from collections.abc import Iterable
+
 
 def printable(text: object) -> str:
     r"""A text, or the name of a path, with every unprintable character escaped, such as `\x1b`.
@@ -35,6 +37,14 @@ def install_command(extra: str) -> str:
         folder = "." if path == Path.cwd() else path
         return f"pip install {'-e ' * bool(origin['dir_info'].get('editable'))}'{folder}[{extra}]'"
     return f"pip install 'mnist-digits[{extra}]{' @ ' + origin['url'] if origin else ''}'"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean dense?` where one of the known names is much like this one; else nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), 1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class DigitsError(Exception):

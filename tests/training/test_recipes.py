@@ -34,7 +34,7 @@ def test_unknown_recipe_names_the_known_ones():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epoch": "3"}, "epoch: no such field.*epochs"),
+        ({"epoch": "3"}, "epoch: no such field of a recipe; did you mean epochs.; expected one of"),
         ({"name": "x"}, "no such field"),
         ({"epochs": "many"}, "epochs=many: expected a whole number"),
         ({"epochs": "2.5"}, "expected a whole number"),

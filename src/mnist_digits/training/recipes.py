@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from mnist_digits.errors import DataError, UsageError
+from mnist_digits.errors import DataError, UsageError, did_you_mean
 from mnist_digits.files import read_json, write_json
 
 DIGIT_CLASSES = 10
@@ -123,7 +123,7 @@ class Recipe:
         changes = by_current_names(settings)
         unknown = [name for name in changes if name not in SETTABLE]
         if unknown:
-            raise UsageError(f"--set {unknown[0]}: no such field of a recipe; expected one of {', '.join(SETTABLE)}")
+            raise UsageError(f"--set {_no_such_field(unknown[0])}")
         try:
             return replace(self, **changes)
         except UsageError as error:
@@ -168,13 +168,17 @@ def by_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
+def _no_such_field(name: str) -> str:
+    return f"{name}: no such field of a recipe{did_you_mean(name, SETTABLE)}; expected one of {', '.join(SETTABLE)}"
+
+
 def _one_line(error: ValidationError) -> str:
     """The first mistake that pydantic found, as `epochs=0: expected a whole number, at least 1`."""
     found = error.errors()[0]
     name, value = str(found["loc"][0]), found["input"]
     field = Recipe.__pydantic_fields__.get(name)  # type: ignore[attr-defined]
     if field is None:
-        return f"{name}: no such field of a recipe; expected one of {', '.join(SETTABLE)}"
+        return _no_such_field(name)
     expected = field.description or f"one of {', '.join(get_args(field.annotation))}"
     # In a file, text instead of a number would look like a number without its quotes.
     return f"{name}={repr(value) if found['type'].endswith('_type') else value}: expected {expected}"
@@ -293,7 +297,11 @@ RECIPES = {
 def find_recipe(name: str) -> Recipe:
     """The recipe of that name. Raises UsageError when there is none."""
     if name not in RECIPES:
-        raise UsageError(f"{name}: no such recipe; expected one of {', '.join(RECIPES)} (`digits info` describes them)")
+        names = ", ".join(RECIPES)
+        raise UsageError(
+            f"{name}: no such recipe{did_you_mean(name, RECIPES)}; expected one of {names} "
+            "(`digits info` describes them)"
+        )
     return RECIPES[name]
 
 
