@@ -24,7 +24,7 @@ BATCH_PICTURES = 1000
 """Pictures that are in memory at once."""
 
 Progress = Callable[[int], None]
-"""Called now and then with the number of pictures that have been read."""
+"""Called after every BATCH_PICTURES pictures with the number of those that have been read."""
 
 
 class LabelledPicture(NamedTuple):
@@ -57,15 +57,16 @@ def as_splits(
     found: Found,
     progress: Progress = lambda count: None,
     part_of: Callable[[LabelledPicture], str] = lambda picture: "train",
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> dict[str, Split]:
     """Images and labels of labelled pictures, by part; those that cannot be read are entered in `found`, and left out.
 
     A picture in MNIST's own format is taken as it is, any other is prepared as `digits predict` prepares it: its ink is
-    found, and normalised. part_of: from a picture to the name of its part.
+    found, and normalised. part_of: from a picture to the name of its part. prepare: from pixels to an image, instead.
     """
     parts: dict[str, list[Split]] = {}
     count = 0
-    for batch, prepared in prepare_batches(pictures, _as_image):
+    for batch, prepared in prepare_batches(pictures, prepare or _as_image):
         kept: dict[str, list[tuple[NDArray[np.uint8], int]]] = {}
         for one, image in zip(batch, prepared, strict=True):
             if isinstance(image, DataError):
@@ -76,7 +77,8 @@ def as_splits(
             images, labels = zip(*pairs, strict=True)
             parts.setdefault(name, []).append(Split(np.stack(images), np.array(labels, np.uint8)))
         count += len(batch)
-        progress(count)
+        if len(batch) == BATCH_PICTURES:
+            progress(count)
     return {name: joined(splits) for name, splits in parts.items()}
 
 

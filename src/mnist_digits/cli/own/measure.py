@@ -79,7 +79,7 @@ def measure_pictures(source: Path, model: Path | None, report: Path | None) -> d
 
 
 def _read_all(source: Path, classifier: Any, found: "Found") -> Iterator[_Read]:
-    from mnist_digits.dataset.pictures import prepare_batches, unreadable
+    from mnist_digits.dataset.pictures import BATCH_PICTURES, prepare_batches, unreadable
     from mnist_digits.dataset.sources import labelled_pictures
     from mnist_digits.recognition import prepare_digit
 
@@ -92,7 +92,8 @@ def _read_all(source: Path, classifier: Any, found: "Found") -> Iterator[_Read]:
         predictions = classifier.classify_normalised([ready for _, ready in kept])
         yield from (_Read(one, prediction) for (one, _), prediction in zip(kept, predictions, strict=True))
         count += len(batch)
-        say(count)
+        if len(batch) == BATCH_PICTURES:
+            say(count)
 
 
 def _examples(wrong: Sequence[_Read]) -> "list[Example]":
