@@ -8,8 +8,16 @@ import onnxruntime
 import pytest
 
 from mnist_digits.dataset import Dataset, Split
+from mnist_digits.errors import DataError
 from mnist_digits.training import detector
-from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, Pages, compose_page
+from mnist_digits.training.synthesis.pages import (
+    CELL_PX,
+    MAX_DIGITS_PER_PAGE,
+    OTHER,
+    PAGE_PX,
+    Pages,
+    compose_page,
+)
 
 SMALL = detector.DetectorRecipe(
     stem=4, channels=(8, 8, 16), pages=16, rounds=1, epochs=4, batch_size=4, learning_rate=0.01
@@ -45,7 +53,7 @@ def test_the_score_peaks_where_a_digit_has_its_centre():
     assert (score == 1).sum() == 2
     # Lower than wide cells away, and nothing far away or for another digit.
     assert 0 < score[102 // CELL_PX, 41 // CELL_PX + 1, 3] < score[102 // CELL_PX + 1, 41 // CELL_PX, 3] < 1
-    assert score[..., [0, 1, 2, 4, 5, 6, 8, 9]].max() == 0
+    assert score[..., [0, 1, 2, 4, 5, 6, 8, 9, OTHER]].max() == 0
     assert score[40:60, 20:].max() == 0
 
 
@@ -105,3 +113,14 @@ def test_a_detector_learns_from_digits_and_says_how_it_was_made(
     metadata = onnxruntime.InferenceSession(tmp_path / "detector.onnx").get_modelmeta().custom_metadata_map
     assert (metadata["seed"], metadata["pages"], metadata["epochs"]) == ("3", "16", "4")
     assert float(metadata["validation_loss"]) > 0
+
+
+def test_a_training_goes_on_from_a_file(pages: Pages, tmp_path: Path):
+    ink = pages.ink[0].astype(np.float32) / 255
+    model, again = detector.build(SMALL), detector.build(SMALL)
+    detector.export_onnx(model, tmp_path / "detector.onnx", {}, ink)
+    assert np.abs(model(ink[None, ..., None]) - again(ink[None, ..., None])).max() > 1e-4
+    detector.load_onnx(again, tmp_path / "detector.onnx")
+    np.testing.assert_allclose(again(ink[None, ..., None]), model(ink[None, ..., None]), atol=1e-6)
+    with pytest.raises(DataError, match="another network"):
+        detector.load_onnx(detector.build(replace(SMALL, stem=8)), tmp_path / "detector.onnx")

@@ -1,9 +1,10 @@
 """Training of the page detector: a small network that finds the digits in the ink of a whole page.
 
-It is fully convolutional, so a page may have any size. For every cell of 4 x 4 pixels it gives a score for each digit,
-1 where a digit has its centre (Zhou et al. 2019, "Objects as Points": one heatmap a class, trained with a focal loss),
-and the fraction of the cell's ink that belongs to digits, the digit mask. It is trained on pages composed of MNIST's
-training images (`synthesis.pages`). `python -m mnist_digits.training.detector detector.onnx` trains one.
+It is fully convolutional, so a page may have any size. For every cell of 4 x 4 pixels it gives a score for each digit
+and one for letters and signs, 1 where one has its centre (Zhou et al. 2019, "Objects as Points": one heatmap a class,
+trained with a focal loss), and the fraction of the cell's ink that belongs to digits, the digit mask. It is trained on
+pages composed of MNIST's training images (`synthesis.pages`). `python -m mnist_digits.training.detector detector.onnx`
+trains one.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 from keras import layers, ops
 from numpy.typing import NDArray
@@ -27,12 +29,14 @@ from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
 from mnist_digits.training.export.onnx import Graph, as_model, translate_all
 from mnist_digits.training.export.parity import TOLERANCE
-from mnist_digits.training.synthesis.pages import CELL_PX, PAGE_PX, Pages, compose
+from mnist_digits.training.synthesis.pages import CELL_PX, OTHER, PAGE_PX, Pages, compose
 
-CLASSES = 10
-"""Score channels of the output, one a digit; the digit mask is one more."""
+CLASSES = OTHER + 1
+"""Score channels of the output, one a digit and one for letters and signs; the digit mask is one more."""
 OUTPUT = "marks"
 """Name of the ONNX model's output, which `recognition` reads."""
+PARTS = ("quarter", "eighth", "sixteenth", "joined_eighth", "joined_quarter")
+"""Names of the network's parts, in the order of its constants in a file."""
 EMPTY_CELL_WEIGHT = 0.05
 """Weight of a cell without ink in the loss of the digit mask; 1 of all others."""
 VALIDATION_PAGES = 400
@@ -51,24 +55,25 @@ class DetectorRecipe:
     """Channels at half the page's resolution."""
     channels: tuple[int, int, int] = (24, 56, 96)
     """Channels at a fourth, an eighth and a sixteenth of it."""
-    pages: int = 6000
+    pages: int = 24_000
     """Pages to train on."""
-    rounds: int = 2
+    rounds: int = 1
     """Cycles of the learning rate; the peak is halved from one to the next."""
-    epochs: int = 4
+    epochs: int = 9
     """Passes over the pages in each round."""
     batch_size: int = 8
     learning_rate: float = 2e-3
     """Peak of the first round; reached after a twentieth of its steps, followed by a cosine decay to 1 %."""
     weight_decay: float = 1e-4
-    ema_decay: float = 0.998
+    ema_decay: float = 0.999
     """Decay per step of the exponential moving average of the weights."""
 
 
 def build(recipe: DetectorRecipe) -> keras.Model:
-    """The network: ink, float32 (n, h, w, 1) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, 11) in [0, 1].
+    """The network: ink, float32 (n, h, w, 1) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, 12) in [0, 1].
 
-    h and w are multiples of sixteen. Channels 0-9 are the digits' scores, channel 10 is the digit mask.
+    h and w are multiples of sixteen. Channels 0-9 are the digits' scores, 10 is that of letters and signs, 11 is the
+    digit mask.
     """
     fine, middle, coarse = recipe.channels
     ink = layers.Input((None, None, 1), name="ink")
@@ -88,6 +93,23 @@ def build(recipe: DetectorRecipe) -> keras.Model:
     return keras.Model(ink, keras.Sequential([*_convolution(fine), head], name="joined_quarter")(joined))
 
 
+def load_onnx(model: keras.Model, path: Path) -> None:
+    """Give the network the weights of a detector that `export_onnx` wrote, to go on training it.
+
+    Raises DataError where the file holds another network.
+    """
+    # Beside weights there are the factors of upsampling, which have no layer's name.
+    weights = [one for one in onnx.load(path).graph.initializer if not one.name.startswith("constant")]
+    wanted = [layer for part in PARTS for layer in model.get_layer(part).layers if layer.weights]
+    found = iter([numpy_helper.to_array(one).astype(np.float32) for one in weights])
+    try:
+        for layer in wanted:
+            arrays = [next(found) for _ in layer.weights]
+            layer.set_weights([array.transpose(2, 3, 1, 0) if array.ndim == 4 else array for array in arrays])
+    except (StopIteration, ValueError) as error:
+        raise DataError(f"{path}: holds another network than this recipe's; train it from nothing") from error
+
+
 def _convolution(filters: int, stride: int = 1, size: int = 3) -> list[keras.Layer]:
     return [
         layers.Conv2D(filters, size, stride, "same", use_bias=False),
@@ -96,15 +118,24 @@ def _convolution(filters: int, stride: int = 1, size: int = 3) -> list[keras.Lay
     ]
 
 
-def train(data: Dataset, path: Path, recipe: DetectorRecipe, seed: int, report: Callable[[str], None]) -> None:
+def train(
+    data: Dataset,
+    path: Path,
+    recipe: DetectorRecipe,
+    seed: int,
+    report: Callable[[str], None],
+    initial: Path | None = None,
+) -> None:
     """Compose pages of the training images, train a detector on them, and write it as ONNX to `path`.
 
-    report: called with a line of progress after each step. The file's metadata holds the recipe, the seed, the
-    version, and the loss on pages of validation images.
+    report: called with a line of progress after each step. initial: a detector's file whose weights to begin with. The
+    file's metadata holds the recipe, the seed, the version, and the loss on pages of validation images.
     """
     report(f"composing {recipe.pages:,} pages")
     pages, unseen = compose(data.train, recipe.pages, seed), compose(data.validation, VALIDATION_PAGES, seed)
     model = build(recipe)
+    if initial:
+        load_onnx(model, initial)
     progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: report(f"epoch {epoch + 1} of {recipe.epochs}  loss {logs['loss']:.4f}")
     )
@@ -171,10 +202,10 @@ class Batches(keras.utils.PyDataset):
 def targets(
     ink: NDArray[np.float32], digit_mask: NDArray[np.uint8], digits: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The wanted output for some pages, and the weight of each cell in the digit mask's loss: float32 (n, h, w, 12).
+    """The wanted output for some pages, and the weight of each cell in the digit mask's loss: float32 (n, h, w, 13).
 
-    ink: float32 (n, PAGE_PX, PAGE_PX) in [0, 1]. digit_mask, digits: as in `Pages`. Channels 0-9: a peak of 1 in the
-    cell of each digit's centre. 10: the fraction of the ink that is of digits. 11: the weight.
+    ink: float32 (n, PAGE_PX, PAGE_PX) in [0, 1]. digit_mask, digits: as in `Pages`. Channels 0-10: a peak of 1 in the
+    cell of each digit's, letter's or sign's centre. 11: the fraction of the ink that is of digits. 12: the weight.
     """
     count, cells = len(ink), PAGE_PX // CELL_PX
     result = np.zeros((count, cells, cells, CLASSES + 2), np.float32)
@@ -216,7 +247,7 @@ def loss(target: Any, output: Any) -> Any:
 
 
 def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], ink: NDArray[np.float32]) -> None:
-    """Write the network as ONNX: input `ink` float32 (1, 1, h, w), output `marks` float32 (1, 11, h / 4, w / 4).
+    """Write the network as ONNX: input `ink` float32 (1, 1, h, w), output `marks` float32 (1, 12, h / 4, w / 4).
 
     Convolution kernels are rounded to float16, in the model too, which halves the file and changes scores by less
     than 0.001. metadata: kept in the file. ink: float32 (h, w) in [0, 1], on which ONNX and Keras are compared.
@@ -279,9 +310,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a page detector on composed pages: 1-2 hours on one core.")
     parser.add_argument("path", type=Path, metavar="FILE.onnx", help="the file to write")
     parser.add_argument("--seed", type=int, default=0, help="decides the pages and the first weights (default: 0)")
+    parser.add_argument("--from", dest="initial", type=Path, metavar="FILE.onnx", help="a detector to go on training")
     arguments = parser.parse_args()
     report = functools.partial(print, file=sys.stderr, flush=True)
-    train(load_mnist(), arguments.path, DetectorRecipe(), arguments.seed, report)
+    train(load_mnist(), arguments.path, DetectorRecipe(), arguments.seed, report, arguments.initial)
 
 
 if __name__ == "__main__":

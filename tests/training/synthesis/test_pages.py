@@ -3,7 +3,18 @@ import numpy as np
 import pytest
 
 from mnist_digits.dataset import Dataset, Split
-from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, Pages, compose, compose_page
+from mnist_digits.training.synthesis.documents import DOCUMENTS
+from mnist_digits.training.synthesis.page import Page, WritingStyle
+from mnist_digits.training.synthesis.pages import (
+    CELL_PX,
+    MAX_DIGITS_PER_PAGE,
+    OTHER,
+    PAGE_PX,
+    Pages,
+    compose,
+    compose_page,
+)
+from mnist_digits.training.synthesis.typefaces import KINDS, Typeface
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +43,11 @@ def test_pages_depend_on_their_digits_and_seed_alone(mnist: Dataset):
 
 def test_every_digit_is_on_the_page_where_the_mask_is(pages: Pages):
     labels = pages.digits[..., 0]
-    assert set(np.unique(labels)) == {*range(-1, 10)}
-    assert (labels >= 0).sum() > 300
+    assert set(np.unique(labels)) == {*range(-1, 10), OTHER}
+    assert ((labels >= 0) & (labels < OTHER)).sum() > 300
     for mask, digits in zip(pages.digit_mask, pages.digits, strict=True):
         covered = enlarged(mask) > 20
-        for _, x, y, width, height in digits[digits[:, 0] >= 0]:
+        for _, x, y, width, height in digits[(digits[:, 0] >= 0) & (digits[:, 0] < OTHER)]:
             assert 0 < x < PAGE_PX
             assert 0 < y < PAGE_PX
             rows = slice(max(0, int(y - height / 2)), int(y + height / 2) + 1)
@@ -56,7 +67,44 @@ def test_where_the_mask_is_there_is_ink_and_there_is_other_ink_besides(pages: Pa
 
 
 def test_some_pages_have_no_digits(pages: Pages):
-    no_digits = (pages.digits[..., 0] < 0).all(axis=1) & (pages.digit_mask.max(axis=(1, 2)) < 40)
+    labels = pages.digits[..., 0]
+    no_digits = ((labels < 0) | (labels == OTHER)).all(axis=1) & (pages.digit_mask.max(axis=(1, 2)) < 40)
     # Pages of words alone, empty ones, and those that are turned.
     assert 2 <= no_digits.sum() < 30
     assert pages.ink[no_digits].any(axis=(1, 2)).any()
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_every_kind_of_document_holds_digits_that_lie_in_their_ink(mnist: Dataset, kind):
+    random, split = np.random.default_rng(2), Split(mnist.train.images[:500], mnist.train.labels[:500])
+    for _ in range(3):
+        page = Page(random)
+        kind(page, WritingStyle.draw(random), split)
+        digits = [mark for mark in page.digits if mark.label != OTHER]
+        if digits:
+            break
+    assert digits
+    assert {digit.label for digit in digits} <= set(range(10))
+    for digit in digits:
+        rows = slice(max(0, int(digit.y - digit.height / 2)), int(digit.y + digit.height / 2) + 1)
+        columns = slice(max(0, int(digit.x - digit.width / 2)), int(digit.x + digit.width / 2) + 1)
+        assert page.digit_ink[rows, columns].max() > 0.3
+    # Lines, letters and signs are no ink of digits.
+    others = page.digit_ink.copy()
+    for digit in digits:
+        reach = (digit.height / 2 + 2, digit.width / 2 + 2)
+        top, left = (max(0, int(place - half)) for place, half in zip((digit.y, digit.x), reach, strict=True))
+        others[top : int(digit.y + reach[0]) + 1, left : int(digit.x + reach[1]) + 1] = 0
+    assert (others > 0.3).mean() < 0.02
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_printed_digits_are_ten_different_shapes_of_the_height_asked_for(kind: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mnist_digits.training.synthesis.typefaces.KIND_SHARES", np.eye(len(KINDS))[kind])
+    typeface = Typeface.choose(np.random.default_rng(0))
+    drawn = [typeface.draw(digit, 30) for digit in range(10)]
+    assert max(len(ink) for ink in drawn) == 30
+    assert all(ink.min() >= 0 and 0.35 < ink.max() < 1.001 for ink in drawn)
+    images = [cv2.resize(ink, (20, 30)) for ink in drawn]
+    apart = [np.abs(one - other).mean() for one in images for other in images if one is not other]
+    assert min(apart) > 0.03
