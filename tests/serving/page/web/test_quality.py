@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from helpers.hand import Open, draw
+from helpers.hand import LEFT, RIGHT, Open, draw
 
 MAX_PAGE_BYTES = 150_000
 WEB = Path(__file__).parents[4] / "src" / "mnist_digits" / "serving" / "page" / "web"
@@ -25,8 +25,18 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(look: Open, scheme: str, root: Path):
     page = look(color_scheme=scheme, reduced_motion="reduce")
-    draw(page, 7)
+    # The page follows the colour scheme, and without motion nothing moves.
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(value) for value in re.findall(r"\d+", ground)[:3]) / 3
+    assert (brightness > 128) == (scheme == "light")
+    bar = page.locator("#bars .bar").first
+    assert bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
+    draw(page, 7, LEFT)
     expect(page.locator("#answer")).to_have_text("7")
+    expect(page.locator("#shares-say")).to_contain_text("against a 7")
+    assert violations(page) == []
+    draw(page, 2, RIGHT)
+    page.locator("#pad-number button").first.wait_for()
     assert violations(page) == []
     page.get_by_role("link", name="Photo").click()
     page.set_input_files("#file", root / "docs" / "pages" / "note.jpg")
@@ -55,11 +65,6 @@ def test_nothing_is_inline_or_from_elsewhere(look: Open):
         assert "https://" not in text
     html = (WEB / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?! type=\"module\" src=)", html)
-
-
-def test_without_motion_nothing_moves(look: Open):
-    page = look(reduced_motion="reduce")
-    assert page.locator("#bars .bar").first.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
 
 
 def test_everything_is_reached_with_the_tab_key(look: Open):
