@@ -15,8 +15,8 @@ from mnist_digits.errors import UsageError
 from mnist_digits.evaluation import evaluate
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
-from mnist_digits.training.calibration import temper
 from mnist_digits.training.engine.loop import compile_function, compile_prediction
+from mnist_digits.training.export.calibration import temper
 from mnist_digits.training.networks import load
 
 

@@ -20,7 +20,8 @@ from mnist_digits.evaluation.run_files import read_results
 from mnist_digits.files import read_json
 from mnist_digits.recognition import Classifier
 from mnist_digits.runs import Run
-from mnist_digits.training import calibration, create_run, find_recipe, open_unfinished, resume, train
+from mnist_digits.training import create_run, find_recipe, open_unfinished, resume, train
+from mnist_digits.training.export import calibration
 from mnist_digits.training.networks import load
 
 FILES = {

@@ -44,6 +44,10 @@ def write_card(run: Run, results: Results, data: Dataset) -> None:
 
 def _command(recipe: RecipeFile) -> str | None:
     """The command that repeats the run; None when that takes Python."""
+    if recipe.taught:
+        words = ["digits", "teach", Path(recipe.taught.pictures or "PICTURES").name, "--seed", str(recipe.seed)]
+        began = recipe.taught.start
+        return shlex.join(words if began == "shipped" else [*words, "--from", Path(began).name])
     if recipe.changes is None or recipe.data.seed != 0:
         return None
     command = ["digits", "train", recipe.recipe.name, "--seed", str(recipe.seed)]

@@ -155,6 +155,7 @@ def _render(results: Results, sources: dict[str, str]) -> str:
         training=metrics.training,
         history=results.history,
         pairs=confused_pairs(metrics.test.confusion),
+        teaching=metrics.teaching,
         sources=sources,
     )
 

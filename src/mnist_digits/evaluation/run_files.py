@@ -41,6 +41,15 @@ class DataSource(BaseModel):
     fingerprint: str
 
 
+class Taught(BaseModel):
+    """What a run of `digits teach` began with: `shipped` or a run's folder, and where the pictures were."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    start: str = Field(alias="from")
+    pictures: str | None = None
+
+
 class RecipeFile(BaseModel):
     """`recipe.json`: `changes` are the fields set by `--set`, None when they are not known or not only such."""
 
@@ -48,6 +57,7 @@ class RecipeFile(BaseModel):
     seed: int
     data: DataSource
     changes: dict[str, Any] | None = None
+    taught: Taught | None = None
 
 
 class SplitMetrics(BaseModel):
@@ -90,6 +100,23 @@ class Rejection(BaseModel):
     declined: dict[str, float]
 
 
+class GainNumbers(BaseModel):
+    """Shares of images that were read correctly before and after teaching, with their intervals."""
+
+    count: int
+    before: float
+    before_interval95: tuple[float, float]
+    after: float
+    after_interval95: tuple[float, float]
+
+
+class Teaching(BaseModel):
+    """What teaching changed, on one's own pictures by cross-validation, and on MNIST's test images."""
+
+    own: GainNumbers
+    mnist: GainNumbers
+
+
 class TrainingNumbers(BaseModel):
     """Duration in seconds, epochs, images per second, and number of parameters."""
 
@@ -109,6 +136,7 @@ class MetricsFile(BaseModel):
     calibration: Calibration | None = None
     test_calibrated: CalibratedMetrics | None = None
     declining: Rejection | None = None
+    teaching: Teaching | None = None
 
 
 @dataclass(frozen=True, eq=False)

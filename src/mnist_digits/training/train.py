@@ -108,10 +108,10 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
             model, history = fit_members(run, plan, data, observers)
         else:
             model, history = fit_network(run, plan, data, observers, precision)
-        metrics = _write_results(run, plan, data, model, history)
+        metrics = write_results(run, plan, data, model, history)
         _draw_distortions(run, plan.recipe, data)
         report.finish()
-        _export(run, plan, data, model, metrics)
+        export(run, plan, data, model, metrics)
     run.link_as_latest()
     run.discard_checkpoint()
     logger.info("%s: finished, test accuracy %.4f", printable(run.folder), metrics["test"]["accuracy"])
@@ -174,7 +174,7 @@ def fit_members(run: Run, plan: Plan, data: Dataset, observers: Observers) -> tu
     return networks.average([networks.load(member.model) for member in members]), history
 
 
-def _write_results(
+def write_results(
     run: Run, plan: Plan, data: Dataset, model: "keras.Model", history: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Write the model, its predictions and its metrics, which are returned; the only look at the test images.
@@ -209,8 +209,8 @@ def _score(
 ) -> dict[str, dict[str, Any]]:
     """The model's part of metrics.json. probabilities: float32 (n, 10), of the validation and test images."""
     from mnist_digits.evaluation import evaluate
-    from mnist_digits.training import calibration
     from mnist_digits.training.engine.loop import compile_rejection
+    from mnist_digits.training.export import calibration
 
     splits = {"validation": data.validation, "test": data.test}
     metrics = {name: evaluate(split.labels, probabilities[name]).to_json() for name, split in splits.items()}
@@ -241,7 +241,8 @@ def _draw_distortions(run: Run, recipe: Recipe, data: Dataset) -> None:
     save_figure(figures.distortions(distortion.variants(data.train.images[0], 40)), run.distortions)
 
 
-def _export(run: Run, plan: Plan, data: Dataset, model: "keras.Model", metrics: dict[str, Any]) -> None:
+def export(run: Run, plan: Plan, data: Dataset, model: "keras.Model", metrics: dict[str, Any]) -> None:
+    """Write the calibrated model.onnx. metrics: as in metrics.json."""
     from mnist_digits.training.export.formats import describe_model, temperature_of
     from mnist_digits.training.export.onnx import export_onnx
 

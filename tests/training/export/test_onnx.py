@@ -9,6 +9,7 @@ from keras import layers
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
+from mnist_digits.recognition import Classifier
 from mnist_digits.training import RECIPES
 from mnist_digits.training.export import onnx as export
 from mnist_digits.training.export import parity
@@ -97,3 +98,16 @@ def test_is_digit_is_compared_too(tmp_path: Path, small: Dataset):
         else:
             with pytest.raises(DataError, match=message):
                 parity.check_parity(*check, small.test.images)
+
+
+def test_weights_are_read_back_from_an_exported_file(tmp_path: Path, random_images: np.ndarray):
+    shipped = Classifier()
+    model = build(RECIPES["reader"])
+    export.load_weights(shipped.path, model)
+    temperature = float(shipped.metadata["temperature"])
+    export.export_onnx(for_use(model), tmp_path / "again.onnx", shipped.metadata, random_images, temperature)
+    wanted, found = (one.judge(random_images) for one in (shipped, Classifier(tmp_path / "again.onnx")))
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)
+    np.testing.assert_allclose(found.is_digit, wanted.is_digit, atol=1e-6)
+    with pytest.raises(DataError, match="it is of another network"):
+        export.load_weights(shipped.path, build(RECIPES["cnn"]))

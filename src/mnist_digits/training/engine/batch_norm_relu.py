@@ -17,11 +17,14 @@ if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
 
 
 class BatchNormRelu(keras.layers.BatchNormalization):
-    """`BatchNormalization` over the last axis, then relu: same weights and results, in less time."""
+    """`BatchNormalization` over the last axis, then relu: same weights and results, in less time.
+
+    As there, a layer that is not trainable uses its statistics instead of the batch's.
+    """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Maps float (n, …, channels) to the same shape and dtype, at least 0."""
-        if not training or keras.backend.backend() != "tensorflow":
+        if not (training and self.trainable) or keras.backend.backend() != "tensorflow":
             return keras.ops.relu(super().call(inputs, training=training))
         outputs, mean, variance = self._operation(inputs, self.gamma.value, self.beta.value)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):

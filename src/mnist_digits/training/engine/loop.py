@@ -22,9 +22,11 @@ from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.recipes import DIGIT_CLASSES
 
 if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
-    from mnist_digits.training.engine.tensorflow import compile_epoch, compile_function
+    from mnist_digits.training.engine.tensorflow import compile_epoch as compile_epoch
+    from mnist_digits.training.engine.tensorflow import compile_function as compile_function
 else:
-    from mnist_digits.training.engine.jax import compile_epoch, compile_function
+    from mnist_digits.training.engine.jax import compile_epoch as compile_epoch
+    from mnist_digits.training.engine.jax import compile_function as compile_function
 
 EVALUATION_BATCH = 1000
 """Images per forward pass without gradients; it affects memory and speed only."""

@@ -5,6 +5,7 @@ sequences: translating them needs neither TensorFlow nor a tracing converter, an
 channels of an image last, ONNX first; between convolutions, images are in ONNX's order.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ ACTIVATIONS: dict[Any, tuple[str, ...]] = {
     keras.activations.sigmoid: ("Sigmoid",),
     keras.activations.softmax: ("Softmax",),
 }
+WEIGHTED = ("Conv", "BatchNormalization", "Gemm")
+"""Operations with weights, in the order of the network's layers."""
 PADDINGS = {"valid": "VALID", "same": "SAME_UPPER"}
 """Keras's padding → ONNX's `auto_pad`."""
 
@@ -127,6 +130,25 @@ def _split_off_is_digit(graph: Graph, value: str) -> str:
     total = graph.add("ReduceSum", [digits], np.array([1]))
     graph.add("Squeeze", [total], np.array([1]), name="is_digit")
     return graph.add("Div", [digits, graph.add("Max", [total], np.float32(MIN_DIVISOR))])
+
+
+def load_weights(path: Path, model: keras.Sequential) -> None:
+    """Give a network the weights of an ONNX file that `export_onnx` wrote of a network of the same layers.
+
+    The temperature of the file is not in the weights: the network's logits are those before calibration. Raises
+    DataError when the file's weights are of other layers.
+    """
+    graph = onnx.load(path).graph
+    values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    weights = [values[name] for node in graph.node if node.op_type in WEIGHTED for name in node.input[1:]]
+    kernels = iter([one.transpose(2, 3, 1, 0) if one.ndim == 4 else one for one in weights])
+    for layer in model.layers:
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        found = list(itertools.islice(kernels, len(expected)))
+        if [one.shape for one in found] != expected:
+            shapes = [one.shape for one in found]
+            raise DataError(f"{path}: weights {shapes} for {layer.name}, expected {expected}; it is of another network")
+        layer.set_weights(found)
 
 
 def translate_all(model: keras.Sequential, graph: Graph, value: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnist_digits.dataset import Dataset, Split
-from mnist_digits.training import calibration
+from mnist_digits.training.export import calibration
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 
 TRUE = 1.7

@@ -22,7 +22,7 @@ ACCEPTED_SHARE = 0.99
 """Share of the synthetic digits that the threshold accepts."""
 
 PICTURES_PER_KIND = 500
-"""Synthetic pictures of each kind of non-digit by which rejection is measured."""
+"""Synthetic pictures of each kind of non-digit by which rejection is measured; of few validation images, fewer."""
 
 
 def measure_calibration(validation: Split, probabilities: NDArray[np.float32]) -> dict[str, float]:
@@ -79,7 +79,7 @@ def measure_rejection(
     # Not the pictures that the epochs were validated on.
     drawn = is_digit(draw_digits(validation, seed + 1))
     threshold = float(np.quantile(drawn, 1 - ACCEPTED_SHARE, method="lower"))
-    non_digits = draw_non_digits(validation, PICTURES_PER_KIND, seed + 1)
+    non_digits = draw_non_digits(validation, min(PICTURES_PER_KIND, len(validation) // 10), seed + 1)
 
     def accepted(scores: NDArray[np.float32]) -> float:
         return float((scores >= threshold).mean())

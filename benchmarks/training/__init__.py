@@ -172,6 +172,3 @@ def as_table(result: dict[str, Any]) -> str:
 
 
 BENCHMARK = Benchmark(RESULTS, __doc__, run, as_table, SETTINGS, needs_small_set=True, parts=PEERS, measure_part=race)
-
-if __name__ == "__main__":
-    BENCHMARK.main()

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.training`."""
+
+from benchmarks.training import BENCHMARK
+
+BENCHMARK.main()
