@@ -373,7 +373,7 @@ def bad_requests() -> list[tuple[Request, int]]:
         (("/v1/predict", strip), 422),
         (("/v2/models/digits/infer", b"{}"), 400),
         (("/v1/predict", bytes(20_000_001)), 413),
-        (("/nowhere", b""), 405),
+        (("/nowhere", b""), 404),
     ]
 
 

@@ -13,7 +13,7 @@ from mnist_digits.cli.info import KNOWN
 from mnist_digits.recognition import reading_process
 from mnist_digits.recognition.preprocessing import image_io
 from mnist_digits.serving import Settings, connections, middleware, pictures
-from mnist_digits.serving.api import pictures as api_pictures
+from mnist_digits.serving.api import uploads
 from mnist_digits.training import RECIPES, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def test_limits_on_the_pages_are_those_of_the_code():
             f"a worker has at most {connections.MAX_CONNECTIONS:,} connections",
             f"up to {middleware.DRAIN_SECONDS:g} seconds, {middleware.DRAIN_IDLE_SECONDS:g} without any data, "
             f"or {middleware.MAX_DRAINED_BYTES // mega} MB",
-            f"at most {settings.most_files} files and {api_pictures.MAX_OTHER_FIELDS} other fields",
+            f"at most {settings.most_files} files and {uploads.MAX_OTHER_FIELDS} other fields",
             f"more than {image_io.LIGHT_PIXELS:,} pixels or {image_io.LIGHT_BYTES:,} bytes",
             f"more than {image_io.LIGHT_PAGE_PIXELS:,} pixels",
             f"at most {settings.most_large_waiting} wait",

@@ -85,6 +85,33 @@ def test_every_response_has_the_security_headers(ask: InProcess, path: str, stat
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "found"),
+    [
+        ("POST", "/v1/predict/", 404, "/v1/predict/: no such route, expected /v1/predict; leave out what follows it"),
+        ("GET", "/v1/classify/", 404, "expected /v1/classify;"),
+        ("GET", "/v1/predict", 405, "GET /v1/predict, expected POST"),
+        ("POST", "/healthz", 405, "POST /healthz, expected GET"),
+        ("POST", "/", 405, "POST /, expected GET"),
+        ("POST", "/predict", 404, "/predict: no such route, expected one of those that /docs"),
+        ("GET", "/%1b[1m", 404, "/\\x1b[1m: no such route"),
+    ],
+)
+def test_errors_of_routes_say_what_there_is(ask: InProcess, method: str, path: str, status: int, found: str):
+    answer = ask(method, path)
+    assert answer.status_code == status
+    assert found in answer.json()["error"]
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+def test_methods_that_clients_make_up_are_counted_together(ask: InProcess):
+    for number in range(30):
+        ask(f"MADE{number}", "/healthz")
+    text = ask("GET", "/metrics").text
+    assert "MADE" not in text
+    assert 'method="other"' in text
+
+
 def test_requests_from_other_sites_are_refused(ask: InProcess):
     own = "http://localhost:8000"
     allowed = [

@@ -1,7 +1,8 @@
 """The application: all routes, around one reader."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -9,9 +10,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from mnist_digits import __version__
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition import Reader
 from mnist_digits.serving.api import health, images, inference_protocol, openapi, pictures
 from mnist_digits.serving.metrics import Metrics
@@ -50,7 +52,6 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers=dict.fromkeys((HTTPException, DataError, RequestValidationError), _on_error),
     )
     app.router.route_class = openapi.PlainRoute
     images.add_routes(app.router, queue, workers, metrics)
@@ -68,6 +69,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     openapi.add_docs(app.router)
     openapi.describe_token(app)
     app.router.default = static.page_files()
+    _explain_errors(app)
     direct: dict[str, APIRoute] = {
         route.path: route for route in app.routes if type(route) is openapi.PlainRoute and "{" not in route.path
     }
@@ -75,10 +77,31 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
-    """Any error as the same kind of JSON; 422 for a picture or a value that is not accepted."""
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        error = HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    assert isinstance(error, (HTTPException, DataError))
-    return as_response(error)
+def _explain_errors(app: FastAPI) -> None:
+    """Have any error answered as the same kind of JSON, and one of a path or method say what there is instead."""
+    routes = [route for route in app.routes if isinstance(route, Route | APIRoute)]
+    methods = {"/": {"GET"}, **{route.path: route.methods or set() for route in routes}}
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, RequestValidationError):
+            first = error.errors()[0]
+            error = HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        assert isinstance(error, (HTTPException, DataError))
+        if isinstance(error, HTTPException) and error.detail in (HTTPStatus(404).phrase, HTTPStatus(405).phrase):
+            path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+            error = _missing(request.method, path, methods)
+        return as_response(error)
+
+    for kind in (HTTPException, DataError, RequestValidationError):
+        app.add_exception_handler(kind, on_error)
+
+
+def _missing(method: str, path: str, methods: Mapping[str, set[str]]) -> HTTPException:
+    """The error for a request that no route answers. methods: of each path."""
+    shown, plain = printable(path), path.rstrip("/")
+    if path in methods:
+        names = ", ".join(sorted(methods[path] - {"HEAD"}))
+        return HTTPException(405, f"{method} {shown}, expected {names}", {"Allow": names})
+    if plain in methods:
+        return HTTPException(404, f"{shown}: no such route, expected {plain}; leave out what follows it")
+    return HTTPException(404, f"{shown}: no such route, expected one of those that /docs and /openapi.json list")

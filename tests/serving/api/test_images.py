@@ -87,3 +87,13 @@ def test_invalid_json_is_refused_in_one_line(ask: InProcess, body: str):
     assert "expected" in error
     assert len(error) < 300
     assert "\n" not in error
+
+
+def test_floats_are_not_taken_for_more_images(ask: InProcess, mnist: Dataset):
+    for images in (mnist.train.images[:8], mnist.train.images[:1], np.zeros((8, 28, 28), np.uint8)):
+        assert ask("POST", "/v1/classify", content=images.tobytes()).status_code == 200
+    for dtype, scale in ((np.float32, 1), (np.float32, 1 / 255), (np.float64, 1), (np.float64, 1 / 255)):
+        floats = (mnist.train.images[:2] * scale).astype(dtype)
+        answer = ask("POST", "/v1/classify", content=floats.tobytes())
+        assert answer.status_code == 400
+        assert f"2 images of {np.dtype(dtype)}, expected uint8" in answer.json()["error"]

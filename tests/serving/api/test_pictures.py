@@ -1,5 +1,6 @@
 """`/v1/predict` and `/v1/read`."""
 
+import base64
 import json
 import struct
 import time
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from helpers.asking import InProcess, as_png
 from helpers.command import Digits
 from mnist_digits.recognition import Reader
-from mnist_digits.serving.api.pictures import Upload, find_uploads
+from mnist_digits.serving.api.uploads import Upload, find_uploads
 
 PATHS = ["/v1/predict", "/v1/read"]
 
@@ -108,6 +109,57 @@ def test_json_is_that_of_the_command(
         assert json.loads(line)["file"] == name
 
 
+def test_an_error_has_the_name_of_the_file(ask: InProcess):
+    for path in PATHS:
+        answer = ask("POST", path, files={"file": ("ill.png", b"seven")})
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("ill.png: not a picture")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_picture_may_be_a_data_url_or_base64(ask: InProcess, path: str, digit_png: bytes):
+    expected = ask("POST", path, content=digit_png).json()
+    plain = base64.b64encode(digit_png)
+    url = b"data:image/png;base64," + plain
+    for text in (
+        plain,
+        url,
+        base64.encodebytes(digit_png),
+        base64.urlsafe_b64encode(digit_png).rstrip(b"="),
+        b" " + url,
+    ):
+        for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+            assert ask("POST", path, content=text, headers={"Content-Type": kind}).json() == expected
+        assert ask("POST", path, json={"image": text.decode()}).json() == expected
+        assert ask("POST", path, json=text.decode()).json() == expected
+        assert ask("POST", path, json={"images": [text.decode()] * 2}).json() == [expected] * 2
+        # What curl --data and a page's FormData send.
+        assert ask("POST", path, content=b'{"image": "%s"}' % text.replace(b"\n", b"")).json() == expected
+        assert ask("POST", path, files={"file": (None, text)}).json() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"data:image/png;base64", "a data URL without a comma"),
+        (b"data:image/png;base64,iVB*RA==", "damaged base64"),
+        (b"iVBORw0KGgoA!", "damaged base64"),
+        (b'{"image": ', "damaged JSON"),
+        (b'{"image": 7}', "JSON without pictures"),
+        (b'{"images": []}', "JSON without pictures"),
+        (b'{"images": [null]}', "JSON without pictures"),
+        (b'{"images": "iVBORw0KGgo"}', "JSON without pictures"),
+        (b'{"image": "seven"}', "picture 0: 'seven' is no data URL or base64"),
+        (b'{"images": [' + b'"data:,a",' * 40 + b'"data:,a"]}', "41 pictures, expected at most 32"),
+        (b'{"images": ' + b"[" * 200_000, "damaged JSON"),
+    ],
+)
+def test_damaged_text_is_refused(ask: InProcess, content: bytes, found: str):
+    answer = ask("POST", "/v1/predict", content=content)
+    assert answer.status_code == 400
+    assert found in answer.json()["error"]
+
+
 BOUNDARY = b"edge"
 TYPE = "multipart/form-data; boundary=edge"
 
@@ -129,7 +181,7 @@ def test_files_come_back_as_they_were_sent(contents: list[bytes]):
 
 
 @settings(max_examples=20)
-@given(st.binary(max_size=300))
+@given(st.binary(max_size=300).filter(lambda body: body.strip()[:1] != b"{"))
 def test_any_other_body_is_a_picture(body: bytes):
     assert find_uploads(body, "image/png", 1) == find_uploads(body, "", 1) == [Upload(None, body)]
 

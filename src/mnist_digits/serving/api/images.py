@@ -18,6 +18,9 @@ from mnist_digits.serving.workers import MAX_SHARED_IMAGES, BatchQueue, Result, 
 
 IMAGE_PIXELS = IMAGE_SIDE_PX**2
 
+MIN_FLOAT_PIXEL = 1e-6
+"""A pixel as float is 0 or larger than this."""
+
 # Validation stops at the first error: there may be millions.
 Pixel = Annotated[int, Field(strict=True, ge=0, le=255)]
 Row = Annotated[list[Pixel], Field(min_length=IMAGE_SIDE_PX, max_length=IMAGE_SIDE_PX), FailFast()]
@@ -84,7 +87,24 @@ def parse_bytes(content: bytes) -> NDArray[np.uint8]:
             f"{len(content):,} bytes, expected {IMAGE_PIXELS} for each image: {IMAGE_SIDE_PX} × {IMAGE_SIDE_PX} of "
             "uint8, or JSON with content-type application/json",
         )
+    for kind in ("<f8", "<f4"):
+        if _are_floats(content, kind):
+            count, bits = len(content) // np.dtype(kind).itemsize // IMAGE_PIXELS, 8 * np.dtype(kind).itemsize
+            raise HTTPException(400, f"{count} images of float{bits}, expected uint8; scale to 0…255 and convert them")
     return np.frombuffer(content, np.uint8).reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+
+
+def _are_floats(content: bytes, kind: str) -> bool:
+    """Whether bytes are pixels as floats of this dtype: as uint8, ever so many in a row would be odd.
+
+    Of floats from 0 to 255, none but 0 is as small as those that other bytes almost surely make.
+    """
+    if len(content) % (np.dtype(kind).itemsize * IMAGE_PIXELS):
+        return False
+    values = np.frombuffer(content, kind)
+    with np.errstate(invalid="ignore"):
+        pixels = (values == 0) | ((values > MIN_FLOAT_PIXEL) & (values <= 255))
+    return bool(pixels.all() and values.any())
 
 
 def parse_json(content: bytes) -> NDArray[np.uint8]:

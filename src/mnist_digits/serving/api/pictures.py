@@ -1,35 +1,21 @@
 """`/v1/predict` and `/v1/read`: the commands of these names over HTTP."""
 
 import json
-import logging
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
-from python_multipart import FormParser, multipart
-from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 
-from mnist_digits.errors import DataError
+from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition import Page, Prediction
 from mnist_digits.recognition.results import PageReason, PredictionReason
-from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body
+from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body, json_body
+from mnist_digits.serving.api.uploads import FILES_FIELD, FORM, Upload, find_uploads
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.pictures import Pictures
 from mnist_digits.serving.settings import Settings
 from mnist_digits.serving.workers import Workers, in_time
-
-FORM = "multipart/form-data"
-
-FILES_FIELD = "file"
-"""Name of the form field that holds the pictures."""
-
-MAX_OTHER_FIELDS = 32
-"""Maximum number of other fields in a form; they are ignored."""
-
-# Defects of a form are reported in the response.
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 FORM_SCHEMA = {
     "type": "object",
@@ -42,7 +28,16 @@ MIN_CONFIDENCE = {
     "description": "A picture with a lower confidence is not-a-digit.",
     "schema": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
 }
-BODY = body({FORM: {"schema": FORM_SCHEMA}}, binary_body(BYTES, "image/png", "image/jpeg"))
+
+
+class PicturesRequest(BaseModel):
+    """One picture as text, or several: a data URL, as `canvas.toDataURL()` gives it, or a file in base64."""
+
+    image: str | None = Field(None, description="Instead of `images`.", examples=["data:image/png;base64,iVBORw0KGgo…"])
+    images: list[str] | None = Field(None, min_length=1, description="Instead of `image`.")
+
+
+BODY = body({FORM: {"schema": FORM_SCHEMA}}, binary_body(BYTES, "image/png", "image/jpeg"), json_body(PicturesRequest))
 
 
 class PredictionResult(BaseModel):
@@ -82,15 +77,6 @@ class PageResult(BaseModel):
     left_out: float = Field(ge=0, le=1, description="Share of what looks like writing that is in no digit.")
 
 
-@dataclass(frozen=True)
-class Upload:
-    """One picture of a request."""
-
-    name: str | None
-    """Its file name; None when the picture is the whole body."""
-    content: bytes
-
-
 def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings: Settings, metrics: Metrics) -> None:
     """Add both routes."""
 
@@ -101,10 +87,11 @@ def add_routes(routes: APIRouter, readings: Pictures, workers: Workers, settings
         async def read_one(upload: Upload) -> list[dict[str, Any]]:
             try:
                 result = await readings.do(job, upload.content, **options)
-            except DataError:
+            except DataError as error:
                 # An unreadable picture must not prevent the others from being read.
                 if len(uploads) == 1:
-                    raise
+                    name = printable(upload.name) if upload.name else "picture"
+                    raise DataError(f"{name}: {str(error).removeprefix('picture: ')}") from None
                 result = unreadable.to_json()
             return [{"file": upload.name, **one} for one in result.get("pages", [result])]
 
@@ -150,54 +137,3 @@ def _min_confidence(request: Request) -> float:
     if not 0 <= value <= 1:
         raise HTTPException(400, f"min_confidence={text!r}, expected a number from 0 to 1")
     return value
-
-
-def find_uploads(body: bytes, content_type: str, most_files: int) -> list[Upload]:
-    """The pictures in a form, in their order; any other body is one picture.
-
-    Raises HTTPException 400 when the form is damaged, holds no file in the field `file`, or more than `most_files`.
-    """
-    kind, options = multipart.parse_options_header(content_type)
-    if kind != FORM.encode():
-        return [Upload(None, body)]
-    files = [
-        Upload((file.file_name or b"").decode(errors="replace"), _content(file))
-        for file in _parse(options.get(b"boundary"), body, most_files)
-        if file.field_name == FILES_FIELD.encode()
-    ]
-    if not files:
-        raise HTTPException(400, f"a form without files in the field {FILES_FIELD}, expected one to {most_files}")
-    return files
-
-
-def _parse(boundary: bytes | None, body: bytes, most_files: int) -> list[multipart.File]:
-    files: list[multipart.File] = []
-    fields = 0
-
-    def on_file(file: multipart.File) -> None:
-        files.append(file)
-        if len(files) > most_files:
-            raise FormParserError(f"more than {most_files} files")
-
-    def on_field(_: multipart.Field) -> None:
-        nonlocal fields
-        fields += 1
-        if fields > MAX_OTHER_FIELDS:
-            raise FormParserError(f"more than {MAX_OTHER_FIELDS} other fields")
-
-    try:
-        if not boundary:
-            raise FormParserError("no boundary in its content-type")
-        # No temporary files: the body is in memory anyway.
-        config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
-        parser = FormParser(FORM, on_field, on_file, boundary=boundary, config=config)
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise HTTPException(400, f"a damaged form ({error}), expected {FORM}; send it again") from None
-    return files
-
-
-def _content(file: multipart.File) -> bytes:
-    file.file_object.seek(0)
-    return file.file_object.read()
