@@ -34,7 +34,11 @@ def test_every_model_reads_every_kind(measured: Path, capsys: pytest.CaptureFixt
     assert result["optical_digits"].keys() == titles - {robustness.DIRECT} | {robustness.SHIPPED}
     assert measured.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     robustness.BENCHMARK.main(["--table", "--output", str(measured)])
-    assert robustness.as_table(result) in capsys.readouterr().out
+    table = robustness.as_table(result)
+    assert table in capsys.readouterr().out
+    right = [result["corruptions"][name]["strong"]["direct"]["`dense`"] for name in robustness.CORRUPTIONS]
+    (mean,) = (line for line in table.splitlines() if line.startswith(f"| *mean of the {len(right)}* |"))
+    assert mean.split(" | ")[-2].endswith(f" / {100 * sum(right) / len(right):.1f} %")
 
 
 @pytest.mark.parametrize("name", robustness.CORRUPTIONS)
