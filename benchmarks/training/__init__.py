@@ -16,12 +16,11 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.harness import Benchmark, OnEpoch, Predict, Setting, Stopwatch
 from benchmarks.peers.contenders import fit_mlp, observe_epochs, scale
+from benchmarks.training.arithmetic import flop_per_image, measure_flop_per_second
 from mnist_digits.dataset import Dataset, Split, load_mnist
 from mnist_digits.training import backend, find_recipe
 
 RESULTS = harness.RESULTS / "training.json"
-# Multiply and add, for the forward product and the two products of its gradient; the images need no gradient.
-FLOP_PER_IMAGE = 2 * (2 * 784 * 128 + 3 * 128 * 10)
 
 
 def train_engine(train: Split, epochs: int, on_epoch: OnEpoch) -> None:
@@ -93,15 +92,6 @@ def measure_epochs(data: Dataset, options: argparse.Namespace) -> dict[str, list
     return seconds
 
 
-def measure_arithmetic(images: int, side: int) -> float:
-    """Seconds that the multiplications and additions of an epoch take as one large product of matrices."""
-    import tensorflow as tf
-
-    matrix = tf.random.stateless_uniform((side, side), seed=(0, 0))
-    timings = [harness.measure_seconds(lambda: tf.linalg.matmul(matrix, matrix).numpy()) for _ in range(5)]
-    return images * FLOP_PER_IMAGE * statistics.median(timings) / (2 * side**3)
-
-
 def race(name: str, options: argparse.Namespace) -> dict[str, float | None]:
     """Train one peer in this process until the test accuracy reaches the target."""
 
@@ -128,10 +118,13 @@ def race(name: str, options: argparse.Namespace) -> dict[str, float | None]:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
+    from mnist_digits.training import networks
+
     data = load_mnist(options.data)
     environment = harness.describe_environment()
     seconds = measure_epochs(data, options)
-    limit = measure_arithmetic(len(data.train), options.side)
+    limit = len(data.train) * flop_per_image(networks.build(find_recipe("dense")))
+    limit /= measure_flop_per_second(options.side)
     rows = []
     for name in PEERS:
         to_target = BENCHMARK.run_part(name, options) if name in options.racers else NOT_REACHED

@@ -1,9 +1,16 @@
+import argparse
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import training
+from benchmarks.harness import Benchmark
+from benchmarks.training import device
+from mnist_digits.dataset import Dataset
+from mnist_digits.training import find_recipe, networks
 
 
 def test_tiny_mode_measures_every_peer(small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -18,3 +25,47 @@ def test_tiny_mode_measures_every_peer(small_folder: Path, tmp_path: Path, capsy
     assert content["rows"][1]["times_faster_than_defaults"] == 1
     assert content["environment"]["cores"] >= 1
     assert capsys.readouterr().out.strip() == training.as_table(content)
+
+
+def measure_here(benchmark: Benchmark, part: str, options: argparse.Namespace, **environment: str) -> Any:
+    """As a part is measured in a process of its own, which would have to start TensorFlow."""
+    assert environment.keys() == {"JAX_COMPILATION_CACHE_DIR"}
+    return json.loads(json.dumps(benchmark.measure_part(part, options)))
+
+
+def test_tiny_mode_measures_the_device(
+    small_folder: Path,
+    small: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(Benchmark, "run_part", measure_here)
+    monkeypatch.setattr(device, "TARGETS", (0.2, 1.1))
+    output = tmp_path / "device.json"
+    arguments = ["--tiny", "--data", str(small_folder), "--output", str(output)]
+    device.BENCHMARK.main(arguments)
+    content = json.loads(output.read_text())
+    row = content["rows"]["dense"]
+    assert row["compile_seconds"]["cold"] > 0
+    assert row["images_per_second"] == pytest.approx(len(small.train) / row["seconds_per_epoch"])
+    assert 0 < row["share_of_limit"] < 1
+    for seconds, whole in zip(row["seconds_to"]["0.2"], row["training_seconds"], strict=True):
+        assert 0 < seconds <= whole
+    assert row["seconds_to"]["1.1"] == [None, None]
+    assert len(set(row["test_accuracy"]["values"])) == 2, "the seeds made no difference"
+    assert capsys.readouterr().out.strip() == device.as_table(content)
+    device.BENCHMARK.main([*arguments, "--only", "dense-dropout"])
+    assert list(json.loads(output.read_text())["rows"]) == ["dense", "dense-dropout"]
+
+
+def test_arithmetic_is_counted_as_in_the_papers():
+    # Two dense layers: forward, and two gradients of each but that of the images.
+    assert device.flop_per_image(networks.build(find_recipe("dense"))) == 2 * (2 * 784 * 128 + 3 * 128 * 10)
+    # A kernel of 3 x 3 is multiplied at each of 26 x 26 places.
+    model = networks.build(find_recipe("cnn"))
+    first = next(layer for layer in model.layers if hasattr(layer, "kernel"))
+    assert first.kernel.shape[:2] == (3, 3)
+    others = [layer for layer in model.layers if hasattr(layer, "kernel")][1:]
+    products = sum(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1]) for layer in others)
+    assert device.flop_per_image(model) == 2 * (2 * 26 * 26 * np.prod(first.kernel.shape) + 3 * products)
