@@ -8,13 +8,16 @@ INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-con
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check format docs wheel sbom licences constraints notebook clean
+.PHONY: help run models test fuzz check format docs wheel sbom licences constraints notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 run: for-train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
+
+models: for-dev ## make the models that come with the package anew, in runs/models; MINUTES=12: no longer than that
+	@$(BIN)/digits models $(if $(filter-out file,$(origin MINUTES)),--minutes $(MINUTES))
 
 test: for-dev ## run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -124,3 +124,32 @@ def test_a_training_goes_on_from_a_file(pages: Pages, tmp_path: Path):
     np.testing.assert_allclose(again(ink[None, ..., None]), model(ink[None, ..., None]), atol=1e-6)
     with pytest.raises(DataError, match="another network"):
         detector.load_onnx(detector.build(replace(SMALL, stem=8)), tmp_path / "detector.onnx")
+
+
+class Crash(Exception):
+    """The power fails."""
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.filterwarnings("ignore:Even though the .tf.config:UserWarning")
+def test_training_that_was_killed_goes_on_to_the_same_weights(pages: Pages, tmp_path: Path):
+    recipe, state = replace(SMALL, rounds=2, epochs=2), tmp_path / "state.npz"
+
+    def train(path: Path | None, epochs: int = 99) -> list[np.ndarray]:
+        finished = iter(range(epochs))
+
+        def crash(epoch: int, logs: dict[str, float]) -> None:
+            if next(finished, None) is None:
+                raise Crash
+
+        keras.utils.set_random_seed(1)
+        model = detector.build(recipe)
+        detector.fit(model, pages, recipe, 1, [keras.callbacks.LambdaCallback(on_epoch_begin=crash)], path)
+        return model.get_weights()
+
+    # Between the rounds, and within the second.
+    for epochs in (2, 1):
+        with pytest.raises(Crash):
+            train(state, epochs)
+    for broken, whole in zip(train(state), train(None), strict=True):
+        assert broken.tobytes() == whole.tobytes()

@@ -110,6 +110,20 @@ def print_spread(summary: dict[str, Any]) -> None:
     )
 
 
+def print_models(made: dict[str, Any]) -> None:
+    """Print what was made. made: as of `make_models`, and the paths in the package, if they were installed."""
+    table = Table("file", "size", "figure", "time", box=None, padding=(0, 2, 0, 0))
+    for row in made["models"]:
+        if "test_accuracy" in row:
+            figure = f"{percent(row['test_accuracy'])} on the test images"
+        else:
+            figure = f"loss {row['validation_loss']:.4f} on pages of validation images"
+        table.add_row(row["file"], f"{row['bytes'] / 1000:,.0f} kB", figure, f"{row['seconds']:,.0f} s")
+    results.print(table)
+    where = made.get("installed") or [made["folder"]]
+    results.print(*("\n" + printable(path) for path in where), sep="", markup=False)
+
+
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Print the scores of one split and of each digit. metrics: as in `Metrics.to_json`."""
     results.print(

@@ -1,4 +1,4 @@
-"""`digits train`."""
+"""`digits train` and `digits models`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,10 @@ import typer
 
 from mnist_digits.cli.app import app
 from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, dataset_of, parse_settings, show
-from mnist_digits.cli.output import print_spread, print_summary, progress, progress_of_runs
+from mnist_digits.cli.output import messages, print_models, print_spread, print_summary, progress, progress_of_runs
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json
-from mnist_digits.runs import Run
+from mnist_digits.runs import RUNS, Run
 
 if TYPE_CHECKING:
     from mnist_digits.training import Recipe
@@ -132,3 +132,47 @@ def _train_seeds(job: _Job, count: int) -> Path:
         return training.train_seeds(
             recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
         )
+
+
+@app.command(
+    epilog="Examples:  digits models  ·  digits models runs/quick --minutes 12  ·  digits models --install  ·  "
+    "digits models /tmp/models --tiny"
+)
+def models(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the models, their runs and the composed pages are kept.")
+    ] = RUNS / "models",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all that is random.")] = 0,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Train fewer epochs on fewer synthetic pictures and pages, as many as fit in so many minutes "
+            "here. \\[default: train in full]",
+        ),
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="At the end, replace the models in the package by these.")
+    ] = False,
+    tiny: Annotated[bool, typer.Option("--tiny", help="Only show that it works: a minute, useless models.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the models that come with the package anew, from nothing.
+
+    The classifier, the detector of pages and the simple network on the page of
+    `digits serve`, with their cards. What is interrupted goes on when the same
+    command is given again.
+    """
+    from mnist_digits.dataset import load_mnist
+    from mnist_digits.training.shipped import making
+
+    if tiny and install:
+        raise UsageError("--tiny with --install: tiny models are useless; leave one of them out")
+    job = making.Job(folder, load_mnist(), seed, minutes, tiny)
+    asked = [*(["--minutes", f"{minutes:g}"] if minutes else []), *["--tiny"] * tiny, *["--install"] * install]
+    command = ("digits", "models", str(folder), "--seed", str(seed), *asked)
+    with continued_by(*command), progress_of_runs() as announce:
+        made = making.make_models(job, lambda line: messages.print(line, markup=False), announce)
+    if install:
+        made["installed"] = [str(path) for path in making.install(folder)]
+    show(made, print_models, as_json)

@@ -27,9 +27,11 @@ from mnist_digits import __version__
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
+from mnist_digits.training.engine import checkpoint
 from mnist_digits.training.export.onnx import Graph, as_model, translate_all
 from mnist_digits.training.export.parity import TOLERANCE
 from mnist_digits.training.synthesis.pages import CELL_PX, OTHER, PAGE_PX, Pages, compose
+from mnist_digits.training.synthesis.stock import compose_kept
 
 CLASSES = OTHER + 1
 """Score channels of the output, one a digit and one for letters and signs; the digit mask is one more."""
@@ -125,21 +127,30 @@ def train(
     seed: int,
     report: Callable[[str], None],
     initial: Path | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Compose pages of the training images, train a detector on them, and write it as ONNX to `path`.
 
-    report: called with a line of progress after each step. initial: a detector's file whose weights to begin with. The
-    file's metadata holds the recipe, the seed, the version, and the loss on pages of validation images.
+    report: called with a line of progress after each step. initial: a detector's file whose weights to begin with.
+    folder: where the composed pages and the state after each epoch are kept, so that the same call goes on after an
+    interruption. The file's metadata holds the recipe, the seed, the version, and the loss on pages of validation
+    images.
     """
-    report(f"composing {recipe.pages:,} pages")
-    pages, unseen = compose(data.train, recipe.pages, seed), compose(data.validation, VALIDATION_PAGES, seed)
+    unseen_count = min(VALIDATION_PAGES, recipe.pages)
+    report(f"composing {recipe.pages + unseen_count:,} pages")
+    if folder is None:
+        pages, unseen = compose(data.train, recipe.pages, seed), compose(data.validation, unseen_count, seed)
+    else:
+        pages = compose_kept(compose, data.train, recipe.pages, seed, folder / "pages", report)
+        unseen = compose_kept(compose, data.validation, unseen_count, seed, folder / "validation-pages", report)
+    keras.utils.set_random_seed(seed)
     model = build(recipe)
     if initial:
         load_onnx(model, initial)
     progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: report(f"epoch {epoch + 1} of {recipe.epochs}  loss {logs['loss']:.4f}")
     )
-    fit(model, pages, recipe, seed, [progress])
+    fit(model, pages, recipe, seed, [progress], folder and folder / "state.npz")
     metadata = {
         **{name: str(value) for name, value in asdict(recipe).items()},
         "seed": str(seed),
@@ -156,11 +167,18 @@ def mean_loss(model: keras.Model, pages: Pages, batch_size: int) -> float:
     return float(np.mean([loss(target, model(ink, training=False)) for ink, target in pairs]))
 
 
-def fit(model: keras.Model, pages: Pages, recipe: DetectorRecipe, seed: int, callbacks: list[Any]) -> None:
-    """Train the network on composed pages. callbacks: Keras's."""
-    keras.utils.set_random_seed(seed)
+def fit(
+    model: keras.Model,
+    pages: Pages,
+    recipe: DetectorRecipe,
+    seed: int,
+    callbacks: list[Any],
+    state: Path | None = None,
+) -> None:
+    """Train the network on composed pages. callbacks: Keras's. state: see `_EpochKeeper`."""
     steps = recipe.epochs * len(pages) // recipe.batch_size
-    for number in range(recipe.rounds):
+    keeper = _EpochKeeper(state, recipe.epochs)
+    for number in range(keeper.current_round, recipe.rounds):
         peak = recipe.learning_rate / 2**number
         rate = keras.optimizers.schedules.CosineDecay(0.0, steps, 0.01, warmup_target=peak, warmup_steps=steps // 20)
         optimiser = keras.optimizers.AdamW(
@@ -168,22 +186,55 @@ def fit(model: keras.Model, pages: Pages, recipe: DetectorRecipe, seed: int, cal
         )
         # XLA is slow at convolutions on a CPU.
         model.compile(optimiser, loss=loss, jit_compile=False)
-        batches = Batches(pages, recipe.batch_size, seed + number)
-        model.fit(batches, epochs=recipe.epochs, verbose=0, callbacks=callbacks)
+        done = keeper.restore(model, number)
+        batches = Batches(pages, recipe.batch_size, seed + number, done)
+        model.fit(batches, initial_epoch=done, epochs=recipe.epochs, verbose=0, callbacks=[keeper, *callbacks])
+
+
+class _EpochKeeper(keras.callbacks.Callback):
+    """Keeps what `fit` has reached after each epoch, and returns to it."""
+
+    def __init__(self, path: Path | None, epochs: int) -> None:
+        """path: the file, which need not exist yet; None keeps nothing. epochs: in each round."""
+        super().__init__()
+        self._path, self._epochs = path, epochs
+        exists = path is not None and path.exists()
+        self._done = checkpoint.count_epochs(path) if path is not None and exists else 0
+        # A round that has ended is entered once more: its end replaces the weights by their average.
+        self.current_round = max(0, self._done - 1) // epochs
+
+    def restore(self, model: keras.Model, number: int) -> int:
+        """Set the model and its optimiser, new for this round, to what was kept; returns how many of its epochs are."""
+        model.optimizer.build(model.trainable_variables)
+        if self._path is None or not self._done or number > self.current_round:
+            return 0
+        checkpoint.restore(self._path, [*model.variables, *model.optimizer.variables])
+        return self._done - number * self._epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep an epoch, counted from 0 in each round."""
+        self._done += 1
+        if self._path is not None:
+            variables = [*self.model.variables, *self.model.optimizer.variables]
+            checkpoint.save(self._path, variables, np.zeros((self._done, 1)))
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of pages, shuffled anew for each epoch: ink, float32 (n, h, w, 1) in [0, 1], and `targets`."""
+    """Batches of pages, shuffled anew for each epoch: ink, float32 (n, h, w, 1) in [0, 1], and `targets`.
 
-    def __init__(self, pages: Pages, batch_size: int, seed: int) -> None:
+    A batch depends on the seed, the number of the epoch and its own alone.
+    """
+
+    def __init__(self, pages: Pages, batch_size: int, seed: int, epoch: int = 0) -> None:
         super().__init__()
-        self._pages, self._batch_size = pages, batch_size
-        self._random = np.random.default_rng(seed)
+        self._pages, self._batch_size, self._seed = pages, batch_size, seed
+        self._epoch = epoch - 1
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
         """Shuffle."""
-        self._order = self._random.permutation(len(self._pages))
+        self._epoch += 1
+        self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._pages))
 
     def __len__(self) -> int:
         return len(self._order) // self._batch_size
@@ -192,8 +243,9 @@ class Batches(keras.utils.PyDataset):
         chosen = self._order[index * self._batch_size :][: self._batch_size]
         ink, mask = self._pages.ink[chosen], self._pages.digit_mask[chosen]
         digits = self._pages.digits[chosen]
-        for page in np.flatnonzero(self._random.random(len(chosen)) < TURNED_SHARE):
-            ink[page] = np.rot90(ink[page], int(self._random.integers(1, 4)))
+        random = np.random.default_rng([self._seed, self._epoch, index])
+        for page in np.flatnonzero(random.random(len(chosen)) < TURNED_SHARE):
+            ink[page] = np.rot90(ink[page], int(random.integers(1, 4)))
             mask[page], digits[page] = 0, -1
         scaled = ink.astype(np.float32) / np.float32(255)
         return scaled[..., None], targets(scaled, mask, digits)
@@ -311,9 +363,10 @@ def main() -> None:
     parser.add_argument("path", type=Path, metavar="FILE.onnx", help="the file to write")
     parser.add_argument("--seed", type=int, default=0, help="decides the pages and the first weights (default: 0)")
     parser.add_argument("--from", dest="initial", type=Path, metavar="FILE.onnx", help="a detector to go on training")
+    parser.add_argument("--folder", type=Path, help="keeps pages and epochs: given again, it goes on after a break")
     arguments = parser.parse_args()
     report = functools.partial(print, file=sys.stderr, flush=True)
-    train(load_mnist(), arguments.path, DetectorRecipe(), arguments.seed, report, arguments.initial)
+    train(load_mnist(), arguments.path, DetectorRecipe(), arguments.seed, report, arguments.initial, arguments.folder)
 
 
 if __name__ == "__main__":

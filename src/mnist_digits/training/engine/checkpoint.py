@@ -3,8 +3,10 @@
 import io
 import logging
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -80,14 +82,9 @@ def restore(path: Path, variables: Sequence[keras.Variable]) -> NDArray[np.float
 
     Raises DataError when the file is damaged or belongs to another network.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
-            history = with_all_columns(saved["history"])
-            values = [saved[f"variable_{index}"] for index in range(len(variables))]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: not a checkpoint of this recipe ({error}); remove it to train from the start"
-        ) from error
+    with _opened(path) as saved:
+        history = with_all_columns(saved["history"])
+        values = [saved[f"variable_{index}"] for index in range(len(variables))]
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:
             expected = tuple(variable.shape)
@@ -96,6 +93,24 @@ def restore(path: Path, variables: Sequence[keras.Variable]) -> NDArray[np.float
             )
         variable.assign(value)
     return history
+
+
+def count_epochs(path: Path) -> int:
+    """The number of finished epochs of a checkpoint. Raises DataError when the file is damaged."""
+    with _opened(path) as saved:
+        return len(saved["history"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The arrays of a checkpoint by name; what goes wrong with them is a DataError."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
+            yield saved
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: not a checkpoint of this recipe ({error}); remove it to train from the start"
+        ) from error
 
 
 def with_all_columns(history: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,7 +79,8 @@ def measure_rejection(
     # Not the pictures that the epochs were validated on.
     drawn = is_digit(draw_digits(validation, seed + 1))
     threshold = float(np.quantile(drawn, 1 - ACCEPTED_SHARE, method="lower"))
-    non_digits = draw_non_digits(validation, min(PICTURES_PER_KIND, len(validation) // 10), seed + 1)
+    count = max(1, min(PICTURES_PER_KIND, len(validation) // 10))
+    non_digits = draw_non_digits(validation, count, seed + 1)
 
     def accepted(scores: NDArray[np.float32]) -> float:
         return float((scores >= threshold).mean())

@@ -1,0 +1,1 @@
+"""Making the networks that come with the package, from nothing: `digits models`."""

@@ -1,0 +1,122 @@
+"""How much is trained when the time is limited: from what a little of it takes here, to copies, pages and epochs.
+
+Nothing else is changed: the networks, their learning rates and what is drawn are those of the recipes.
+"""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from mnist_digits.dataset import Dataset, Split
+from mnist_digits.training import backend, detector
+from mnist_digits.training.detector import DetectorRecipe
+from mnist_digits.training.engine import loop
+from mnist_digits.training.engine.augmentation import Distortion
+from mnist_digits.training.engine.corruption import Corruption
+from mnist_digits.training.engine.session import TrainingSession
+from mnist_digits.training.export.calibration import PICTURES_PER_KIND
+from mnist_digits.training.recipes import Recipe
+from mnist_digits.training.synthesis.digits import draw_digits
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS
+from mnist_digits.training.synthesis.pages import PAGES_PER_CHUNK, Pages, compose
+
+USABLE = 0.85
+"""Share of a network's time that is planned; scores, reports and exports take the rest."""
+DRAWING = 0.3
+"""Largest share of a network's time in which pictures or pages are drawn for it."""
+TRIAL_IMAGES = 4096
+TRIAL_DRAWINGS = 100
+TRIAL_PAGES = 32
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a training takes here."""
+
+    start: float
+    """Seconds of compilation, once."""
+    each: float
+    """Seconds for each image or page of an epoch."""
+
+    def epochs(self, seconds: float, count: int, most: int) -> int:
+        """Epochs of `count` images or pages that fit, from 1 to `most`."""
+        return max(1, min(most, int((seconds - self.start) / (count * self.each))))
+
+
+def fit_recipe(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
+    """The recipe with as many of its epochs as fit into the seconds, at least one."""
+    speed = measure_training(recipe, data)
+    return replace(recipe, epochs=speed.epochs(USABLE * seconds, len(data.train), recipe.epochs))
+
+
+def fit_reader(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
+    """A recipe that draws pictures, with as many copies of each digit, and then of its epochs, as fit; at least one.
+
+    Pictures are drawn by all cores, and those by which rejection is measured, by one.
+    """
+    drawing, cores = measure_drawing(data.train), os.cpu_count() or 1
+    # Half as many pictures as of digits show none.
+    copy = 1.5 * drawing * (len(data.train) + len(data.validation)) / cores
+    copies = max(1, min(recipe.synthetic_copies, int(DRAWING * seconds / copy)))
+    scored = drawing * (len(data.validation) + PICTURES_PER_KIND * len(NON_DIGITS))
+    speed = measure_training(recipe, data)
+    count = round(len(data.train) * (1 + 1.5 * copies))
+    epochs = speed.epochs(USABLE * seconds - copies * copy - scored, count, recipe.epochs)
+    return replace(recipe, synthetic_copies=copies, epochs=epochs)
+
+
+def fit_detector(recipe: DetectorRecipe, split: Split, seconds: float) -> DetectorRecipe:
+    """A detector's recipe with as many of its pages, and then of its epochs, as fit. split: digits to compose of."""
+    start = time.perf_counter()
+    # Each core composes a chunk.
+    pages = compose(split, PAGES_PER_CHUNK * (os.cpu_count() or 1), 0)
+    composing = (time.perf_counter() - start) / len(pages)
+    speed = measure_detector(recipe, pages)
+    left = USABLE * seconds - recipe.rounds * speed.start
+    # So few that an epoch of each round fits beside composing them.
+    affordable = left / (composing + recipe.rounds * speed.each)
+    count = int(max(recipe.batch_size, min(recipe.pages, DRAWING * seconds / composing, affordable)))
+    epochs = Speed(0, speed.each).epochs(left - count * composing, recipe.rounds * count, recipe.epochs)
+    return replace(recipe, pages=count, epochs=epochs)
+
+
+def measure_training(recipe: Recipe, data: Dataset) -> Speed:
+    """Two epochs of a few images by the recipe, of which the second is measured; no picture is drawn for it."""
+    count = min(TRIAL_IMAGES, len(data.train))
+    session = TrainingSession.start(recipe, 0, count, backend.available_precision(recipe.precision))
+    history = loop.fit(
+        session.model,
+        data.train.images[:count],
+        data.train.labels[:count],
+        epochs=2,
+        batch_size=recipe.batch_size,
+        distortion=Distortion.of(recipe),
+        corruption=Corruption(recipe.corruption) if recipe.corruption else None,
+        average=session.average,
+        jit_compile=recipe.jit_compile,
+    ).history
+    return Speed(history["compile_seconds"][0], history["seconds"][1] / count)
+
+
+def measure_drawing(split: Split) -> float:
+    """Seconds in which one core draws a picture."""
+    few = Split(split.images[:TRIAL_DRAWINGS], split.labels[:TRIAL_DRAWINGS])
+    # What is loaded with the first picture is none of the others' time.
+    draw_digits(Split(few.images[:1], few.labels[:1]), 0)
+    start = time.perf_counter()
+    draw_digits(few, 0)
+    return (time.perf_counter() - start) / len(few)
+
+
+def measure_detector(recipe: DetectorRecipe, pages: Pages) -> Speed:
+    """Two epochs of a few pages, of which the second is measured."""
+    few = Pages(*(np.asarray(getattr(pages, name)[:TRIAL_PAGES]) for name in ("ink", "digit_mask", "digits")))
+    times = [time.perf_counter()]
+    clock: Any = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(time.perf_counter()))
+    detector.fit(detector.build(recipe), few, replace(recipe, rounds=1, epochs=2), 0, [clock])
+    first, second = np.diff(times)
+    return Speed(max(0.0, first - second), second / len(few))
