@@ -1,11 +1,15 @@
 """What the page reads by itself is what the service reads, and it says why."""
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from helpers.hand import DIGITS, Open, draw
+from mnist_digits.recognition import Classifier
 
 COUNT = 200
 READ = """async (drawings) => {
@@ -69,6 +73,12 @@ def shares(page: Page) -> tuple[float, float]:
     return float(data["sum"]), float(data["change"])
 
 
+def pixels(page: Page, canvas: str) -> np.ndarray:
+    """What a grey canvas shows: uint8 (h, w)."""
+    content = page.locator(canvas).evaluate("canvas => canvas.toDataURL()").partition(",")[2]
+    return np.array(Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
+
+
 def test_the_inside_explains_the_network_that_answers(look: Open):
     page = look()
     draw(page, 7)
@@ -107,6 +117,25 @@ def test_the_inside_explains_the_network_that_answers(look: Open):
     for unit in page.locator("#for > div").evaluate_all("items => items.map(item => item.dataset.unit)"):
         assert bright[int(unit)] > 0
 
+    # Few pixels turn it into another digit, and the slider takes them back.
+    page.get_by_label("Turn it into").select_option("2")
+    page.get_by_role("button", name="Fool it").click()
+    expect(page.locator("#fooled-says")).to_contain_text("pixels changed: a 2")
+    slider = page.get_by_role("slider", name="Changed pixels")
+    count = int(slider.input_value())
+    assert 0 < count < 60
+    changed = pixels(page, "#attacked")
+    slider.fill("0")
+    expect(page.locator("#fooled-says")).to_contain_text("0 of 784 pixels changed: a 7")
+    before = pixels(page, "#attacked")
+    assert 0 < (before != changed).sum() <= count
+    # What the page says of the changed image is what the classifier says.
+    judged = Classifier().judge(np.stack([before, changed]))
+    assert judged.digits == [7, 2]
+    copies = page.locator("#copies span").all_inner_texts()
+    assert len(copies) == 10
+    assert "thicker: 7" in " ".join(copies)
+
     # Nothing of it stays when the pad is cleared.
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#inside-title")).to_have_text("Why? Look inside")
@@ -114,3 +143,5 @@ def test_the_inside_explains_the_network_that_answers(look: Open):
     expect(page.locator("#tally")).to_contain_text("Draw something")
     expect(page.locator("#maps-card")).to_have_class("card idle")
     expect(page.locator("#for > div")).to_have_count(0)
+    assert page.locator("#fooled").is_hidden()
+    assert page.locator("#copies").is_hidden()

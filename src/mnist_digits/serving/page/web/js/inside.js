@@ -1,7 +1,8 @@
 // Look inside: why the network that answered did so, and beside it a network that is small enough to be seen whole.
 
+import { offerFooling, startFooling } from "./fool.js";
 import { canvases, onTheme, paintInk, paintShares, paintSigned, percent } from "./paint.js";
-import { Network, softmax } from "./recognition/network.js";
+import { Network, oddsGradient } from "./recognition/network.js";
 import { ask } from "./server.js";
 
 const find = (id) => document.getElementById(id);
@@ -24,6 +25,7 @@ onTheme(() => { painted = null; showInside(...shown); });
 
 /** Load the simple network. */
 export async function startInside() {
+  startFooling();
   simple = new Network(await (await ask("v1/inside/dense.bin")).arrayBuffer());
   for (let digit = 0; digit < 10; digit += 1) {
     const choice = document.createElement("button");
@@ -48,6 +50,7 @@ export function showInside(read, network, own) {
   find("maps-card").hidden = !network?.layers.some((layer) => layer.kind === "convolution");
   explain();
   showMaps(look, network);
+  offerFooling(read, network);
   showUnits(read, own ? network : simple, own);
 }
 
@@ -94,12 +97,6 @@ function odds(scores, target) {
   const others = [...scores].filter((_, answer) => answer !== target);
   const most = Math.max(...others);
   return scores[target] - most - Math.log(others.reduce((sum, score) => sum + Math.exp(score - most), 0));
-}
-
-/** Their gradient by the scores. */
-function oddsGradient(scores, target) {
-  const others = softmax(Array.from(scores, (score, answer) => (answer === target ? -Infinity : score)));
-  return others.map((share, answer) => (answer === target ? 1 : -share));
 }
 
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;

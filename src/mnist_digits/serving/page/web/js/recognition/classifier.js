@@ -27,7 +27,8 @@ export function classify(network, grey) {
   return second && second.prediction.digit !== null && second.prediction.confidence > least ? second : first;
 }
 
-function predict(network, image, components) {
+/** The same for an image of 28×28. components: how many large ones stand in it side by side. */
+export function predict(network, image, components) {
   if (!components) {
     const nothing = { digit: null, confidence: 0, probabilities: Array(10).fill(0.1), is_digit: 0, reason: "blank" };
     return { prediction: nothing, image, look: null };

@@ -65,6 +65,12 @@ export function softmax(scores) {
   return raised.map((value) => value / sum);
 }
 
+/** The gradient by the scores of the logarithm of an answer's odds against all others. */
+export function oddsGradient(scores, target) {
+  const others = softmax(Array.from(scores, (score, answer) => (answer === target ? -Infinity : score)));
+  return others.map((share, answer) => (answer === target ? 1 : -share));
+}
+
 const FORWARD = {
   convolution(layer, values, side) {
     const { kernel, stride, inputs, outputs, weights, bias } = layer;
