@@ -161,15 +161,20 @@ def wait_for_workers(process: psutil.Process, address: str) -> None:
         for connection in asked:
             connection.request("GET", "/healthz")
             connection.getresponse().read()
-        held = [
-            sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in child.net_connections())
-            for child in process.children()
-        ]
+        held = [connections_of(child, port) for child in process.children()]
         for connection in asked:
             connection.close()
         if sum(count > 0 for count in held) == WORKERS:
             return
         time.sleep(0.1)
+
+
+def connections_of(process: psutil.Process, port: int) -> int:
+    """How many connections to a port a process holds; none when it has just ended."""
+    try:
+        return sum(one.laddr.port == port and one.status == "ESTABLISHED" for one in process.net_connections())
+    except psutil.Error:
+        return 0
 
 
 def processor_seconds(process: psutil.Process) -> dict[int, float]:

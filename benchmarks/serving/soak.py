@@ -39,7 +39,7 @@ from PIL import Image
 
 from benchmarks import harness
 from benchmarks.harness import Benchmark, Setting
-from benchmarks.serving import WORKERS, digit_png
+from benchmarks.serving import WORKERS, digit_png, wait_for_workers
 from mnist_digits.dataset import load_mnist
 from mnist_digits.errors import DataError
 from mnist_digits.files import read_json
@@ -241,6 +241,7 @@ def measure_beside(address: str, pictures: dict[str, bytes], good: Request) -> d
 def measure_deaths(pid: int, address: str, good: Request, kills: int) -> dict[str, Any]:
     """Seconds from the death of one worker process, and of all, to the next answer; so many times."""
     waits: dict[str, list[float]] = {"one": [], "all": []}
+    wait_for_workers(psutil.Process(pid), address)
     for _ in range(kills):
         for name, killed in (("one", 1), ("all", WORKERS)):
             before = workers_of(pid)
@@ -250,10 +251,8 @@ def measure_deaths(pid: int, address: str, good: Request, kills: int) -> dict[st
             while ask(address, *good)[0] != 200:
                 time.sleep(0.01)
             waits[name].append(time.perf_counter() - start)
-            while len([one for one in workers_of(pid) if one not in before[:killed]]) < WORKERS:
-                time.sleep(0.05)
-            # Those that are new have to load.
-            time.sleep(3 * max(waits["all"], default=1.0))
+            # The next one is killed when there are all again.
+            wait_for_workers(psutil.Process(pid), address)
     return {"kills": kills, **{f"{name}_seconds": seconds for name, seconds in waits.items()}}
 
 
@@ -423,8 +422,8 @@ def describe_soak(kept: Soak, minutes: float) -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure everything, or what `--only` names."""
-    pictures = large_pictures(options.height, options.width)
     parts = options.only or PARTS
+    pictures = {} if parts == ["deaths"] else large_pictures(options.height, options.width)
     result = read_json(options.output) if options.only and options.output.exists() else {}
     result |= {"cores": os.cpu_count(), "workers": WORKERS, "pixels": options.height * options.width}
     for part in parts:

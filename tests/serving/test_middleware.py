@@ -1,8 +1,10 @@
 """Authentication, refused requests, limits of bodies, and the headers of every response."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 import httpx
 import pytest
@@ -110,6 +112,26 @@ def test_methods_that_clients_make_up_are_counted_together(ask: InProcess):
     text = ask("GET", "/metrics").text
     assert "MADE" not in text
     assert 'method="other"' in text
+
+
+def test_the_access_log_has_a_line_of_json_for_each_request_and_no_secrets(
+    asking: Callable[..., InProcess], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "mnist_digits.access")
+    ask = asking(Settings(token=TOKEN, access_log=True))
+    ask("POST", "/v1/classify?secret=1", content=bytes(784), headers={"Authorization": f"Bearer {TOKEN}"})
+    ask("GET", "/not%0A%1bhere")
+    asking(Settings())("GET", "/healthz")
+    lines = [record.getMessage() for record in caplog.records]
+    rows = [json.loads(line) for line in lines]
+    assert [(row["method"], row["route"], row["status"], row["received_bytes"]) for row in rows] == [
+        ("POST", "/v1/classify", 200, 784),
+        ("GET", "other", 404, 0),
+    ]
+    assert rows[0]["client"] == "127.0.0.1"
+    assert 0 < rows[0]["seconds"] < 60
+    assert datetime.fromisoformat(rows[0]["time"]).tzinfo
+    assert not any(word in line for line in lines for word in (TOKEN, "secret", "\n", "\x1b"))
 
 
 def test_requests_from_other_sites_are_refused(ask: InProcess):

@@ -41,6 +41,9 @@ def serve(
     playground: Annotated[
         bool, typer.Option("--playground", help="Let networks be trained from the page; needs the extra train.")
     ] = False,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Write a line of JSON to stderr for every request.")
+    ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the page to draw on, and read digits over HTTP.
@@ -63,7 +66,7 @@ def serve(
     # DNS rebinding: a page of another site whose name points to this machine still sends that name as Host.
     names = LOOPBACK_NAMES | {host.lower()} if loopback and not token else None
     threads = max(1, (os.cpu_count() or 1) // workers)
-    settings = Settings(token, names, playground, threads)
+    settings = Settings(token, names, playground, access_log, threads)
     with server.listen(host, port) as listener:
         address = _address(host, listener.getsockname()[1])
 

@@ -67,7 +67,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         app.state.playground = Playground()
         app.include_router(playground.router(app.state.playground))
     openapi.add_docs(app.router)
-    openapi.describe_token(app)
+    openapi.complete_description(app)
     app.router.default = static.page_files()
     _explain_errors(app)
     direct: dict[str, APIRoute] = {

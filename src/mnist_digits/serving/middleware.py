@@ -2,12 +2,14 @@
 
 import asyncio
 import hmac
+import json
 import logging
 import re
 import time
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -59,6 +61,8 @@ RequestHeaders = Mapping[bytes, bytes]
 
 # A bug is logged even where nobody has configured logging: the package's own logger is silent by default.
 logger = logging.getLogger("uvicorn.error")
+
+access_logger = logging.getLogger("mnist_digits.access")
 
 
 class Middleware:
@@ -115,7 +119,10 @@ class Middleware:
             self._held_bytes -= body.size
             self._metrics.in_flight.dec()
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.count(scope["method"], route, status, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._metrics.count(scope["method"], route, status, seconds)
+            if self._settings.access_log:
+                _log_access(scope, route, status, seconds, body.size)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._direct.get(scope["path"].removeprefix(scope.get("root_path", "")))
@@ -215,6 +222,21 @@ class Body:
         self._middleware.hold(size)
         if self.size > self._settings.most_bytes:
             raise too_large(f"more than {self._settings.most_bytes:,} bytes", self._settings)
+
+
+def _log_access(scope: Scope, route: str, status: int, seconds: float, received_bytes: int) -> None:
+    """Tell the access log of a request; of its query, its headers and its body nothing."""
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "client": (scope.get("client") or [None])[0],
+        "method": scope["method"],
+        "path": scope["path"],
+        "route": route,
+        "status": status,
+        "seconds": round(seconds, 6),
+        "received_bytes": received_bytes,
+    }
+    access_logger.info(json.dumps(line))
 
 
 def too_large(found: str, settings: Settings) -> HTTPException:

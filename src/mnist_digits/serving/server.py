@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from mnist_digits.serving import acceptor
 from mnist_digits.serving.app import create_app
 from mnist_digits.serving.connections import Connection
 from mnist_digits.serving.metrics import FOLDER_VARIABLE
+from mnist_digits.serving.middleware import access_logger
 from mnist_digits.serving.settings import Settings
 
 MAX_PENDING_CONNECTIONS = 2048
@@ -55,7 +57,18 @@ class Service:
         cv2.setNumThreads(1)
         # Defects of a picture are reported in the response.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        if self.settings.access_log:
+            _write_access_log()
         return create_app(Reader(self.model), self.settings)
+
+
+def _write_access_log() -> None:
+    """Write the access log to stderr, each line as it is."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    access_logger.addHandler(handler)
+    access_logger.setLevel(logging.INFO)
+    access_logger.propagate = False
 
 
 def listen(host: str, port: int) -> socket.socket:

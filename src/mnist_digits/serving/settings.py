@@ -14,6 +14,8 @@ class Settings:
     """Accepted names in the header Host, in lower case and without port; None accepts any."""
     playground: bool = False
     """Whether networks may be trained from the page; needs the extra `train`."""
+    access_log: bool = False
+    """Whether the logger `mnist_digits.access` is told of every request, as a line of JSON."""
     threads: int = os.cpu_count() or 1
     """Number of threads, each of which handles one picture at a time."""
     most_large_waiting: int = 8

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from helpers.asking import InProcess
 from mnist_digits.recognition import Reader
 from mnist_digits.serving import create_app
+from mnist_digits.serving.api import images, pictures
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(Reader()))
 
@@ -71,3 +72,21 @@ def test_every_route_is_described(ask: InProcess):
         for method, operation in methods.items():
             assert ask(method.upper(), path).status_code != 404
             assert operation["summary"], path
+
+
+def test_examples_are_what_their_schemas_say(ask: InProcess, digit_png: bytes):
+    description = ask("GET", "/openapi.json").json()
+    schemas = description["components"]["schemas"]
+    shown = {name: schema["examples"][0] for name, schema in schemas.items() if "examples" in schema}
+    assert set(shown) >= {"PredictionResult", "PageResult", "ImagesResult", "Error"}
+    for name, model in (
+        ("PredictionResult", pictures.PredictionResult),
+        ("PageResult", pictures.PageResult),
+        ("ImagesResult", images.ImagesResult),
+    ):
+        assert model.model_validate(shown[name], extra="forbid").model_dump() == shown[name]
+    assert ask("POST", "/v1/predict", content=digit_png).json().keys() == shown["PredictionResult"].keys()
+    assert ask("POST", "/v1/read", content=digit_png).json().keys() == shown["PageResult"].keys()
+    asked = description["paths"]["/v2/models/digits/infer"]["post"]["requestBody"]["content"]["application/json"]
+    (example,) = asked["schema"]["examples"]
+    assert ask("POST", "/v2/models/digits/infer", json=example).status_code == 200

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from mnist_digits.recognition import Judgement
 from mnist_digits.recognition.results import IMAGE_SIDE_PX
-from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, binary_body, body, json_body
+from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, binary_body, body, example, json_body
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.workers import MAX_SHARED_IMAGES, BatchQueue, Result, Workers
 
@@ -45,6 +45,15 @@ class ImageResult(BaseModel):
 
 class ImagesResult(BaseModel):
     """A result for each image, in the order of the request."""
+
+    model_config = example(
+        "ImagesResult",
+        {
+            "predictions": [
+                {"digit": 1, "probabilities": [0.0, 0.97, 0.01, 0.0, 0.01, 0, 0, 0.01, 0, 0], "is_digit": 0.99}
+            ]
+        },
+    )
 
     predictions: list[ImageResult]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import FileResponse, HTMLResponse
 
 from mnist_digits.serving.middleware import CONTENT_SECURITY_POLICY
@@ -49,8 +49,21 @@ class PlainRoute(APIRoute):
         return self.endpoint
 
 
+EXAMPLES: dict[str, dict[str, Any]] = {}
+"""Name of a model → what the description shows of it."""
+
+
+def example(model: str, content: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model that is shown with this content."""
+    # FastAPI leaves out every null of an example, and `described` therefore puts it in again.
+    EXAMPLES[model] = content
+    return ConfigDict(json_schema_extra={"examples": [content]})
+
+
 class Error(BaseModel):
     """What was found, what was expected, what to do."""
+
+    model_config = example("Error", {"error": "783 bytes, expected 784 for each image"})
 
     error: str
 
@@ -84,8 +97,8 @@ def body(*contents: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def describe_token(app: FastAPI) -> None:
-    """Add the token to the description, so that it can be entered at `/docs`."""
+def complete_description(app: FastAPI) -> None:
+    """Add the token to the description, so that it can be entered at `/docs`, and the examples."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:
@@ -93,6 +106,9 @@ def describe_token(app: FastAPI) -> None:
         scheme = {"type": "http", "scheme": "bearer", "description": "Needed if the service was started with a token."}
         description.setdefault("components", {})["securitySchemes"] = {"token": scheme}
         description["security"] = [{"token": []}, {}]
+        for name, schema in description["components"]["schemas"].items():
+            if name in EXAMPLES:
+                schema["examples"] = [EXAMPLES[name]]
         return description
 
     app.openapi = described  # type: ignore[method-assign]

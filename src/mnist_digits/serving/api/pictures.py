@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from mnist_digits.errors import DataError, printable
 from mnist_digits.recognition import Page, Prediction
 from mnist_digits.recognition.results import PageReason, PredictionReason
-from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body, json_body
+from mnist_digits.serving.api.openapi import BYTES, ERRORS, JSON, Error, binary_body, body, example, json_body
 from mnist_digits.serving.api.uploads import FILES_FIELD, FORM, Upload, find_uploads
 from mnist_digits.serving.metrics import Metrics
 from mnist_digits.serving.pictures import Pictures
@@ -43,6 +43,17 @@ BODY = body({FORM: {"schema": FORM_SCHEMA}}, binary_body(BYTES, "image/png", "im
 class PredictionResult(BaseModel):
     """The digit in one picture."""
 
+    model_config = example(
+        "PredictionResult",
+        {
+            "file": "seven.png",
+            "digit": 7,
+            "confidence": 0.98,
+            "probabilities": [0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.99, 0.0, 0.0],
+            "reason": None,
+        },
+    )
+
     file: str | None = Field(description="The upload's file name; null when the picture was the whole body.")
     digit: int | None = Field(ge=0, le=9, description="Null when there is a reason.")
     confidence: float = Field(ge=0, le=1)
@@ -68,6 +79,20 @@ class LineResult(BaseModel):
 
 class PageResult(BaseModel):
     """The numbers on one page."""
+
+    model_config = example(
+        "PageResult",
+        {
+            "file": "note.jpg",
+            "page": 1,
+            "lines": [
+                {"text": "7", "digits": [{"digit": 7, "confidence": 0.98, "box": [40, 52, 18, 30]}], "other": []},
+            ],
+            "reason": None,
+            "doubtful": False,
+            "left_out": 0.02,
+        },
+    )
 
     file: str | None = Field(description="The upload's file name; null when the picture was the whole body.")
     page: int = Field(ge=1, description="Its number in the file.")

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from mnist_digits.recognition import Judgement
 from mnist_digits.recognition.results import IMAGE_SIDE_PX
 from mnist_digits.serving.api.images import IMAGE_PIXELS, Pixel, first_error
+from mnist_digits.serving.api.openapi import example
 
 BINARY_HEADER = "Inference-Header-Content-Length"
 """Header with the length of the JSON, for a body that has bytes after it."""
@@ -49,6 +50,10 @@ class RequestedOutput(BaseModel):
 
 class InferRequest(BaseModel):
     """One input, and the outputs that the response is to have: all when none is named."""
+
+    model_config = example(
+        "InferRequest", {"inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [1, 28, 28], "data": [0] * 784}]}
+    )
 
     id: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
