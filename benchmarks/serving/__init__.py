@@ -45,6 +45,9 @@ WARM_SECONDS = 10
 """Seconds of requests after which the service's memory should no longer grow."""
 OCTETS = "application/octet-stream"
 
+PAUSE_SECONDS = 0.2
+"""Between two runs of wrk."""
+
 START_CONNECTIONS, START_SECONDS = 8, 5.0
 """Connections, kept, and seconds of requests after each start of the service: is every start as good as the others?"""
 
@@ -128,6 +131,8 @@ def measure_rate(address: str, path: str, body: Path, connections: int, seconds:
     """Throughput and latencies of one request sent again and again, after a second to warm up."""
     script = SCRIPT.format(body=body, method="GET" if path == "/healthz" else "POST")
     run_wrk(address + path, script, 1, connections, 1)
+    # Until the service has noticed that those connections are closed.
+    time.sleep(PAUSE_SECONDS)
     result = run_wrk(address + path, script, 1, connections, seconds)
     if result["statuses_from_400"] or result["socket_errors"]:
         raise SystemExit(f"{path}: {result}: expected no failures")

@@ -140,9 +140,9 @@ class Classifier:
     def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """The model's outputs: probabilities, float32 (n, 10), and is_digit, float32 (n,), or None."""
         # Without images, too, one batch is run, for the outputs' shapes.
-        batches = np.split(images, range(BATCH_IMAGES, len(images), BATCH_IMAGES))
-        results = [self._session.run(self._outputs, {"images": batch}) for batch in batches]
-        outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
+        starts = range(0, max(1, len(images)), BATCH_IMAGES)
+        results = [self._session.run(self._outputs, {"images": images[at : at + BATCH_IMAGES]}) for at in starts]
+        outputs = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*results, strict=True)]
         # Also false for what is not a number: a model that was right when it was tried may overflow later.
         if not all(output.min(initial=0) >= 0 and output.max(initial=0) <= 1.001 for output in outputs):
             raise DataError(
