@@ -43,6 +43,9 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE.html", help="With --pictures or --pages: write a page that shows the worst ones."),
     ] = None,
+    model_: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN|MODEL", help="The same as the argument.", show_default=False)
+    ] = None,
     require_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with status 4 if the accuracy is lower than this fraction.")
     ] = None,
@@ -54,6 +57,9 @@ def evaluate(
     With --pictures or --pages, every file is read as `digits predict` or `digits
     read` does, by the shipped model or by yours, and compared with its label.
     """
+    if model and model_:
+        raise UsageError(f"{model} with --model {model_}: one model is scored at a time; leave one of them out")
+    model = model or model_
     if (pictures is not None) + (pages is not None) + (data is not None) > 1:
         raise UsageError("--data, --pictures and --pages: one of them says what is read; leave the others out")
     if report and not (pictures or pages):

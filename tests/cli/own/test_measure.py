@@ -62,7 +62,7 @@ def test_a_table_of_pictures_by_a_model_of_ones_own(
     with (tmp_path / "labels.csv").open("w", newline="") as file:
         rows = [[path.relative_to(tmp_path), mnist.validation.labels[int(path.stem)], "both"] for path in files]
         csv.writer(file).writerows([["path", "label", "writer"], *rows])
-    options = ("evaluate", small_model, "--pictures", "labels.csv")
+    options = ("evaluate", "--model", small_model, "--pictures", "labels.csv")
     found = json.loads(digits(*options, "--json").stdout)
     assert found["count"] == 40
     assert found["model"] == str(small_model)
@@ -113,6 +113,7 @@ def test_what_cannot_be_measured_is_one_line(digits: Digits, tmp_path: Path, sma
         ([], 2, "expected a RUN or MODEL to score, or --pictures"),
         (["--pages", "a", "--pictures", "b"], 2, "--data, --pictures and --pages: one of them"),
         ([small_model, "--report", "a.html"], 2, "--report goes with --pictures or --pages"),
+        ([small_model, "--model", "b"], 2, "one model is scored at a time"),
     ]
     for arguments, status, message in cases:
         result = digits("evaluate", *arguments)
