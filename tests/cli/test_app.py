@@ -10,7 +10,7 @@ import pytest
 from helpers.command import ODD_NAME, Digits, unprintable
 from mnist_digits import __version__
 
-COMMANDS = ("train", "tune", "evaluate", "report", "compare", "export", "predict", "read", "serve", "info")
+COMMANDS = ("train", "models", "tune", "evaluate", "report", "compare", "export", "predict", "read", "serve", "info")
 DIGIT = Path(__file__).parents[2] / "docs" / "digits" / "7.jpg"
 SLOW = "{'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'pydantic', 'fastapi', 'numpy'}"
 
