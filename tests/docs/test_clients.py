@@ -1,4 +1,4 @@
-"""The clients that docs/how-to/ask-the-service.md shows are run, and print what it says."""
+"""The clients that docs/how-to/service/ask.md shows are run, and print what it says."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ import pytest
 from helpers.asking import serving
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "how-to" / "ask-the-service.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "service" / "ask.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```\n(?:\nprints `([^`]+)`)?", PAGE, re.DOTALL | re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The container and the unit of systemd in docs/how-to/deploy start what there is."""
+"""The container and the unit of systemd in docs/how-to/service start what there is."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import typer
 
 from mnist_digits.cli import app
 
-DEPLOY = Path(__file__).parents[2] / "docs" / "how-to" / "deploy"
+DEPLOY = Path(__file__).parents[2] / "docs" / "how-to" / "service"
 CONTAINER = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", "")
 UNIT = (DEPLOY / "digits.service").read_text(encoding="utf-8")
 
