@@ -1,6 +1,7 @@
 """`digits serve` as a process: graceful shutdown, and workers that die."""
 
 import http.client
+import json
 import signal
 import threading
 import time
@@ -164,6 +165,17 @@ def test_connections_are_spread_evenly_over_the_workers():
             wait_for(lambda: sum(held()) == 4)
             connect(opened, 4)
             assert held() == [4, 4]
+
+
+def test_the_access_log_is_written_to_stderr(digit_png: bytes):
+    with serving("--workers", "2", "--access-log") as (process, address):
+        for _ in range(4):
+            assert httpx.post(f"{address}/v1/predict?from=a", content=digit_png).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        rows = [json.loads(line) for line in process.stderr.read().splitlines()]
+    assert [row["status"] for row in rows if row["path"] == "/v1/predict"] == [200] * 4
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed():
