@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from helpers.pictures import encoded, photographed, strokes, written
 from helpers.small_pages import ROWS, SmallPage, overlap, write_page
@@ -443,3 +444,64 @@ def test_memory_is_bounded(page: SmallPage, tmp_path: Path):
     grown, *lines = result.stdout.splitlines()
     assert tuple(lines) == ROWS
     assert int(grown) < 12 * pixels.nbytes
+
+
+# Documents that people photograph.
+
+
+def test_letters_in_a_row_of_digits_are_not_read(reader: Reader, sure: Digits):
+    page = write_page(sure, ("314 26", "535 89", "979 32", "718 04"), gap=0.25)
+    pixels = page.moved(0, 0, 260).pixels()
+    for number, grade in enumerate("AEFK"):
+        drawn = np.zeros(pixels.shape[:2], np.uint8)
+        place = (page.labels.shape[1] + 60, 60 + 56 + round(number * 1.9 * 56))
+        cv2.putText(drawn, grade, place, cv2.FONT_HERSHEY_SIMPLEX, 2.4, 1, 6, cv2.LINE_AA)
+        pixels = photographed(written(pixels.astype(np.float32), drawn > 0, PEN))
+    assert reader.read(pixels).text == page.text
+
+
+@pytest.mark.parametrize("rows", [("3000", "500"), ("70000", "2900"), ("1000 400", "60")])
+def test_zeros_that_touch(reader: Reader, sure: Digits, rows: tuple[str, ...]):
+    page = write_page(sure, rows, gap=-0.03)
+    assert reader.read(page.pixels()).text == page.text
+
+
+@pytest.mark.parametrize("thickness", [1, 3])
+@pytest.mark.parametrize("grey", [35, 120])
+def test_a_pen_across_the_lines_of_boxes(reader: Reader, sure: Digits, thickness: int, grey: int):
+    page = write_page(sure, ("30 42 59", "26 05"), gap=0.5)
+    lines = np.zeros(page.labels.shape, np.uint8)
+    for x, y, width, height in page.boxes:
+        # Each box cuts through the right and the lower end of its digit.
+        cv2.rectangle(lines, (x - 12, y - 12), (x + width - 4, y + height - 4), 1, thickness)
+    sheet = written(page.sheet(), lines > 0, (grey, grey, grey))
+    pixels = photographed(written(sheet, page.mask, PEN))
+    assert "".join(reader.read(pixels).text.split()) == "".join(page.text.split())
+
+
+@pytest.mark.parametrize("pen", [5, 9, 13])
+@pytest.mark.parametrize("colours", [((35, 35, 45), (235, 235, 228)), ((90, 200, 240), (150, 110, 90))])
+def test_thick_digits_that_fill_a_small_picture(
+    reader: Reader, sure: Digits, pen: int, colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+):
+    page = write_page(sure, ("10",), gap=0.3)
+    thick = cv2.dilate(page.mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen)))
+    x, y, width, height = cv2.boundingRect(thick)
+    pixels = photographed(written(page.sheet(colours[1]), thick > 0, colours[0]))[y : y + height, x : x + width]
+    small = cv2.resize(pixels, (28, 28), interpolation=cv2.INTER_AREA)
+    assert reader.read(small).text == "10"
+
+
+@pytest.mark.parametrize("bridge", [0, 4])
+def test_printed_and_stencilled_numbers(reader: Reader, bridge: int):
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono-Bold.ttf")), 64)
+    image = Image.new("L", (520, 140), 235)
+    draw, number = ImageDraw.Draw(image), "482 6931"
+    for place, character in enumerate(number):
+        left = 30 + 58 * place
+        draw.text((left, 30), character, 30, font)
+        if bridge and character != " ":
+            box = draw.textbbox((left, 30), character, font)
+            middle = (box[0] + box[2]) / 2
+            draw.rectangle((middle - bridge / 2, box[1], middle + bridge / 2, box[3]), 235)
+    assert reader.read(np.asarray(image)).text.replace(" ", "") == number.replace(" ", "")

@@ -25,7 +25,6 @@ from mnist_digits.recognition.layout.segments import Segments, find_segments
 from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers, part
 from mnist_digits.recognition.preprocessing.documents import read_pages
-from mnist_digits.recognition.preprocessing.form_boxes import remove_form_boxes
 from mnist_digits.recognition.preprocessing.image_io import Picture
 from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
@@ -46,6 +45,9 @@ than READING_PIXELS; less than the third is not worth the time."""
 MAX_ENLARGED_SIDE_PX = 4000
 """Longest side of an enlarged picture: a strip of more would take much memory for few digits."""
 
+MAX_TIGHT_CROP_PX = 128
+"""Longest side of a picture without ink that is looked at again with a margin in the colour of its rim."""
+
 SAME_HEIGHT_RATIO = 1.4
 """Two digit heights with a smaller ratio are taken for the same."""
 
@@ -57,6 +59,9 @@ MIN_TURNED_MEAN_SCORE = 0.4
 
 UPRIGHT_MEAN_SCORE = 0.6
 """Mean score above which a page surely is not upside down."""
+
+WHOLE_STROKES_MEAN_SCORE = 0.65
+"""Mean score above which the strokes of a page surely have no gaps."""
 
 UPRIGHT_DETECTIONS = 0.3
 """Detections per component at least half as high or wide as a digit, above which a page surely is not on its side."""
@@ -158,6 +163,18 @@ class Reading:
         return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
 
 
+def _find_ink(page: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As `find_ink`, also in a crop so tight that the pen covers more of it than paper does."""
+    ink = find_ink(page)
+    if ink.any() or max(page.shape[:2]) > MAX_TIGHT_CROP_PX:
+        return ink
+    rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
+    margin = math.ceil(max(page.shape[:2]) / 4)
+    paper = np.median(rim, axis=0).ravel().tolist()
+    wider = cv2.copyMakeBorder(page, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper)
+    return np.ascontiguousarray(find_ink(wider)[margin:-margin, margin:-margin])
+
+
 class Reader:
     """Reads the digits on a page. Any number of threads may share one."""
 
@@ -246,7 +263,7 @@ class Reader:
         method = cv2.INTER_AREA if reduction > 1 else cv2.INTER_CUBIC
         scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
         page, corner = crop_page(scaled)
-        ink = remove_form_boxes(equalise_ink(find_ink(page)))
+        ink = equalise_ink(_find_ink(page))
         components = find_components(ink)
         return Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
 
@@ -256,7 +273,7 @@ class Reader:
         output, estimate = best
         detections = output.detections
         # On a clear page, strokes have no gaps that would have to be closed.
-        whole = components if detections.mean_score > UPRIGHT_MEAN_SCORE else find_components(ink, estimate)
+        whole = components if detections.mean_score > WHOLE_STROKES_MEAN_SCORE else find_components(ink, estimate)
         of_digits = whole.sizes[whole.mean_mask(output.digit_mask_of_pixels(ink.shape)) > MIN_COMPONENT_MASK]
         if not len(detections) or not len(of_digits):
             return best

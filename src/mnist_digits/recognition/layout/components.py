@@ -10,7 +10,13 @@ from mnist_digits.recognition.layout.detector import Detections
 from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK, square
 
 MIN_COMPONENT_MASK = 0.5
-"""Mean digit mask above which a component is kept as a whole."""
+"""Mean digit mask above which a component is taken for a digit or several."""
+
+MIN_WHOLE_MASK = 0.6
+"""Mean digit mask above which all of its ink is kept."""
+
+MIN_CLEAR_MASK = 0.5
+"""Mean digit mask of the pixels above the next, from which on it is clear what of a rejected component is a digit."""
 
 MIN_PIXEL_MASK = 0.25
 """Digit mask above which a pixel of a rejected component is kept."""
@@ -20,7 +26,8 @@ MAX_HEIGHT_LOG_RATIO, MAX_DIGIT_ASPECT = 0.5, 1.5
 the first, and its width is less than so many digit heights."""
 
 MIN_PRESENCE_OF_DIGIT = 0.4
-"""A component of a digit's size is kept as a whole, whatever its digit mask, around a detection of more presence."""
+"""A component of a digit's size is kept as a whole around a detection of more presence, unless its digit mask is clear:
+then the rest may be lines of a box."""
 
 MIN_DETECTED_SHARE = 0.8
 """Minimum share of components of a digit's size with a detection, for the others to be taken for overlooked digits."""
@@ -151,8 +158,10 @@ def ink_of_digits(
 
     components: of the ink. digit_mask: float32 (h, w) in [0, 1]. digit_height: in pixels.
     """
-    kept = components.mean_mask(digit_mask) > MIN_COMPONENT_MASK
-    kept |= components.are_detected(detections, digit_height)
+    kept = components.mean_mask(digit_mask) > MIN_WHOLE_MASK
+    clear = components.mean_mask(digit_mask * (digit_mask > MIN_PIXEL_MASK))
+    clear /= np.maximum(components.mean_mask((digit_mask > MIN_PIXEL_MASK).astype(np.float32)), 0.01)
+    kept |= components.are_detected(detections, digit_height) & (clear < MIN_CLEAR_MASK)
     # The soft edges of strokes are labelled as ground; they do no harm beside ink that is removed.
     kept[0] = True
     return ink * (kept[components.labels] | (digit_mask > MIN_PIXEL_MASK))

@@ -61,6 +61,9 @@ LOW_DIGIT_COST, MIN_HEIGHT_RATIO = 3.0, 0.25
 DETECTOR_EXPONENT, DETECTOR_FLOOR = 2.0, 0.05
 """The classifier's probabilities are multiplied by the detector's, plus the floor, to the power of the exponent."""
 
+DISAGREEMENT_COST = 1.0
+"""Cost of a digit that is not the one the detector certainly sees."""
+
 Members = tuple[int, ...]
 """Indices of the segments of one hypothetical digit."""
 
@@ -131,13 +134,16 @@ def _best_path(lattice: _Lattice, own: Sequence[int]) -> list[Token]:
     costs, steps = [0.0], []
     for stop, segment in enumerate(own, 1):
         rejected = _rejected(lattice, segment)
-        options = [(costs[stop - 1] + rejected.cost, (stop - 1, _rough_digit(lattice, segment) or rejected))]
+        options = [(costs[stop - 1] + rejected.cost, (stop - 1, _rough_digit(lattice, (segment,)) or rejected))]
         for start in range(max(0, stop - MAX_SEGMENTS_PER_DIGIT), stop):
             members = tuple(own[start:stop])
             if members in lattice.predictions:
                 edges = _edge_cost(lattice, own, start) + _edge_cost(lattice, own, stop)
                 token = _digit(lattice, members, edges / 2)
                 options.append((costs[start] + token.cost, (start, token)))
+                rough = _rough_digit(lattice, members) if len(members) > 1 else None
+                if rough:
+                    options.append((costs[start] + rough.cost + edges / 2, (start, rough)))
         cost, step = min(options, key=itemgetter(0))
         costs.append(cost)
         steps.append(step)
@@ -174,19 +180,20 @@ def _rejected(lattice: _Lattice, segment: int) -> Token:
     return Token(box, None, max(detected, min(MIN_REJECTION_COST_PER_HEIGHT, undetected)))
 
 
-def _rough_digit(lattice: _Lattice, segment: int) -> Token | None:
-    """A segment that the classifier rejects, but the detector certainly sees as a digit; None for any other.
+def _rough_digit(lattice: _Lattice, members: Members) -> Token | None:
+    """Segments that the classifier rejects, but the detector certainly sees as a digit; None for any other.
 
     Chalk and pencil on rough paper leave so little of a stroke that the classifier, which does not see how the rest of
     the page is written, takes it for a scribble.
     """
-    segments, members = lattice.segments, (segment,)
-    detection, box = segments.detections[segment], joint_box(segments.boxes[[segment]])
+    segments, index = lattice.segments, np.array(members)
+    detection, box = segments.detections[index[0]], joint_box(segments.boxes[index])
     scores = lattice.detections.scores[detection]
-    largest = max(box[2:]) == segments.boxes[segments.detections == detection, 2:].max()
+    own = segments.detections == detection
+    whole = own[index].all() and segments.boxes[index, 2:].max() == segments.boxes[own, 2:].max()
     lowest, highest = ROUGH_HEIGHT_RANGE
     sized = lowest < box[3] / lattice.digit_height < highest and box[2] < MAX_ROUGH_ASPECT * lattice.digit_height
-    if not (largest and sized and scores.max() > MIN_ROUGH_SCORE and members in lattice.predictions):
+    if not (whole and sized and scores.max() > MIN_ROUGH_SCORE and members in lattice.predictions):
         return None
     prediction = _combined(lattice.predictions[members], scores)
     credibility = ROUGH_CONFIDENCE * float(scores.max())
@@ -204,9 +211,14 @@ def _digit(lattice: _Lattice, members: Members, edge_cost: float) -> Token:
     connected = len(np.unique(segments.components[index])) == 1
     second = SECOND_DETECTION_COST if connected else UNCONNECTED_DETECTION_COST
     prediction = _combined(lattice.predictions[members], lattice.detections.scores[detections[strongest]])
+    scores = lattice.detections.scores[detections[strongest]]
+    agreement = float(scores[prediction.probabilities.argmax()] / scores.max())
+    disagreement = DISAGREEMENT_COST * float(presence[strongest]) * (1 - agreement)
     cost = edge_cost - math.log(max(prediction.confidence, 1e-4)) + EXTRA_SEGMENT_COST * (len(members) - 1)
+    cost += disagreement
     cost += UNDETECTED_COST * (1 - float(presence[strongest])) + second * float(presence.sum() - presence[strongest])
-    return Token(box, prediction, cost + LOW_DIGIT_COST * max(0.0, MIN_HEIGHT_RATIO - box[3] / lattice.digit_height))
+    cost += LOW_DIGIT_COST * max(0.0, MIN_HEIGHT_RATIO - box[3] / lattice.digit_height)
+    return Token(box, prediction, cost, edge_cost)
 
 
 def _combined(prediction: Prediction, scores: NDArray[np.float32]) -> Prediction:

@@ -34,11 +34,18 @@ MIN_SCORE = 0.2
 CERTAIN_SCORE = 0.45
 """Score at which a digit is certainly there: a centre between two cells has its score shared by both."""
 
+MIN_SCORE_OF_LETTERS = 1.5
+"""What scores so many times as high as a letter or sign as it does as a digit is none."""
+
 CELL_PX = 4
 """Width and height of a cell of the output, in pixels of the input."""
 
 INPUT_SIDE_STEP_PX = 16
 """Width and height of the input are multiples of this."""
+
+
+MARGIN_PX, MAX_CROP_SIDES_PX = 32, (160, 1000)
+"""Blank margin around a page whose shorter and longer side, in the network's input, are below the second."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ class DetectorOutput:
     """float32 (rows, columns) in [0, 1]: share of a cell's ink that belongs to digits."""
     cell_px: float
     """Width and height of a cell, in pixels of the page."""
+    letters: NDArray[np.float32] | None = None
+    """float32 (rows, columns) in [0, 1]: how likely a letter or a sign has its centre in a cell; None if unknown."""
 
     def digit_mask_of_pixels(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The digit mask, interpolated for each pixel of a page of this height and width: float32 (h, w)."""
@@ -94,6 +103,8 @@ class DetectorOutput:
         highest = self.scores.max(axis=0)
         # Taller than wide: digits stand side by side, but never so close above one another.
         peaks = (highest >= MIN_SCORE) & (highest >= cv2.dilate(highest, np.ones((5, 3), np.uint8)))
+        if self.letters is not None:
+            peaks &= MIN_SCORE_OF_LETTERS * highest > cv2.dilate(self.letters, np.ones((3, 3), np.uint8))
         rows, columns = np.nonzero(peaks)
         return Detections((np.stack([columns, rows], 1) + 0.5) * self.cell_px, self.scores[:, rows, columns].T)
 
@@ -113,7 +124,11 @@ class Detector:
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
         scaled = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         page = equalise_ink(scaled)
-        page = np.pad(page, [(0, -side % INPUT_SIDE_STEP_PX) for side in page.shape])
-        # The model's file calls its output "marks".
+        # In training, what touches a page's edge was cut off by it: in a tight crop the digits do.
+        margin = MARGIN_PX if min(page.shape) < MAX_CROP_SIDES_PX[0] and max(page.shape) < MAX_CROP_SIDES_PX[1] else 0
+        page = np.pad(page, [(margin, margin + -side % INPUT_SIDE_STEP_PX) for side in page.shape])
+        # The model's file calls its output "marks": ten digits, letters and signs, and the digit mask.
         (output,) = self._session.run(["marks"], {"ink": page[None, None]})
-        return DetectorOutput(output[0, :10], output[0, 10], CELL_PX / scale)
+        corner, cells = margin // CELL_PX, [math.ceil(side / CELL_PX) for side in scaled.shape]
+        own = output[0, :, corner : corner + cells[0], corner : corner + cells[1]]
+        return DetectorOutput(own[:10], own[-1], CELL_PX / scale, own[10])

@@ -19,6 +19,9 @@ MARK_REACH_HEIGHTS = 0.15
 MIN_WORD_CREDIBILITY = 0.2
 """Minimum mean credibility, weighted by width, of a word that is a number."""
 
+CREDIBLE_CUTS = 0.75
+"""Share of the cost of cuts that does not make a digit less credible."""
+
 CLEAR_PAGE_SCORE, CREDIBILITY_PER_SCORE = 0.4, 5.0
 """On a page whose mean score is below the first, words must be more credible by so much per unit of the difference: in
 a texture, too, something always looks like a digit."""
@@ -33,11 +36,13 @@ class Token:
     """None where it is taken for no digit."""
     cost: float
     """Of this hypothesis, 0 or more: see `decoding`."""
+    cut_cost: float = 0.0
+    """The part of it that is of the cuts at its sides."""
 
     @property
     def credibility(self) -> float:
-        """0 to 1: exp(-cost) of a digit, 0 of anything else."""
-        return math.exp(-self.cost) if self.prediction else 0.0
+        """0 to 1: of a digit exp(-cost), with little of the cuts' cost, for touching digits are digits; else 0."""
+        return math.exp(-self.cost + CREDIBLE_CUTS * self.cut_cost) if self.prediction else 0.0
 
 
 def numbers(tokens: Sequence[Token], digit_height: float, mean_score: float = 1.0) -> list[list[Token]]:
