@@ -73,6 +73,8 @@ def test_pages_come_before_epochs(small: Dataset):
     assert budget.fit_detector(DETECTOR, small.train, 1).pages == DETECTOR.batch_size
 
 
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.filterwarnings("ignore:Even though the .tf.config:UserWarning")
 def test_what_is_measured_takes_time(small: Dataset):
     speed = budget.measure_training(find_recipe("dense").with_settings({"jit_compile": "false"}), small)
     assert speed.start > 0

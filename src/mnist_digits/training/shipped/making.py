@@ -131,7 +131,10 @@ class _Making:
             self.ledger.tick("detector")
             self.report(f"detector: {line}")
 
-        recipe = detector.DetectorRecipe(**self.ledger.decide("detector", lambda: self._fit_detector(report)))
+        decided = self.ledger.decide("detector", lambda: self._fit_detector(report))
+        # JSON knows no tuples.
+        decided = {name: tuple(value) if isinstance(value, list) else value for name, value in decided.items()}
+        recipe = detector.DetectorRecipe(**decided)
         if not path.exists():
             folder = self.job.folder / "detector"
             detector.train(self.job.data, path, recipe, self.job.seed, report, folder=folder)
