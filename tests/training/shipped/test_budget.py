@@ -6,9 +6,9 @@ import pytest
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import find_recipe
-from mnist_digits.training.detector import DetectorRecipe
 from mnist_digits.training.shipped import budget
 from mnist_digits.training.shipped.budget import Speed
+from mnist_digits.training.shipped.detector import DetectorRecipe
 from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, PAGES_PER_CHUNK, Pages
 
 READER, DETECTOR = find_recipe("reader"), DetectorRecipe()

@@ -1,7 +1,7 @@
 """Ink of a page → where on it digits are, and which of the ink is theirs, by a small fully convolutional network.
 
 Whether a stroke is a digit, part of a letter or a rest of ruling depends on what stands around it; so the network's
-input is the whole page, scaled until its digits are about 24 pixels high. `training.detector` trains it.
+input is the whole page, scaled until its digits are about 24 pixels high. `training.shipped.detector` trains it.
 """
 
 import math

@@ -12,14 +12,15 @@ import keras
 import numpy as np
 
 from mnist_digits.dataset import Dataset, Split
-from mnist_digits.training import backend, detector
-from mnist_digits.training.detector import DetectorRecipe
+from mnist_digits.training import backend
 from mnist_digits.training.engine import loop
 from mnist_digits.training.engine.augmentation import Distortion
 from mnist_digits.training.engine.corruption import Corruption
 from mnist_digits.training.engine.session import TrainingSession
 from mnist_digits.training.export.calibration import PICTURES_PER_KIND
 from mnist_digits.training.recipes import Recipe
+from mnist_digits.training.shipped import detector
+from mnist_digits.training.shipped.detector import DetectorRecipe
 from mnist_digits.training.synthesis.digits import draw_digits
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 from mnist_digits.training.synthesis.pages import PAGES_PER_CHUNK, Pages, compose

@@ -125,7 +125,7 @@ class _Making:
             return
         path = self.job.folder / "detector.onnx"
         backend.start_keras()
-        from mnist_digits.training import detector
+        from mnist_digits.training.shipped import detector
 
         def report(line: str) -> None:
             self.ledger.tick("detector")
@@ -183,7 +183,7 @@ class _Making:
 
     def _fit_detector(self, report: Callable[[str], None]) -> dict[str, Any]:
         """The detector's recipe as JSON, shortened as the job asks for."""
-        from mnist_digits.training import detector
+        from mnist_digits.training.shipped import detector
 
         recipe, seconds = detector.DetectorRecipe(), self.ledger.time_left("detector")
         if self.job.tiny:

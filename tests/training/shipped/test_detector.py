@@ -9,7 +9,7 @@ import pytest
 
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.errors import DataError
-from mnist_digits.training import detector
+from mnist_digits.training.shipped import detector
 from mnist_digits.training.synthesis.pages import (
     CELL_PX,
     MAX_DIGITS_PER_PAGE,

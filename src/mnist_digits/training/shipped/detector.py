@@ -3,8 +3,8 @@
 It is fully convolutional, so a page may have any size. For every cell of 4 x 4 pixels it gives a score for each digit
 and one for letters and signs, 1 where one has its centre (Zhou et al. 2019, "Objects as Points": one heatmap a class,
 trained with a focal loss), and the fraction of the cell's ink that belongs to digits, the digit mask. It is trained on
-pages composed of MNIST's training images (`synthesis.pages`). `python -m mnist_digits.training.detector detector.onnx`
-trains one.
+pages composed of MNIST's training images (`synthesis.pages`).
+`python -m mnist_digits.training.shipped.detector detector.onnx` trains one.
 """
 
 import argparse
