@@ -1,5 +1,7 @@
 """The process that reads large pictures: its time, its memory, its end."""
 
+import base64
+import io
 import resource
 import shutil
 import signal
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from helpers.asking import as_bytes, as_png
 from mnist_digits.dataset import Dataset
@@ -41,6 +44,20 @@ def running() -> psutil.Process:
         if child.status() != psutil.STATUS_ZOMBIE and any(part.endswith("reading_process") for part in child.cmdline())
     ]
     return found
+
+
+def test_all_pages_of_a_document_are_given_with_their_pictures(process: ReadingProcess):
+    squares = [np.kron(np.eye(count, dtype=np.uint8) * 255, np.ones((90, 120), np.uint8)) for count in (1, 20)]
+    first, second = (Image.fromarray(square) for square in squares)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=[second])
+    pages = process.ask("inspect", file.getvalue(), {"pictures": True}, LONG_S)["pages"]
+    assert [(page["page"], tuple(page["size"])) for page in pages] == [(1, first.size), (2, second.size)]
+    drawn = Image.open(io.BytesIO(base64.b64decode(pages[1]["picture"])))
+    assert drawn.format == "JPEG"
+    assert max(drawn.size) == 1600
+    assert abs(np.asarray(drawn.convert("L"), float).mean() - 255 / 20) < 3
+    assert "picture" not in process.ask("inspect", file.getvalue(), {}, LONG_S)["pages"][0]
 
 
 def test_a_reading_beyond_its_time_is_ended_and_the_next_is_done(process: ReadingProcess, seven: bytes):

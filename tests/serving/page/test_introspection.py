@@ -115,22 +115,6 @@ def test_nothing_drawn_is_blank(ask: InProcess):
     assert ask("POST", "/v1/inside/page", content=paper).json()["pages"][0]["reason"] == "blank"
 
 
-def test_all_pages_of_a_document_are_shown_as_pictures_where_that_is_asked(ask: InProcess):
-    pages = [
-        Image.fromarray(np.kron(np.eye(number, dtype=np.uint8) * 255, np.ones((90, 120), np.uint8)))
-        for number in (1, 20)
-    ]
-    file = io.BytesIO()
-    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
-    shown = ask("POST", "/v1/inside/page?pictures=1", content=file.getvalue()).json()["pages"]
-    assert [page["page"] for page in shown] == [1, 2]
-    assert [tuple(page["size"]) for page in shown] == [page.size for page in pages]
-    drawn = Image.open(io.BytesIO(base64.b64decode(shown[1]["picture"])))
-    assert drawn.format == "JPEG"
-    assert max(drawn.size) == 1600
-    assert abs(np.asarray(drawn.convert("L"), float).mean() - 255 / 20) < 3
-
-
 @pytest.mark.parametrize("path", ["/v1/inside", "/v1/inside/page"])
 def test_what_is_no_picture_is_refused_in_one_line(ask: InProcess, path: str):
     answer = ask("POST", path, content=b"no picture")
