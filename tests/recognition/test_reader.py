@@ -446,6 +446,21 @@ def test_memory_is_bounded(page: SmallPage, tmp_path: Path):
     assert int(grown) < 12 * pixels.nbytes
 
 
+@pytest.mark.parametrize("on_a_desk", [True, False])
+def test_an_upright_stroke_at_the_border_is_the_edge_of_a_sheet_that_was_cut_out(
+    reader: Reader, page: SmallPage, on_a_desk: bool
+):
+    moved = page.moved(*(80, 60, 90, 70)) if on_a_desk else page
+    height, width = page.labels.shape
+    sheet = page.pixels()
+    sheet[60:116, -8:] = PEN
+    desk = photographed(np.float32((95, 70, 50)) + np.random.default_rng(1).normal(0, 4, (*moved.labels.shape, 1)))
+    top, left = (60, 80) if on_a_desk else (0, 0)
+    desk[top : top + height, left : left + width] = sheet
+    expected = page.text if on_a_desk else page.text.replace("3141 59", "3141 59 1")
+    assert reader.read(desk).text == expected
+
+
 # Documents that people photograph.
 
 

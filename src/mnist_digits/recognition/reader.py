@@ -118,7 +118,16 @@ class Reading:
     def words(self) -> list[list[list[Token]]]:
         """In each text line the words that are numbers."""
         mean_score = self.writing.output.detections.mean_score
-        return [numbers(tokens, self.writing.digit_height, mean_score) for tokens in self.tokens]
+        inner = [[token for token in tokens if not self._is_rim(token)] for tokens in self.tokens]
+        return [numbers(tokens, self.writing.digit_height, mean_score) for tokens in inner]
+
+    def _is_rim(self, token: Token) -> bool:
+        """Whether it stands at the border of a sheet that was cut out of the picture: it is the sheet's edge."""
+        height, width = self.writing.ink.shape
+        whole = [round(side / self.writing.reduction) for side in self.placement.picture_size]
+        x, y, right, bottom = *token.box[:2], token.box[0] + token.box[2], token.box[1] + token.box[3]
+        cut = width < whole[0], height < whole[1]
+        return (cut[0] and (x <= 1 or right >= width - 1)) or (cut[1] and (y <= 1 or bottom >= height - 1))
 
     def to_page(self, number: int = 1) -> Page:
         """The lines, with boxes in pixels of the picture. number: of the page in its file."""
