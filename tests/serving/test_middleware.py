@@ -25,7 +25,7 @@ GUARDED = [
     ("GET", "/v2/models/digits"),
     ("GET", "/metrics"),
     ("POST", "/v1/inside"),
-    ("GET", "/v1/inside/units"),
+    ("GET", "/v1/inside/reader.bin"),
     ("GET", "/v1/nothing"),
     ("DELETE", "/anything"),
 ]

@@ -76,10 +76,11 @@ def test_a_large_picture_gets_the_same_answer_as_from_a_reader(
     ask: InProcess, reader: Reader, mnist: Dataset, path: str
 ):
     picture = large(mnist.test.images[0])
+    size = Image.open(io.BytesIO(picture)).size
     expected = {
         "/v1/predict": lambda: {"file": None, **reader.classifier.classify(picture).to_json()},
         "/v1/read": lambda: {"file": None, **reader.read(picture).to_json()},
-        "/v1/inside/page": lambda: reader.read(picture).to_json(details=True),
+        "/v1/inside/page": lambda: {"pages": [{**reader.read(picture).to_json(details=True), "size": size}]},
     }[path]()
     assert ask("POST", path, content=picture).json() == json.loads(json.dumps(expected))
 
