@@ -5,9 +5,9 @@
     python -m benchmarks.training.teaching --tiny --output FILE  # one hand and few pictures, for the tests
 
 A hand is a distortion of MNIST's digits that no recipe draws, or much stronger than any does: its strength varies a
-little from digit to digit. The shipped model is taught by `teach`, with its defaults, on a hundred pictures of
-validation digits in that hand; then both read 400 test digits in that hand, from picture to digit, and MNIST's test
-images as they are.
+little from digit to digit. The shipped model is taught by `teach`, forced and otherwise with its defaults, on a hundred
+pictures of validation digits in that hand; then both read 400 test digits in that hand, from picture to digit, and
+MNIST's test images as they are.
 """
 
 import argparse

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import confidence, inference, page, peers, reading, robustness, scale, serving, training, tuning
 from benchmarks.serving import soak
+from benchmarks.training import teaching
 from mnist_digits.cli.info import KNOWN
 from mnist_digits.recognition import reading_process
 from mnist_digits.recognition.preprocessing import image_io
@@ -113,6 +114,10 @@ def test_limits_on_the_pages_are_those_of_the_code():
 
 def test_the_time_of_a_page_is_what_was_measured():
     assert inference.as_page_table(json.loads(inference.RESULTS.read_text())) in BENCHMARKS
+
+
+def test_what_teaching_gains_is_what_was_measured():
+    assert teaching.as_table(json.loads(teaching.RESULTS.read_text())) in BENCHMARKS
 
 
 def test_a_billion_pictures_are_estimated_from_what_was_measured():
