@@ -1,8 +1,12 @@
-"""A small data set as IDX files."""
+"""A small data set as IDX files, and a lesson that takes no time."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from mnist_digits.dataset import Dataset, write_idx
+from mnist_digits.training import teaching
 
 COUNTS = {"train": 600, "t10k": 200}
 
@@ -15,3 +19,13 @@ def write_set(folder: Path, mnist: Dataset, names: str = "{part}-{kind}-ubyte.gz
         write_idx(folder / names.format(part=part, kind="images-idx3"), split.images[:count])
         write_idx(folder / names.format(part=part, kind="labels-idx1"), split.labels[:count])
     return folder
+
+
+CHANGES: dict[str, Any] = dict.fromkeys(("corruption", "rotation", "scaling", "shear", "translation", "elastic"), 0.0)
+LESSON: Any = teaching.Start.lesson
+
+
+def plain_lesson() -> Any:
+    """Within this context, teaching distorts and corrupts nothing, which takes seconds to compile, in one epoch."""
+    changed = property(lambda start: replace(LESSON.fget(start), epochs=1, **CHANGES))
+    return mock.patch.object(teaching.Start, "lesson", changed)

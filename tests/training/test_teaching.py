@@ -4,6 +4,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from helpers.small_set import plain_lesson
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.errors import DataError, QualityError
 from mnist_digits.training import teaching
@@ -15,7 +16,10 @@ def test_what_gains_nothing_is_not_kept(small: Dataset, tmp_path: Path, monkeypa
     monkeypatch.setattr(teaching, "IMAGES_PER_EPOCH", 128)
     monkeypatch.setattr(teaching, "NON_DIGITS_PER_KIND", 1)
     wrong = Split(small.test.images[:40], np.roll(small.test.labels[:40], 7))
-    with pytest.raises(QualityError, match=r"your pictures: .* no gain beyond chance, so no model; label more of them"):
+    with (
+        plain_lesson(),
+        pytest.raises(QualityError, match=r"your pictures: .* no gain beyond chance, so no model; label more of them"),
+    ):
         teach(wrong, folder=tmp_path / "run")
     right = Split(small.train.images[:30], small.train.labels[:30])
     with (

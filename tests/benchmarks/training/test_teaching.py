@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.training import teaching
+from helpers.small_set import plain_lesson
 from mnist_digits.dataset import Dataset
 from mnist_digits.training.export import calibration
 
@@ -13,6 +14,7 @@ from mnist_digits.training.export import calibration
 def test_a_hand_is_taught_and_measured(tmp_path: Path, small: Dataset, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "teaching.json"
     with (
+        plain_lesson(),
         mock.patch("mnist_digits.evaluation.report.write_report"),
         mock.patch.object(calibration, "PICTURES_PER_KIND", 1),
         mock.patch("mnist_digits.training.teaching.IMAGES_PER_EPOCH"),
