@@ -271,8 +271,8 @@ def test_uncertain_digits_are_not_left_out(capsys: pytest.CaptureFixture[str]):
         Digit(i, share, (0, 0, 5, 5), np.eye(10, dtype=np.float32)[i], blank) for i, share in ((1, 1), (2, 0.5))
     )
     assert [digit.uncertain for digit in (one, two)] == [False, True]
-    output.print_page(ODD_NAME, Page((Line(((one, two), (one,))),), None))
-    assert capsys.readouterr().out == "a\\x1b[31m\\n\\udcff[bold]:smile:.png\n  12 1\n"
+    output.print_page(ODD_NAME, Page((Line(((one, two), (one, one))),), None))
+    assert capsys.readouterr().out == "a\\x1b[31m\\n\\udcff[bold]:smile:.png\n  12 11\n"
 
 
 def test_all_pages_of_a_document_are_read(read: Call, tmp_path: Path):

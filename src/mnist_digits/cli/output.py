@@ -202,7 +202,8 @@ def print_page(file: str, page: "Page") -> None:
         results.print(Text("  ") + Text(" ").join(Text.assemble(*word) for word in words))
     if page.doubtful:
         left_out = f"{100 * page.left_out:.0f} % of what looks like writing is in no digit"
-        results.print(Text(f"  ?  doubtful: {left_out}", "yellow"))
+        uncertain = f"{sum(digit.uncertain for digit in page.digits)} of {len(page.digits)} digits are uncertain"
+        results.print(Text(f"  ?  doubtful: {left_out}, {uncertain}", "yellow"))
 
 
 def _bar(fraction: float) -> str:

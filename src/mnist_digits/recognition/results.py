@@ -13,7 +13,7 @@ IMAGE_SIDE_PX = 28
 UNCERTAIN_CONFIDENCE = 0.9
 """A digit of a page with a lower confidence is marked as uncertain."""
 
-MAX_LEFT_OUT, MAX_UNCERTAIN_SHARE = 0.5, 0.5
+MAX_LEFT_OUT, MAX_UNCERTAIN_SHARE = 0.4, 0.25
 """Share of the writing that was left out, and share of uncertain digits, above which a page is doubtful."""
 
 Box = tuple[int, int, int, int]
