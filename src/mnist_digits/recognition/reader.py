@@ -45,8 +45,9 @@ than READING_PIXELS; less than the third is not worth the time."""
 MAX_ENLARGED_SIDE_PX = 4000
 """Longest side of an enlarged picture: a strip of more would take much memory for few digits."""
 
-MAX_TIGHT_CROP_PX = 128
-"""Longest side of a picture without ink that is looked at again with a margin in the colour of its rim."""
+MAX_TIGHT_CROP_PX = 64
+"""Longest side of a picture in which no sheet is looked for, because it might be found within a digit, and which is
+looked at again with a margin in the colour of its rim where it has no ink."""
 
 SAME_HEIGHT_RATIO = 1.4
 """Two digit heights with a smaller ratio are taken for the same."""
@@ -271,7 +272,8 @@ class Reader:
         width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
         method = cv2.INTER_AREA if reduction > 1 else cv2.INTER_CUBIC
         scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
-        page, corner = crop_page(scaled)
+        tight = max(pixels.shape[:2]) <= MAX_TIGHT_CROP_PX
+        page, corner = (scaled, (0, 0)) if tight else crop_page(scaled)
         ink = equalise_ink(_find_ink(page))
         components = find_components(ink)
         return Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
