@@ -141,7 +141,7 @@ def _best_path(lattice: _Lattice, own: Sequence[int]) -> list[Token]:
                 edges = _edge_cost(lattice, own, start) + _edge_cost(lattice, own, stop)
                 token = _digit(lattice, members, edges / 2)
                 options.append((costs[start] + token.cost, (start, token)))
-                rough = _rough_digit(lattice, members) if len(members) > 1 else None
+                rough = _rough_digit(lattice, members)
                 if rough:
                     options.append((costs[start] + rough.cost + edges / 2, (start, rough)))
         cost, step = min(options, key=itemgetter(0))
