@@ -14,6 +14,7 @@ from helpers.asking import serving
 from helpers.command import Digits
 from helpers.small_model import nearest_mean, write_model
 from mnist_digits.dataset import Dataset
+from mnist_digits.errors import install_command
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 HOSTS = ("0.0.0.0", "::", "192.0.2.1", "digits.example")
@@ -97,12 +98,15 @@ def test_help_stays_quick():
     assert result.stdout.splitlines()[-1] == "set()"
 
 
-def test_a_playground_without_the_training_extra_names_it(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+def test_a_playground_without_the_training_extra_names_it(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "keras" else find(name))
     result = digits("serve", "--port", "0", "--playground")
     assert result.returncode == 2
-    assert result.stderr == "digits: keras is not installed; training needs it: pip install 'mnist-digits[train]'\n"
+    assert result.stderr == f"digits: keras is not installed; training needs it: {install_command('train')}\n"
 
 
 def test_the_page_is_written_to_a_new_folder(digits: Digits, tmp_path: Path, mnist: Dataset):

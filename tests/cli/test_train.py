@@ -73,7 +73,7 @@ BAD_TRAIN = [
     (["dense", "--recipe", "best.json"], 2, "a RECIPE by name and --recipe FILE: name one of the two"),
     (["--recipe", "best.json", "--resume", "run"], 2, "a run goes on with the recipe it was started with"),
     (["dense", "--seed", str(2**32)], 2, "--seed"),
-    (["dense", "--data", "nowhere"], 3, "nowhere: no such folder"),
+    (["dense", "--data", "nowhere"], 3, "nowhere: no such file or folder; expected IDX files"),
     (["dense", "--resume", "nowhere"], 3, "nowhere: no such folder"),
     (["dense", "--output", "/proc/run"], 3, "--output"),
 ]

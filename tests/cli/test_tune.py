@@ -75,7 +75,7 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
         (("dense", "--workers", "0"), 2, "Invalid value for '--workers'"),
         (("dense", "--trials", "0"), 2, "Invalid value for '--trials'"),
         (("dense", "--timeout", "soon"), 2, "--timeout soon: expected a number and s, m or h, such as 10m"),
-        (("densest",), 2, "densest: no such recipe; expected one of dense"),
+        (("densest",), 2, "densest: no such recipe; did you mean dense?"),
         (("ensemble",), 2, "3 networks as one; tune one of them"),
         ((), 2, "expected a RECIPE to tune, --list or --show STUDY"),
         (("dense", "--list"), 2, "expected a RECIPE to tune, --list or --show STUDY"),

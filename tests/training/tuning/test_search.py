@@ -1,5 +1,6 @@
 """Searches, and the trials that their workers train."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,11 @@ def test_at_the_deadline_workers_end_and_nothing_is_left_in_their_hands(begin: B
 
 def test_what_a_worker_raises_is_raised(begin: Begin, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    moved = replace(small, folder=tmp_path / "moved")
-    with pytest.raises(DataError, match="moved") as raised:
-        search(quick_study(begin, small), moved, 1, storage=sqlite_in(tmp_path))
+    shutil.copytree(small.folder, tmp_path / "damaged")
+    next((tmp_path / "damaged").glob("train-labels*")).write_bytes(b"")
+    damaged = replace(small, folder=tmp_path / "damaged")
+    with pytest.raises(DataError, match="damaged") as raised:
+        search(quick_study(begin, small), damaged, 1, storage=sqlite_in(tmp_path))
     assert "in load_mnist" in "".join(raised.value.__notes__)
 
 

@@ -1,6 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics`, for monitoring."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
@@ -40,6 +41,7 @@ def add_routes(routes: APIRouter, workers: Workers, metrics: Metrics) -> None:
         tags=["operation"],
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: {"model": Error}},
     )
-    def show_metrics(_: Request) -> Response:
+    async def show_metrics(_: Request) -> Response:
         """Counts of requests, seconds, images and pictures, in Prometheus's text format."""
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text = await run_in_threadpool(metrics.text)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
