@@ -37,10 +37,11 @@ turnTo("draw");
 readHash();
 
 startDrawing(report);
+const promise = ask("page.json").then((answer) => answer.json());
+startPhoto(() => { location.hash = "photo"; }, promise);
 try {
-  const facts = await (await ask("page.json")).json();
-  if (facts.service) startPhoto(() => { location.hash = "photo"; }, facts.most_bytes);
-  else for (const [id, hidden] of [["drop", true], ["photo-alone", false], ["alone", false]]) find(id).hidden = hidden;
+  const facts = await promise;
+  if (!facts.service) for (const [id, hidden] of [["drop", true], ["photo-alone", false], ["alone", false]]) find(id).hidden = hidden;
   if (facts.token) await expectToken();
   if (facts.playground) {
     views.push("train");

@@ -16,7 +16,7 @@ const MIN_NAMED_PX = 20;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 
 let showBars;
-let mostBytes;
+let facts;
 /** The pages that have been read: `name` of the file, `page` as the service gave it, and the `bitmap`, null without. */
 let readings = [];
 let shown = 0;
@@ -24,9 +24,9 @@ let newest = 0;
 let zoom = 0;
 let address = null;
 
-/** come: called when a picture is dropped or pasted. most: the largest file that the service takes, in bytes. */
-export function startPhoto(come, most) {
-  mostBytes = most;
+/** come: called when a picture is dropped or pasted. promise: of page.json, which a picture may be dropped before. */
+export function startPhoto(come, promise) {
+  facts = promise;
   showBars = bars(find("detail-bars"));
   const drop = find("drop");
   for (const id of ["file", "camera"]) {
@@ -95,6 +95,8 @@ async function readAll(files) {
 
 /** The pages of a file, each as in `readings`. Throws what is wrong with it. */
 async function readFile(file, name) {
+  const { service, most_bytes: mostBytes } = await facts;
+  if (!service) throw new Error("photos are read by digits serve.");
   if (file.size > mostBytes) {
     const [size, most] = [file.size, mostBytes].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
     throw new Error(`it has ${size}, and at most ${most} are taken. Scale it down, or take the photo with fewer pixels.`);
