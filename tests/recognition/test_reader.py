@@ -87,6 +87,12 @@ def test_wherever_and_however_large(
     assert_read(reader.read(moved.pixels(ground=ground)), moved)
 
 
+def test_what_is_cut_off_a_digit_does_not_part_a_number(reader: Reader, page: SmallPage):
+    """The bar of the 3, which nearly touches the 5 before it."""
+    moved = page.scaled(0.6).moved(200, 200, 118, 16)
+    assert_read(reader.read(moved.pixels(ground=(255, 255, 255))), moved)
+
+
 @pytest.mark.parametrize("degrees", [-10, -4, 4, 10])
 def test_sloping_lines(reader: Reader, page: SmallPage, degrees: float):
     sloping = page.sloping(degrees)

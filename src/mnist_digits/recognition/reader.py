@@ -135,7 +135,8 @@ class Reading:
         marks, lines = self._other_marks, []
         for tokens, words in zip(self.tokens, self.words, strict=True):
             if words:
-                rejected = [token.box for token in tokens if not token.prediction]
+                # What was cut off a digit is a part of it, and no sign beside it.
+                rejected = [token.box for token in tokens if not token.prediction and not token.is_cut_off]
                 lines.append(self._line(words, np.concatenate([marks, np.array(rejected, int).reshape(-1, 4)])))
         return Page(tuple(lines), None if lines else "blank", number, self._left_out)
 

@@ -177,7 +177,9 @@ def _rejected(lattice: _Lattice, segment: int) -> Token:
     share = max(box[2:]) / segments.boxes[segments.detections == detection, 2:].max()
     detected = REJECTION_COST * float(lattice.detections.presence[detection]) * share
     undetected = MIN_REJECTION_COST_PER_HEIGHT * max(box[2:]) / lattice.digit_height
-    return Token(box, None, max(detected, min(MIN_REJECTION_COST_PER_HEIGHT, undetected)))
+    cost = max(detected, min(MIN_REJECTION_COST_PER_HEIGHT, undetected))
+    parts = np.count_nonzero(segments.components == segments.components[segment])
+    return Token(box, None, cost, is_cut_off=bool(parts > 1))
 
 
 def _rough_digit(lattice: _Lattice, members: Members) -> Token | None:
