@@ -136,7 +136,8 @@ class Reading:
         for tokens, words in zip(self.tokens, self.words, strict=True):
             if words:
                 # What was cut off a digit is a part of it, and no sign beside it.
-                rejected = [token.box for token in tokens if not token.prediction and not token.is_cut_off]
+                read = frozenset().union(*(token.components for word in words for token in word))
+                rejected = [token.box for token in tokens if not (token.prediction or token.components & read)]
                 lines.append(self._line(words, np.concatenate([marks, np.array(rejected, int).reshape(-1, 4)])))
         return Page(tuple(lines), None if lines else "blank", number, self._left_out)
 

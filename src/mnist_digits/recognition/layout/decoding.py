@@ -178,8 +178,7 @@ def _rejected(lattice: _Lattice, segment: int) -> Token:
     detected = REJECTION_COST * float(lattice.detections.presence[detection]) * share
     undetected = MIN_REJECTION_COST_PER_HEIGHT * max(box[2:]) / lattice.digit_height
     cost = max(detected, min(MIN_REJECTION_COST_PER_HEIGHT, undetected))
-    parts = np.count_nonzero(segments.components == segments.components[segment])
-    return Token(box, None, cost, is_cut_off=bool(parts > 1))
+    return Token(box, None, cost, components=frozenset([int(segments.components[segment])]))
 
 
 def _rough_digit(lattice: _Lattice, members: Members) -> Token | None:
@@ -200,7 +199,8 @@ def _rough_digit(lattice: _Lattice, members: Members) -> Token | None:
     prediction = _combined(lattice.predictions[members], scores)
     credibility = ROUGH_CONFIDENCE * float(scores.max())
     confidence = max(prediction.confidence, credibility * float(prediction.probabilities.max()))
-    return Token(box, replace(prediction, confidence=confidence), -math.log(credibility))
+    of = frozenset(segments.components[index].tolist())
+    return Token(box, replace(prediction, confidence=confidence), -math.log(credibility), components=of)
 
 
 def _digit(lattice: _Lattice, members: Members, edge_cost: float) -> Token:
@@ -220,7 +220,7 @@ def _digit(lattice: _Lattice, members: Members, edge_cost: float) -> Token:
     cost += disagreement
     cost += UNDETECTED_COST * (1 - float(presence[strongest])) + second * float(presence.sum() - presence[strongest])
     cost += LOW_DIGIT_COST * max(0.0, MIN_HEIGHT_RATIO - box[3] / lattice.digit_height)
-    return Token(box, prediction, cost, edge_cost)
+    return Token(box, prediction, cost, edge_cost, frozenset(segments.components[index].tolist()))
 
 
 def _combined(prediction: Prediction, scores: NDArray[np.float32]) -> Prediction:

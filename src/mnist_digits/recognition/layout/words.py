@@ -38,8 +38,8 @@ class Token:
     """Of this hypothesis, 0 or more: see `decoding`."""
     cut_cost: float = 0.0
     """The part of it that is of the cuts at its sides."""
-    is_cut_off: bool = False
-    """Whether it is no digit, and a part of a component of which other parts are."""
+    components: frozenset[int] = frozenset()
+    """Numbers of the components that its segments are of."""
 
     @property
     def credibility(self) -> float:
