@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +164,10 @@ def wait_for_workers(process: psutil.Process, address: str) -> None:
     while True:
         asked = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(WORKERS)]
         for connection in asked:
-            connection.request("GET", "/healthz")
-            connection.getresponse().read()
+            # One that has just been killed resets its connections.
+            with suppress(OSError, http.client.HTTPException):
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
         held = [connections_of(child, port) for child in process.children()]
         for connection in asked:
             connection.close()
