@@ -117,6 +117,19 @@ def test_a_trial_that_is_queued_twice_is_trained_once(begin: Begin):
     assert [tuple(lost.params.values()) == tuple(params.values()) for params in values] == [True, False]
 
 
+def test_a_trial_goes_back_whose_worker_was_killed_before_it_could_claim_it(begin: Begin):
+    study = begin()
+    # The first was queued; each other is created by the worker that takes it.
+    finish_all(study, 1, "me")
+    study.storage.worker = "killed"
+    study.storage.create_new_trial(study.optuna._study_id)
+    assert summarise(study)["running"] == 1
+    study.give_back({"killed"})
+    assert summarise(study)["running"] == 0
+    assert summarise(study)["waiting"] == 1
+    assert len(finish_all(study, 2, "me")) == 1
+
+
 def test_a_storage_that_never_answers_again_is_given_up(begin: Begin, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(storage_module, "OUTAGE_TIMEOUT_S", 0)
     study = begin()

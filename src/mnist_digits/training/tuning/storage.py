@@ -15,7 +15,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, _CachedStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mnist_digits.errors import DataError, UsageError
@@ -41,6 +41,8 @@ RETRY_INTERVAL_S = 1.0
 
 WORKER = "worker"
 """User attribute of a trial: the name of the worker that trains it."""
+CREATOR = "creator"
+"""User attribute of a trial that was not queued: the name of the worker that created it, to train it."""
 
 Result = TypeVar("Result")
 OnWait = Callable[[str], None]
@@ -72,6 +74,8 @@ class StudyStorage(_CachedStorage):
         """When the database answered again after its last outage, or when it was opened."""
         self.dead_workers: set[str] = set()
         """Names of workers that are known to have ended."""
+        self.worker: str | None = None
+        """Name of the worker that creates trials through this object."""
         self._on_wait = on_wait
         self._unclaimed_since: dict[int, float] = {}
         others = ("get_trial_id_from_study_id_trial_number", "record_heartbeat", "_get_stale_trial_ids")
@@ -95,6 +99,14 @@ class StudyStorage(_CachedStorage):
                     ) from error
             time.sleep(RETRY_INTERVAL_S)
 
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Create a trial; one without a template runs, and names its creator."""
+        if template_trial is None and self.worker is not None:
+            # In the same transaction: of a worker that was killed before it could claim the trial, it is known that
+            # the trial is dead, too.
+            template_trial = create_trial(state=TrialState.RUNNING, user_attrs={CREATOR: self.worker})
+        return super().create_new_trial(study_id, template_trial)
+
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Running trials whose worker is dead; Optuna marks them as failed and calls `requeue`.
 
@@ -103,7 +115,8 @@ class StudyStorage(_CachedStorage):
         """
         now = time.monotonic()
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        dead = {trial._trial_id for trial in running if trial.user_attrs.get(WORKER) in self.dead_workers}
+        workers = {trial._trial_id: {trial.user_attrs.get(name) for name in (WORKER, CREATOR)} for trial in running}
+        dead = {trial for trial, names in workers.items() if names & self.dead_workers}
         unclaimed = [trial._trial_id for trial in running if WORKER not in trial.user_attrs]
         self._unclaimed_since = {trial: self._unclaimed_since.get(trial, now) for trial in unclaimed}
         # After an outage every heartbeat is old: the workers first get the time to send one.

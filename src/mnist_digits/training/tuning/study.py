@@ -159,6 +159,7 @@ class Study:
         """
         if not self._wait_for_place(target):
             return False
+        self.storage.worker = worker
         begun: list[int] = []
 
         def objective(trial: optuna.Trial) -> float:

@@ -1,10 +1,10 @@
 // The page: three views, of which one is shown, and what they share.
 
-import { chooseYours, loadReader, offerYours, startDrawing } from "./draw.js";
-import { startInside } from "./inside.js";
-import { startPhoto } from "./photo.js";
+import { chooseYours, loadReader, offerYours, startDrawing } from "./views/draw.js";
+import { startInside } from "./views/inside.js";
+import { startPhoto } from "./views/photo.js";
 import { ask, expectToken } from "./server.js";
-import { startTraining } from "./train.js";
+import { startTraining } from "./views/train.js";
 
 const find = (id) => document.getElementById(id);
 const views = ["draw", "photo"];

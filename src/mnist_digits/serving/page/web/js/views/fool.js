@@ -1,9 +1,9 @@
 // Try to fool it: few pixels that make a network take a drawing for another digit, and distorted copies with their answers.
 
-import { canvases, paintInk, percent } from "./paint.js";
-import { predict } from "./recognition/classifier.js";
-import { SIDE } from "./recognition/normalise.js";
-import { oddsGradient } from "./recognition/network.js";
+import { canvases, paintInk, percent } from "../paint.js";
+import { predict } from "../recognition/classifier.js";
+import { SIDE } from "../recognition/normalise.js";
+import { oddsGradient } from "../recognition/network.js";
 
 const find = (id) => document.getElementById(id);
 /** Pixels after which the attempt is given up. */

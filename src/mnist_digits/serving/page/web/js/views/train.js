@@ -1,7 +1,7 @@
 // The view Train, where the service has a playground: shows a network's training live.
 
-import { canvases, onTheme, paintSigned, percent } from "./paint.js";
-import { ask, follow } from "./server.js";
+import { canvases, onTheme, paintSigned, percent } from "../paint.js";
+import { ask, follow } from "../server.js";
 
 const find = (id) => document.getElementById(id);
 /** Maximum number of hidden units that are shown. */

@@ -1,9 +1,9 @@
 // Look inside: why the network that answered did so, and beside it a network that is small enough to be seen whole.
 
 import { offerFooling, startFooling } from "./fool.js";
-import { canvases, onTheme, paintInk, paintShares, paintSigned, percent } from "./paint.js";
-import { Network, oddsGradient } from "./recognition/network.js";
-import { ask } from "./server.js";
+import { canvases, onTheme, paintInk, paintShares, paintSigned, percent } from "../paint.js";
+import { Network, oddsGradient } from "../recognition/network.js";
+import { ask } from "../server.js";
 
 const find = (id) => document.getElementById(id);
 /** Number of units shown that vote for the digit, and that vote against it. */

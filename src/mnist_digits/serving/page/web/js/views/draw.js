@@ -1,12 +1,12 @@
 // The view Draw: a pad, and what a network reads on it, in the page itself, with every point of a stroke.
 
 import { showInside } from "./inside.js";
-import { Pad } from "./pad.js";
-import { bars, paintInk, percent, unpack } from "./paint.js";
-import { encodeGrey } from "./png.js";
-import { classify } from "./recognition/classifier.js";
-import { Network } from "./recognition/network.js";
-import { ask, askAbout } from "./server.js";
+import { Pad } from "../pad.js";
+import { bars, paintInk, percent, unpack } from "../paint.js";
+import { encodeGrey } from "../png.js";
+import { classify } from "../recognition/classifier.js";
+import { Network } from "../recognition/network.js";
+import { ask, askAbout } from "../server.js";
 
 const find = (id) => document.getElementById(id);
 const NUMBER = "several-digits";

@@ -1,7 +1,7 @@
 // The view Photo: reads pictures that are dropped, pasted, chosen or taken, and shows their digits in boxes over them.
 
-import { bars, paintInk, percent, unpack } from "./paint.js";
-import { askAbout } from "./server.js";
+import { bars, paintInk, percent, unpack } from "../paint.js";
+import { askAbout } from "../server.js";
 
 const find = (id) => document.getElementById(id);
 /** A digit with a lower confidence is marked as uncertain. */
