@@ -1,8 +1,13 @@
+import math
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.small_pages import write_page
+from mnist_digits.recognition.preprocessing import ruling
 from mnist_digits.recognition.preprocessing.ruling import remove_ruling
 
 Digits = list[list[np.ndarray]]
@@ -83,3 +88,20 @@ def test_strokes_across_pale_ruling_stay_whole(marks: np.ndarray):
     found = remove_ruling(ruled(marks, 14, level=70, thickness=1), NOISE)
     assert missing(marks, found) < 0.03
     assert (found[marks == 0] > 60).mean() < 0.01
+
+
+@given(st.integers(64, 400), st.integers(64, 400), st.floats(0, math.pi), st.floats(0.5, 1), st.integers(0, 2**31))
+def test_lines_among_few_pixels_are_found_as_among_many(height: int, width: int, angle: float, kept: float, seed: int):
+    random = np.random.default_rng(seed)
+    page = np.zeros((height, width), np.uint8)
+    page[random.integers(0, height, 60), random.integers(0, width, 60)] = 200
+    reach = np.array([math.cos(angle), math.sin(angle)]) * 600
+    for _ in range(random.integers(1, 3)):
+        middle = random.integers(0, (width, height))
+        line = np.zeros_like(page)
+        cv2.line(line, *(tuple(map(int, middle + way)) for way in (-reach, reach)), 90, 1)
+        page = cv2.max(page, np.where(random.random(page.shape) < kept, line, 0).astype(np.uint8))
+    found = remove_ruling(page, NOISE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ruling, "MAX_SPARSE_SHARE", 0)
+        np.testing.assert_array_equal(found, remove_ruling(page, NOISE))

@@ -26,6 +26,10 @@ MAX_RULING_DARKNESS = 0.75
 MAX_CANDIDATES = 400
 """Number of candidates for a line that are looked at, those with most votes first."""
 
+MAX_SPARSE_SHARE, COARSE_VOTES = 6, (6, math.pi / 180)
+"""Of fewer pixels than so many times the votes of a line, votes are counted coarsely first, in steps of so many pixels
+and radians: across a copy of SEARCH_SIDE_PX, all the votes for one line fall into two of these steps at most."""
+
 MIN_PATTERN_LINES = 4
 """From so many ruled lines on, further ones like them are searched."""
 
@@ -369,11 +373,15 @@ def _straight_lines(search: NDArray[np.uint8], thin: NDArray[np.uint8]) -> list[
     """
     shorter = min(search.shape)
     min_votes = max(8, int(MIN_FAMILY_RUN * shorter))
-    if np.count_nonzero(thin) < min_votes:
+    pixels = np.count_nonzero(thin)
+    if pixels < min_votes:
         return []
     # The empty rows and columns beyond, right and below, would only make the table of votes larger.
     x, y, width, height = cv2.boundingRect(thin)
-    found = cv2.HoughLines(thin[: y + height, : x + width], 1, math.pi / 360, min_votes)
+    seen = thin[: y + height, : x + width]
+    if pixels < MAX_SPARSE_SHARE * min_votes and cv2.HoughLines(seen, *COARSE_VOTES, min_votes // 2) is None:
+        return []
+    found = cv2.HoughLines(seen, 1, math.pi / 360, min_votes)
     if found is None:
         return []
     lines = []
