@@ -44,7 +44,7 @@ def page_files() -> ASGIApp:
 
 
 def write_page(folder: Path, classifier: Classifier) -> None:
-    """Write the page to a new folder, for any server of static files: it reads single digits in the browser.
+    """Write the page to a new folder, for any server of static files: it reads digits and numbers in the browser.
 
     The files lie at the paths at which a service has them. Raises DataError when the browser cannot run the
     classifier's network, or the folder exists or cannot be written.

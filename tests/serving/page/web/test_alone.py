@@ -60,8 +60,40 @@ def test_digits_are_read_and_explained_with_the_network_cut(look: Open, static: 
         page.get_by_role("button", name="Clear").click()
     draw(page, 4, LEFT)
     draw(page, 2, RIGHT)
-    expect(page.locator("#sure")).to_contain_text("the page alone reads one at a time")
+    expect(page.locator("#answer")).to_have_text("42")
+    expect(page.locator("#pad-number button")).to_have_count(2)
+    page.locator("#pad-number button").nth(1).click()
+    expect(page.locator("#sure")).to_contain_text("second digit")
     expect(page.locator("#alone")).to_contain_text("digits serve")
     page.get_by_role("link", name="Photo").click()
     expect(page.locator("#photo-alone")).to_contain_text("digits serve")
     assert page.locator("#drop").is_hidden()
+
+
+def test_numbers_are_read_whose_digits_stand_apart(look: Open, static: str):
+    page = look(at=static)
+    page.locator("#units canvas").first.wait_for()
+    found = {}
+    for left in range(10):
+        right = (left + 5) % 10
+        draw(page, left, LEFT)
+        draw(page, right, RIGHT)
+        found[f"{left}{right}"] = page.locator("#answer").inner_text()
+        page.get_by_role("button", name="Clear").click()
+    assert sum(number == text for number, text in found.items()) >= 9, found
+
+
+def test_digits_that_touch_are_not_guessed(look: Open, static: str):
+    page = look(at=static)
+    page.locator("#units canvas").first.wait_for()
+    draw(page, 4, LEFT)
+    draw(page, 2, RIGHT)
+    pad = page.locator("#pad").bounding_box()
+    assert pad is not None
+    # A stroke through both.
+    page.mouse.move(pad["x"] + 0.1 * pad["width"], pad["y"] + 0.5 * pad["height"])
+    page.mouse.down()
+    page.mouse.move(pad["x"] + 0.9 * pad["width"], pad["y"] + 0.5 * pad["height"], steps=5)
+    page.mouse.up()
+    expect(page.locator("#pad-number")).to_be_hidden()
+    expect(page.locator("#answer")).to_have_text("–")

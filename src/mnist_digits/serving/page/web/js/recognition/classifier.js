@@ -14,10 +14,7 @@ const SURE = 0.9;
  * Network.run gives for it, null when blank.
  */
 export function classify(network, grey) {
-  // On white paper, ink is what is missing of the light: nothing has to be searched for.
-  const ink = plane(grey.width, grey.height);
-  for (let i = 0; i < ink.values.length; i += 1) ink.values[i] = (255 - grey.values[i]) / 255;
-  const { image, components } = normalise(ink);
+  const { image, components } = normalise(inkOf(grey));
   const first = predict(network, image, components);
   const { digit, confidence } = first.prediction;
   if (!network.facts.sees_plainly || (digit !== null && confidence >= SURE)) return first;
@@ -25,6 +22,13 @@ export function classify(network, grey) {
   const second = plain && predict(network, plain, 1);
   const least = digit === null ? SURE : confidence;
   return second && second.prediction.digit !== null && second.prediction.confidence > least ? second : first;
+}
+
+/** The ink of a drawing, a plane in [0, 1]. On white paper it is what is missing of the light. grey: as of `classify`. */
+export function inkOf(grey) {
+  const ink = plane(grey.width, grey.height);
+  for (let i = 0; i < ink.values.length; i += 1) ink.values[i] = (255 - grey.values[i]) / 255;
+  return ink;
 }
 
 /** The same for an image of 28×28. components: how many large ones stand in it side by side. */

@@ -4,8 +4,9 @@ import { showInside } from "./inside.js";
 import { Pad } from "../pad.js";
 import { bars, paintInk, percent, unpack } from "../paint.js";
 import { encodeGrey } from "../png.js";
-import { classify } from "../recognition/classifier.js";
+import { classify, inkOf } from "../recognition/classifier.js";
 import { Network } from "../recognition/network.js";
+import { readNumber } from "../recognition/number.js";
 import { ask, askAbout } from "../server.js";
 
 const find = (id) => document.getElementById(id);
@@ -86,6 +87,9 @@ export function chooseYours() {
   changed(performance.now());
 }
 
+/** Whether the service reads numbers: of the trained network it knows nothing. */
+const asksService = () => service && !yours();
+
 const yours = () => document.querySelector("[name=network]:checked").value === "yours";
 
 /** Show the answer to the drawing as it is now. time: of the event that changed it. */
@@ -101,12 +105,14 @@ function changed(time) {
     show({ prediction: { reason: "blank", digit: null }, image: new Uint8Array(784) }, network);
   } else if (network) {
     const read = classify(network, pad.pixels());
-    show(read, network);
-    performance.measure("answer", { start: time });
     const several = read.prediction.reason === NUMBER;
+    const number = several && !asksService() ? readNumber(network, inkOf(pad.pixels())) : null;
+    show(read, network);
+    if (number) showNumber(number);
+    performance.measure("answer", { start: time });
     if (!several) later = () => showInside(read, network, yours());
-    else if (service && !yours()) later = () => { showInside(null, network, false); askForNumber(time); };
-  } else if (service && !yours()) {
+    else if (asksService()) later = () => { showInside(null, network, false); askForNumber(time); };
+  } else if (asksService()) {
     askOn();
   }
   resting = setTimeout(later, RESTS_AFTER_MS);
@@ -139,8 +145,7 @@ function show({ prediction, image }, network) {
   answer(digit ?? (blank ? "?" : "–"), {
     blank: "Nothing drawn yet",
     "not-a-digit": "That is not a digit to me",
-    [NUMBER]: yours() ? "Several digits: yours reads one at a time"
-      : service ? "More than one digit" : "More than one digit: the page alone reads one at a time",
+    [NUMBER]: asksService() ? "More than one digit" : "More than one digit, and not all stand apart",
   }[reason] ?? `${percent(confidence)}\u00a0sure`, digit === null);
   // The network's outputs for several digits at once mean nothing.
   const nothing = blank || reason === NUMBER;
@@ -181,7 +186,7 @@ function showNumber({ lines }) {
     boxes.forEach((box, other) => box.firstChild.setAttribute("aria-pressed", String(other === index)));
     answer(number, `A number. Its ${ORDINALS[index] ?? `${index + 1}th`} digit: ${percent(confidence)}\u00a0sure`, false);
     showBars(probabilities, digit, Math.min(1, confidence / probabilities[digit]));
-    paintInk(find("seen"), unpack(image), 28);
+    paintInk(find("seen"), typeof image === "string" ? unpack(image) : image, 28);
   }
   find("pad-number").replaceChildren(...boxes);
   find("pad-number").hidden = false;
