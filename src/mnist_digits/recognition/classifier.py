@@ -123,9 +123,10 @@ class Classifier:
         model has learned from corrupted images; of two answers the surer one counts.
         """
         found = self._predict(inputs, min_confidence)
-        if self._sees_plainly:
-            unsure = [i for i, one in enumerate(found) if one.confidence < SURE or one.digit is None]
-            plain = {i: view for i in unsure if (view := inputs[i].plain) is not None}
+        unsure = [i for i, one in enumerate(found) if one.confidence < SURE or one.digit is None]
+        plain = {i: view for i in unsure if (view := inputs[i].plain) is not None}
+        # Without images, too, the network would be run.
+        if self._sees_plainly and plain:
             looks = [Normalised(view, inputs[i].box, 1) for i, view in plain.items()]
             for i, second in zip(plain, self._predict(looks, min_confidence), strict=True):
                 least = found[i].confidence if found[i].digit is not None else SURE
