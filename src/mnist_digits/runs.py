@@ -89,14 +89,14 @@ class Run:
         return self.onnx.exists() and not self.checkpoint.exists()
 
     @classmethod
-    def create(cls, name: str, folder: Path | None = None) -> "Run":
-        """A new, empty run folder: `folder` itself, or `runs/<name>`, with a number appended if it exists.
+    def create(cls, name: str, folder: Path | None = None, parent: Path = RUNS) -> "Run":
+        """A new, empty run folder: `folder` itself, or `<parent>/<name>`, with a number appended if it exists.
 
         Raises DataError when the folder is not empty or cannot be made.
         """
         try:
             if folder is None:
-                return cls(_make_numbered(RUNS / name))
+                return cls(_make_numbered(parent / name))
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise DataError(

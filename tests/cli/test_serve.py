@@ -65,6 +65,7 @@ def test_an_unusable_token_is_an_error(digits: Digits, tmp_path: Path, content: 
         *((["--host", host], 2, f"--host {host}: others can reach it, expected --token-file") for host in HOSTS),
         (["--token-file", "t", "--no-token"], 2, "leave one of them out"),
         (["--playground", "--workers", "2"], 2, "--playground with --workers"),
+        (["--keep-runs", "runs"], 2, "nothing is trained without --playground"),
         (["--port", "70000"], 2, "--port"),
         (["--workers", "0"], 2, "--workers"),
         (["--model", "none.onnx", "--port", "0"], 3, "none.onnx: No such file"),

@@ -20,7 +20,7 @@ from mnist_digits.evaluation.run_files import read_results
 from mnist_digits.files import read_json
 from mnist_digits.recognition import Classifier
 from mnist_digits.runs import Run
-from mnist_digits.training import create_run, find_recipe, open_unfinished, resume, train
+from mnist_digits.training import create_run, find_recipe, keep, open_unfinished, resume, train
 from mnist_digits.training.export import calibration
 from mnist_digits.training.networks import load
 
@@ -126,6 +126,21 @@ def test_the_onnx_model_is_calibrated_on_validation_and_says_so(finished: Run, s
     assert found.accuracy == metrics["test"]["accuracy"]
     for name in ("loss", "calibration_error"):
         assert getattr(found, name) == pytest.approx(metrics["test_calibrated"][name], abs=1e-4)
+
+
+def test_a_network_trained_elsewhere_is_kept_as_a_run_like_any_other(finished: Run, small: Dataset, tmp_path: Path):
+    weights = load(finished.model).get_weights()
+    history = np.loadtxt(finished.history, delimiter=",", skiprows=1, ndmin=2)
+    kept = keep(SHORT, small, tmp_path / "kept", weights, history)
+    assert {path.name for path in kept.folder.iterdir()} == FILES
+    assert kept.history.read_text() == finished.history.read_text()
+    was, now = read_json(finished.metrics), read_json(kept.metrics)
+    assert now["test"] == was["test"]
+    assert now["training"]["parameters"] == was["training"]["parameters"]
+    bare = keep(SHORT, small, tmp_path / "bare", weights, history, report=False)
+    assert {path.name for path in bare.folder.iterdir()} == FILES - OF_THE_REPORT
+    with np.load(bare.predictions) as again, np.load(finished.predictions) as first:
+        assert all((again[name] == first[name]).all() for name in first)
 
 
 @pytest.mark.usefixtures("no_report")

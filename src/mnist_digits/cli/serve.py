@@ -41,6 +41,13 @@ def serve(
     playground: Annotated[
         bool, typer.Option("--playground", help="Let networks be trained from the page; needs the extra train.")
     ] = False,
+    keep_runs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --playground: let visitors keep what they have trained, as runs in this folder, 100 at most.",
+        ),
+    ] = None,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Write a line of JSON to stderr for every request.")
     ] = False,
@@ -55,6 +62,8 @@ def serve(
     token = _read_token(token_file, no_token, host, loopback)
     if playground and workers > 1:
         raise UsageError("--playground with --workers: only one process knows the trained network; leave one out")
+    if keep_runs and not playground:
+        raise UsageError("--keep-runs: nothing is trained without --playground; add it, or leave --keep-runs out")
     if playground:
         from mnist_digits.training import backend
 
@@ -66,7 +75,7 @@ def serve(
     # DNS rebinding: a page of another site whose name points to this machine still sends that name as Host.
     names = LOOPBACK_NAMES | {host.lower()} if loopback and not token else None
     threads = max(1, (os.cpu_count() or 1) // workers)
-    settings = Settings(token, names, playground, access_log, threads)
+    settings = Settings(token, names, playground, keep_runs, access_log, threads)
     with server.listen(host, port) as listener:
         address = _address(host, listener.getsockname()[1])
 

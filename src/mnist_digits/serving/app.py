@@ -64,7 +64,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         from mnist_digits.serving.page import playground
         from mnist_digits.serving.page.live_training import Playground
 
-        app.state.playground = Playground()
+        app.state.playground = Playground(runs=settings.runs)
         app.include_router(playground.router(app.state.playground))
     openapi.add_docs(app.router)
     openapi.complete_description(app)

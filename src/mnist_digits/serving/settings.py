@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Settings:
     """Accepted names in the header Host, in lower case and without port; None accepts any."""
     playground: bool = False
     """Whether networks may be trained from the page; needs the extra `train`."""
+    runs: Path | None = None
+    """Folder in which visitors may keep what they have trained, as runs; None keeps none."""
     access_log: bool = False
     """Whether the logger `mnist_digits.access` is told of every request, as a line of JSON."""
     threads: int = os.cpu_count() or 1

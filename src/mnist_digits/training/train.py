@@ -1,7 +1,8 @@
-"""train(): from a recipe and images to a finished run folder; resumable after every epoch."""
+"""train() and keep(): from a recipe and images, or a trained network, to a finished run folder."""
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,24 +99,77 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
         "%s: training %s with seed %d on %d images", printable(run.folder), plan.recipe.name, plan.seed, len(data.train)
     )
     # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
-    with ReportProcess(run, run.data if run.data.is_dir() else data.folder, data.seed) as report:
+    with _report_of(run, data) as report:
         backend.start_keras()
         precision = backend.available_precision(plan.recipe.precision)
-        environment = {**backend.describe_environment(), "precision": precision}
-        check_environment(run, environment)
-        write_json(run.environment, environment)
+        _note_environment(run, precision)
         if plan.recipe.members > 1:
             model, history = fit_members(run, plan, data, observers)
         else:
             model, history = fit_network(run, plan, data, observers, precision)
-        metrics = write_results(run, plan, data, model, history)
-        _draw_distortions(run, plan.recipe, data)
-        report.finish()
-        export(run, plan, data, model, metrics)
+        _conclude(run, plan, data, model, history, report)
     run.link_as_latest()
     run.discard_checkpoint()
-    logger.info("%s: finished, test accuracy %.4f", printable(run.folder), metrics["test"]["accuracy"])
     return run
+
+
+def keep(
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path | None,
+    weights: Sequence[NDArray[np.float32]],
+    history: NDArray[np.float64],
+    *,
+    report: bool = True,
+) -> Run:
+    """A finished run of a network that has been trained already, by this recipe, with seed 0, in float32.
+
+    folder: as in `train`. weights: as Keras's `get_weights` gives them. history: float64 (epochs, 7), columns as in
+    `checkpoint.COLUMNS`. report: also draw the figures, and write the report and the model card.
+    Raises DataError when the folder cannot be used.
+    """
+    run = create_run(recipe, data, folder, 0)
+    plan = read_plan(run)
+    with _report_of(run, data) if report else nullcontext() as process:
+        backend.start_keras()
+        from mnist_digits.training import networks
+        from mnist_digits.training.engine.checkpoint import write_history
+
+        _note_environment(run, "float32")
+        write_history(run.history, history)
+        model = networks.build(recipe, len(data.train), "float32")
+        model.set_weights(weights)
+        _conclude(run, plan, data, networks.for_use(model), history, process)
+    run.link_as_latest()
+    run.discard_checkpoint()
+    return run
+
+
+def _report_of(run: Run, data: Dataset) -> ReportProcess:
+    return ReportProcess(run, run.data if run.data.is_dir() else data.folder, data.seed)
+
+
+def _note_environment(run: Run, precision: str) -> None:
+    environment = {**backend.describe_environment(), "precision": precision}
+    check_environment(run, environment)
+    write_json(run.environment, environment)
+
+
+def _conclude(
+    run: Run,
+    plan: Plan,
+    data: Dataset,
+    model: "keras.Model",
+    history: NDArray[np.float64],
+    report: ReportProcess | None,
+) -> None:
+    """Write all that a trained model has in its run's folder but its history."""
+    metrics = write_results(run, plan, data, model, history)
+    if report:
+        _draw_distortions(run, plan.recipe, data)
+        report.finish()
+    export(run, plan, data, model, metrics)
+    logger.info("%s: finished, test accuracy %.4f", printable(run.folder), metrics["test"]["accuracy"])
 
 
 def fit_network(

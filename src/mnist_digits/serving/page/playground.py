@@ -1,9 +1,10 @@
 """`/v1/playground`, for the page: training a network while its visitors watch."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
@@ -12,7 +13,12 @@ from starlette.exceptions import HTTPException
 from mnist_digits.serving.api.openapi import BYTES
 from mnist_digits.serving.page.browser_network import pack_dense
 from mnist_digits.serving.page.dense_network import DenseNetwork
-from mnist_digits.serving.page.live_training import BusyError, Choices, Playground
+from mnist_digits.serving.page.live_training import BusyError, Choices, KeepingError, Playground
+
+MAX_RUNS = 100
+"""Maximum number of folders in the folder of kept runs."""
+
+Made = TypeVar("Made")
 
 
 def router(playground: Playground) -> APIRouter:
@@ -21,7 +27,9 @@ def router(playground: Playground) -> APIRouter:
     `GET ""`: `Playground.state`. `GET /events`: the state now and after every change, as server-sent events.
     `POST /training`, with Choices: starts a training; 409 while one runs. `DELETE /training` stops it.
     `GET /units`: the bytes of the trained network's `weight_images`. `GET /network.bin`: the network, packed for the
-    browser. The last two are 404 while there is no network.
+    browser; `GET /before.bin`: that of the training before. `GET /turned`: which digits the last epoch has turned.
+    `GET /model.keras` and `/model.onnx`: the trained network as a file. `POST /run` keeps it as a run; 403 where the
+    service keeps none. Those that need a network are 404 while there is none.
     """
 
     @asynccontextmanager
@@ -63,7 +71,50 @@ def router(playground: Playground) -> APIRouter:
     async def packed() -> Response:
         return Response(pack_dense(_network(playground)), media_type=BYTES)
 
+    @routes.get("/before.bin")
+    async def packed_before() -> Response:
+        if playground.before is None:
+            raise HTTPException(404, "only one network has been trained yet: train another, and this is the one before")
+        return Response(pack_dense(playground.before.network), media_type=BYTES)
+
+    @routes.get("/turned")
+    async def turned() -> dict[str, Any]:
+        if playground.turned is None:
+            raise HTTPException(404, "no epoch has ended yet: begin a training, or wait for it")
+        return playground.turned
+
+    @routes.get("/model.{kind}")
+    async def file(kind: Literal["keras", "onnx"]) -> Response:
+        _network(playground)
+        return Response((await _kept(playground.files()))[f"model.{kind}"], media_type=BYTES)
+
+    @routes.post("/run", status_code=201)
+    async def run() -> dict[str, Any]:
+        if playground.runs is None:
+            raise HTTPException(403, "this service keeps no runs: start it with --keep-runs FOLDER")
+        _network(playground)
+        if sum(1 for _ in _folders(playground.runs)) >= MAX_RUNS:
+            raise HTTPException(507, f"{MAX_RUNS} runs are kept already: remove some from the service's folder of runs")
+        await _kept(playground.keep())
+        return playground.state
+
     return routes
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    return (path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else iter(())
+
+
+async def _kept(making: Awaitable[Made]) -> Made:
+    """What is made of the trained network; HTTPException where that fails."""
+    try:
+        return await making
+    except BusyError:
+        raise HTTPException(
+            409, "the network is still being trained: stop it first, or wait until it is done"
+        ) from None
+    except KeepingError as error:
+        raise HTTPException(503, f"the network was not kept: {error}; try again") from None
 
 
 def _network(playground: Playground) -> DenseNetwork:
