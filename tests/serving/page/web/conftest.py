@@ -1,5 +1,6 @@
 """The service as `digits serve` starts it, and Chromium in which its page is tested."""
 
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +57,13 @@ def look(browser: Browser, address: str) -> Iterator[Open]:
     """Opens the page in a context of its own; fails on console errors and requests to other hosts."""
     contexts, errors, urls = [], [], []
 
-    def look(view: str = "draw", at: str | None = None, **options: object) -> Page:
+    def look(
+        view: str = "draw", at: str | None = None, routes: dict[str, str] | None = None, **options: object
+    ) -> Page:
+        """routes: pattern of an address → what it is answered with instead."""
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+        for pattern, body in (routes or {}).items():
+            context.route(pattern, functools.partial(lambda body, route: route.fulfill(body=body), body))
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()

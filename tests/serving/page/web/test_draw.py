@@ -36,10 +36,10 @@ def test_two_digits_side_by_side_are_a_number(look: Open):
     names = page.locator("#pad-number button")
     assert [name.rstrip("?") for name in names.all_inner_texts()] == ["4", "2"]
     # Each of its digits can be looked at.
-    for digit, position in (("4", "first"), ("2", "second")):
-        names.nth("42".index(digit)).click()
+    for place, digit in enumerate("42"):
+        names.nth(place).click()
         expect(page.locator("#bars .best")).to_contain_text(digit)
-        expect(page.locator("#sure")).to_contain_text(f"Its {position} digit")
+        expect(page.locator("#sure")).to_contain_text(f"Digit {place + 1} of 2")
 
 
 def test_undo_takes_back_the_last_stroke_and_clear_all(look: Open):

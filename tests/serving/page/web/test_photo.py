@@ -62,7 +62,7 @@ def test_a_dropped_page_is_read_and_each_box_shows_its_network_input(look: Open,
     doubtful = [f"{digit.digit}?" if digit.uncertain else str(digit.digit) for digit in digits]
     assert boxes.all_inner_texts() == doubtful
     boxes.nth(3).click()
-    expect(page.locator("#detail-title")).to_contain_text("A 8")
+    expect(page.locator("#detail-title")).to_contain_text("An 8")
     expect(page.locator("#detail-bars .best")).to_contain_text("8")
 
 

@@ -48,7 +48,9 @@ def test_axe_finds_no_serious_violation(look: Open, scheme: str, root: Path):
 
 
 def test_the_page_is_small():
-    files = [path for path in WEB.rglob("*") if path.is_file()]
+    languages = sorted((WEB / "languages").iterdir(), key=lambda path: path.stat().st_size)
+    # Of the languages, the page loads one.
+    files = [path for path in WEB.rglob("*") if path.is_file() and path not in languages[:-1]]
     assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
     # Compressed, as it is transferred, it is a third of that.
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= MAX_PAGE_BYTES / 3

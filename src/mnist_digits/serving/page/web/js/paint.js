@@ -1,5 +1,7 @@
 // Paints arrays of numbers as small images.
 
+import { number, t } from "./language.js";
+
 /** The bytes of a text in base64. */
 export const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
@@ -67,7 +69,7 @@ export function canvases(holder, count) {
  * likely it is that there is a digit at all; null for a network that is never in doubt about that.
  */
 export function bars(list) {
-  const whether = bar(list, "A digit at all?");
+  const whether = bar(list, t("A digit at all?"));
   whether.row.className = "whether";
   const rows = Array.from({ length: 10 }, (_, digit) => bar(list, digit));
   return (probabilities, best, isDigit) => {
@@ -99,7 +101,8 @@ function fill({ filled, share }, value) {
 /** 0.998 → "99.8 %", which no line is broken in; rounded down, so that only 1 gives 100 %. */
 export function percent(share) {
   const value = Math.floor(share * 1000) / 10;
-  return `${value >= 10 && value < 99 || value === 0 || share === 1 ? Math.round(value) : value.toFixed(1)}\u00a0%`;
+  const decimals = value >= 10 && value < 99 || value === 0 || share === 1 ? 0 : 1;
+  return t("{percents}\u00a0%", { percents: number(value, decimals) });
 }
 
 function paint(canvas, side, look) {

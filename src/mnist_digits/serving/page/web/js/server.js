@@ -1,5 +1,7 @@
 // Requests to the service that this page came from, with the token if it needs one.
 
+import { t } from "./language.js";
+
 const TOKEN_KEY = "mnist-digits-token";
 
 /** An error response of the service. `status`: its HTTP status; 0 when the service cannot be reached. */
@@ -19,7 +21,7 @@ export async function ask(path, options = {}) {
     try {
       answer = await fetch(path, { ...options, headers });
     } catch {
-      throw new ServiceError(0, "The service cannot be reached. Is it still running?");
+      throw new ServiceError(0, t("The service cannot be reached. Is it still running?"));
     }
     if (answer.ok) return answer;
     if (answer.status !== 401) throw new ServiceError(answer.status, await explain(answer));
@@ -69,7 +71,7 @@ async function explain(answer) {
     const said = content.error?.message ?? content.error ?? content.detail ?? text;
     return typeof said === "string" ? said : said.map((one) => one.msg ?? JSON.stringify(one)).join("; ");
   } catch {
-    return `The service answers with ${answer.status} ${answer.statusText}.`;
+    return t("The service answers with {status}.", { status: `${answer.status} ${answer.statusText}` });
   }
 }
 

@@ -1,6 +1,7 @@
 // The view Draw: a pad, and what a network reads on it, in the page itself, with every point of a stroke.
 
 import { showInside } from "./inside.js";
+import { t } from "../language.js";
 import { Pad } from "../pad.js";
 import { bars, paintInk, percent, unpack } from "../paint.js";
 import { encodeGrey } from "../png.js";
@@ -46,7 +47,7 @@ export function startDrawing(report) {
     else return;
     event.preventDefault();
   });
-  answer("?", "Nothing drawn yet", true);
+  answer("?", t("Nothing drawn yet"), true);
   showBars(null, null, 0);
 }
 
@@ -130,7 +131,7 @@ async function askOn() {
       trouble(null);
       if (look.prediction.reason === NUMBER && time === newest) await askForNumber(time);
     } catch (error) {
-      answer("–", "No answer from the service", true);
+      answer("–", t("No answer from the service"), true);
       trouble(error);
       break;
     }
@@ -143,10 +144,10 @@ function show({ prediction, image }, network) {
   const isDigit = prediction.is_digit ?? confidence / Math.max(...probabilities ?? [1]);
   const blank = reason === "blank";
   answer(digit ?? (blank ? "?" : "–"), {
-    blank: "Nothing drawn yet",
-    "not-a-digit": "That is not a digit to me",
-    [NUMBER]: asksService() ? "More than one digit" : "More than one digit, and not all stand apart",
-  }[reason] ?? `${percent(confidence)}\u00a0sure`, digit === null);
+    blank: t("Nothing drawn yet"),
+    "not-a-digit": t("That is not a digit to me"),
+    [NUMBER]: asksService() ? t("More than one digit") : t("More than one digit, and not all stand apart"),
+  }[reason] ?? t("{share}\u00a0sure", { share: percent(confidence) }), digit === null);
   // The network's outputs for several digits at once mean nothing.
   const nothing = blank || reason === NUMBER;
   showBars(nothing ? null : probabilities, digit, network && !network.facts.rejects ? null : isDigit || 0);
@@ -176,7 +177,9 @@ function showNumber({ lines }) {
     frame.classList.toggle("high", pad.place(digit.box).top < 0.09);
     name.type = "button";
     name.textContent = unsure ? `${digit.digit}?` : digit.digit;
-    name.setAttribute("aria-label", `${digit.digit}, ${percent(digit.confidence)} sure${unsure ? ", uncertain" : ""}`);
+    name.setAttribute("aria-label", unsure
+      ? t("{digit}, {share} sure, uncertain", { digit: digit.digit, share: percent(digit.confidence) })
+      : t("{digit}, {share} sure", { digit: digit.digit, share: percent(digit.confidence) }));
     name.addEventListener("click", () => choose(index));
     frame.append(name);
     return frame;
@@ -184,7 +187,8 @@ function showNumber({ lines }) {
   function choose(index) {
     const { digit, confidence, probabilities, image } = digits[index];
     boxes.forEach((box, other) => box.firstChild.setAttribute("aria-pressed", String(other === index)));
-    answer(number, `A number. Its ${ORDINALS[index] ?? `${index + 1}th`} digit: ${percent(confidence)}\u00a0sure`, false);
+    const what = { place: index + 1, count: digits.length, share: percent(confidence) };
+    answer(number, t("A number. Digit {place} of {count}: {share}\u00a0sure", what), false);
     showBars(probabilities, digit, Math.min(1, confidence / probabilities[digit]));
     paintInk(find("seen"), typeof image === "string" ? unpack(image) : image, 28);
   }
@@ -193,8 +197,6 @@ function showNumber({ lines }) {
   const uncertain = digits.findIndex((digit) => digit.confidence < UNCERTAIN_CONFIDENCE);
   choose(Math.max(0, uncertain));
 }
-
-const ORDINALS = ["first", "second", "third", "fourth", "fifth"];
 
 function answer(what, how, none) {
   const text = String(what);
@@ -205,6 +207,6 @@ function answer(what, how, none) {
   find("sure").textContent = how;
   clearTimeout(spoken);
   spoken = setTimeout(() => {
-    find("spoken").textContent = none ? how : `${text}. ${how}.`;
+    find("spoken").textContent = none ? how : t("{answer}. {explanation}.", { answer: text, explanation: how });
   }, SPOKEN_AFTER_MS);
 }

@@ -1,5 +1,6 @@
 // Try to fool it: few pixels that make a network take a drawing for another digit, and distorted copies with their answers.
 
+import { t } from "../language.js";
 import { canvases, paintInk, percent } from "../paint.js";
 import { predict } from "../recognition/classifier.js";
 import { SIDE } from "../recognition/normalise.js";
@@ -33,7 +34,8 @@ export function offerFooling(read, network) {
   const { probabilities } = look;
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
   const digit = read.prediction.digit ?? order[0];
-  find("fool-into").replaceChildren(...order.filter((other) => other !== digit).map((other) => new Option(`a ${other}`, other)));
+  const others = order.filter((other) => other !== digit);
+  find("fool-into").replaceChildren(...others.map((other) => new Option(t("a {digit}", { digit: other }), other)));
   showCopies(read, network);
 }
 
@@ -43,7 +45,7 @@ async function fool() {
   const [read, network] = shown;
   const target = Number(find("fool-into").value);
   steps = [{ image: read.image, prediction: read.prediction }];
-  find("fooled-says").textContent = "Looking for pixels…";
+  find("fooled-says").textContent = t("Looking for pixels…");
   find("fooled").hidden = false;
   const changed = new Set();
   let { image } = read;
@@ -87,24 +89,26 @@ function showStep() {
   }
   const fooled = steps.at(-1).prediction.digit === target;
   find("fooled-says").textContent = number < steps.length - 1 || fooled
-    ? `${number} of 784 pixels changed: ${say(prediction)}.`
-    : `Not with ${number} pixels: ${say(prediction)}. It is hard to fool about this one.`;
+    ? t("{count} of 784 pixels changed: {answer}.", { count: number, answer: say(prediction) })
+    : t("Not with {count} pixels: {answer}. It is hard to fool about this one.", { count: number, answer: say(prediction) });
 }
 
-const say = ({ digit, confidence }) => (digit === null ? "no digit" : `a ${digit}, ${percent(confidence)} sure`);
+const say = ({ digit, confidence }) => (
+  digit === null ? t("no digit") : t("a {digit}, {share} sure", { digit, share: percent(confidence) })
+);
 
 /** Name → what it makes of an image, a function of its rows and columns. */
 const COPIES = {
-  "turned left": (at) => turned(at, -0.35),
-  "turned right": (at) => turned(at, 0.35),
-  slanted: (at) => (y, x) => at(y, x + 0.4 * (y - 13.5)),
-  "upside down": (at) => (y, x) => at(27 - y, 27 - x),
-  thinner: (at) => (y, x) => Math.min(at(y, x), at(y - 1, x), at(y, x - 1), at(y - 1, x - 1)),
-  thicker: (at) => (y, x) => Math.max(at(y, x), at(y - 1, x), at(y, x - 1), at(y, x + 1), at(y + 1, x)),
-  noisy: (at) => (y, x) => at(y, x) + 190 * (noise(y, x) - 0.5),
-  "crossed out": (at) => (y, x) => (Math.abs(y - 13) < 1 ? 255 : at(y, x)),
-  "half hidden": (at) => (y, x) => (y < 14 ? at(y, x) : 0),
-  negative: (at) => (y, x) => 255 - at(y, x),
+  [t("turned left")]: (at) => turned(at, -0.35),
+  [t("turned right")]: (at) => turned(at, 0.35),
+  [t("slanted")]: (at) => (y, x) => at(y, x + 0.4 * (y - 13.5)),
+  [t("upside down")]: (at) => (y, x) => at(27 - y, 27 - x),
+  [t("thinner")]: (at) => (y, x) => Math.min(at(y, x), at(y - 1, x), at(y, x - 1), at(y - 1, x - 1)),
+  [t("thicker")]: (at) => (y, x) => Math.max(at(y, x), at(y - 1, x), at(y, x - 1), at(y, x + 1), at(y + 1, x)),
+  [t("noisy")]: (at) => (y, x) => at(y, x) + 190 * (noise(y, x) - 0.5),
+  [t("crossed out")]: (at) => (y, x) => (Math.abs(y - 13) < 1 ? 255 : at(y, x)),
+  [t("half hidden")]: (at) => (y, x) => (y < 14 ? at(y, x) : 0),
+  [t("negative")]: (at) => (y, x) => 255 - at(y, x),
 };
 
 function turned(at, angle) {
@@ -137,7 +141,8 @@ function showCopies(read, network) {
     const { prediction } = predict(network, image, 1);
     paintInk(canvas, image, SIDE);
     const words = canvas.nextSibling ?? canvas.parentNode.appendChild(document.createElement("span"));
-    words.textContent = `${names[number]}: ${prediction.digit === null ? "no digit" : `${prediction.digit}, ${percent(prediction.confidence)}`}`;
+    const answer = prediction.digit === null ? t("no digit") : `${prediction.digit}, ${percent(prediction.confidence)}`;
+    words.textContent = t("{copy}: {answer}", { copy: names[number], answer });
     canvas.parentNode.classList.toggle("other", prediction.digit !== read.prediction.digit);
   });
 }

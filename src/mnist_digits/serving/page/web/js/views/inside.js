@@ -1,6 +1,7 @@
 // Look inside: why the network that answered did so, and beside it a network that is small enough to be seen whole.
 
 import { offerFooling, startFooling } from "./fool.js";
+import { number, plural, t } from "../language.js";
 import { canvases, onTheme, paintInk, paintShares, paintSigned, percent } from "../paint.js";
 import { Network, oddsGradient } from "../recognition/network.js";
 import { ask } from "../server.js";
@@ -43,8 +44,8 @@ export function showInside(read, network, own) {
   against = null;
   const look = read?.look;
   const { digit = null } = read?.prediction ?? {};
-  find("inside-title").textContent = digit !== null ? `Why a ${digit}? Look inside`
-    : look ? "Why is that no digit? Look inside" : "Why? Look inside";
+  find("inside-title").textContent = digit !== null ? t("Why a {digit}? Look inside", { digit })
+    : look ? t("Why is that no digit? Look inside") : t("Why? Look inside");
   find("unknown").hidden = Boolean(network) || !simple;
   find("why").hidden = !network;
   find("maps-card").hidden = !network?.layers.some((layer) => layer.kind === "convolution");
@@ -65,11 +66,12 @@ async function explain() {
     choice.disabled = !look;
     choice.setAttribute("aria-pressed", String(digit === target));
   }
-  for (const name of document.querySelectorAll(".for-target")) name.textContent = look ? `a ${target}` : "a digit";
+  const what = look ? t("a {digit}", { digit: target }) : t("a digit");
+  for (const name of document.querySelectorAll(".for-target")) name.textContent = what;
   find("shares").classList.toggle("idle", !look);
   if (!look) {
     paintShares(find("shares"), new Float32Array(784), new Uint8Array(784));
-    find("shares-say").textContent = "Draw something, and it appears here.";
+    find("shares-say").textContent = t("Draw something, and it appears here.");
     return;
   }
   const shares = new Float32Array(784);
@@ -88,8 +90,11 @@ async function explain() {
   const [blank, drawn] = [network.run(new Uint8Array(784)).scores, look.scores].map((scores) => odds(scores, target));
   find("shares").dataset.sum = (plus - minus).toFixed(3);
   find("shares").dataset.change = (drawn - blank).toFixed(3);
-  find("shares-say").textContent = `${signed(plus)} for and ${signed(-minus)} against a ${target}: the logarithm of its odds goes `
-    + `from ${signed(blank)} on blank paper to ${signed(drawn)}, which is ${percent(1 / (1 + Math.exp(-drawn)))}.`;
+  find("shares-say").textContent = t("{plus} for and {minus} against a {digit}: the logarithm of its odds goes "
+    + "from {blank} on blank paper to {drawn}, which is {share}.", {
+    plus: signed(plus), minus: signed(-minus), digit: target,
+    blank: signed(blank), drawn: signed(drawn), share: percent(1 / (1 + Math.exp(-drawn))),
+  });
 }
 
 /** The logarithm of the odds of an answer: by how much its score exceeds those of all others together. */
@@ -99,7 +104,7 @@ function odds(scores, target) {
   return scores[target] - most - Math.log(others.reduce((sum, score) => sum + Math.exp(score - most), 0));
 }
 
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value), 1)}`;
 
 function showMaps(look, network) {
   const holder = find("maps");
@@ -107,13 +112,15 @@ function showMaps(look, network) {
   const layers = (network?.layers ?? []).map((layer, i) => [layer, look?.outputs[i]])
     .filter(([layer]) => layer.kind === "convolution");
   while (holder.children.length > layers.length) holder.lastChild.remove();
-  layers.forEach(([layer, output], number) => {
+  layers.forEach(([layer, output], place) => {
     const count = Math.min(MAX_SHOWN_MAPS, layer.outputs);
-    const row = holder.children[number] ?? addLayer(holder);
+    const row = holder.children[place] ?? addLayer(holder);
     const { side, channels, values } = output ?? { side: 1, channels: layer.outputs, values: new Float32Array(layer.outputs) };
-    const some = count < channels ? `the ${count} strongest of ${channels} maps` : `its ${channels} maps`;
-    row.firstChild.textContent = `Layer ${number + 1}: ${some}${look ? `, ${side}×${side}` : ""}`;
-    row.lastChild.setAttribute("aria-label", `What layer ${number + 1} finds in the drawing`);
+    const some = count < channels
+      ? t("Layer {layer}: the {count} strongest of {channels} maps", { layer: place + 1, count, channels })
+      : t("Layer {layer}: its {channels} maps", { layer: place + 1, channels });
+    row.firstChild.textContent = look ? `${some}, ${side}×${side}` : some;
+    row.lastChild.setAttribute("aria-label", t("What layer {layer} finds in the drawing", { layer: place + 1 }));
     const totals = new Float32Array(channels);
     values.forEach((value, i) => { totals[i % channels] += value; });
     const chosen = [...totals.keys()].sort((a, b) => totals[b] - totals[a]).slice(0, count).sort((a, b) => a - b);
@@ -141,22 +148,24 @@ function showUnits(read, network, own) {
   if (!hidden) return;
   if (painted !== network) paintUnits(network);
   const count = hidden.outputs;
-  find("simple-title").textContent = own ? `Your network, whole: 784-${count}-10` : `A simpler network, whole: 784-${count}-10`;
-  find("simple-says").textContent = own ? "It has given the answer above."
-    : "It has not given the answer above: it reads less well, but is small enough to be seen whole. It cannot say that something is no digit.";
+  find("simple-title").textContent = own ? t("Your network, whole: {shape}", { shape: `784-${count}-10` })
+    : t("A simpler network, whole: {shape}", { shape: `784-${count}-10` });
+  find("simple-says").textContent = own ? t("It has given the answer above.")
+    : t("It has not given the answer above: it reads less well, but is small enough to be seen whole. "
+      + "It cannot say that something is no digit.");
   const look = read?.look && (own ? read.look : network.run(read.image));
   const units = [...find("units").children];
   if (!look) {
     units.forEach((item) => item.style.setProperty("--activation", 0));
     for (const id of ["for", "against"]) find(id).replaceChildren();
-    for (const name of document.querySelectorAll(".for-digit")) name.textContent = "it";
-    find("tally").textContent = "Draw something, and the units with the largest votes appear here.";
+    for (const name of document.querySelectorAll(".for-digit")) name.textContent = t("the digit");
+    find("tally").textContent = t("Draw something, and the units with the largest votes appear here.");
     find("active").textContent = "";
     return;
   }
   const activations = look.outputs[0].values;
   const digit = look.probabilities.indexOf(Math.max(...look.probabilities));
-  for (const name of document.querySelectorAll(".for-digit")) name.textContent = `a ${digit}`;
+  for (const name of document.querySelectorAll(".for-digit")) name.textContent = t("a {digit}", { digit });
   const votes = Array.from(activations, (value, unit) => value * classes.weights[unit * classes.outputs + digit]);
   const most = Math.max(...activations, 1e-6);
   units.forEach((item, unit) => item.style.setProperty("--activation", (activations[unit] / most).toFixed(2)));
@@ -165,10 +174,12 @@ function showUnits(read, network, own) {
   showVotes("against", order.filter((unit) => votes[unit] < 0).reverse(), votes, network, read.image);
   const total = (sign) => votes.reduce((sum, vote) => sum + Math.max(0, sign * vote), 0);
   const active = activations.filter((value) => value > 0).length;
-  find("active").textContent = `${active} of ${count} are active.`;
-  find("tally").textContent = `All together: ${total(1).toFixed(1)} for, ${total(-1).toFixed(1)} against, `
-    + `${signed(classes.bias[digit])} to begin with. Compared with the other nine, that makes a ${digit} `
-    + `${percent(look.probabilities[digit])} likely to this network.`;
+  find("active").textContent = plural(active, "{count} of {all} is active.", "{count} of {all} are active.", { all: count });
+  find("tally").textContent = t("All together: {plus} for, {minus} against, {bias} to begin with. "
+    + "Compared with the other nine, that makes a {digit} {share} likely to this network.", {
+    plus: number(total(1), 1), minus: number(total(-1), 1), bias: signed(classes.bias[digit]),
+    digit, share: percent(look.probabilities[digit]),
+  });
 }
 
 let weightImages = [];

@@ -1,5 +1,6 @@
 // The view Photo: reads pictures that are dropped, pasted, chosen or taken, and shows their digits in boxes over them.
 
+import { plural, t } from "../language.js";
 import { bars, paintInk, percent, unpack } from "../paint.js";
 import { askAbout } from "../server.js";
 
@@ -70,10 +71,12 @@ async function readAll(files) {
   for (const id of ["result", "pages", "unread"]) find(id).hidden = true;
   find("unread").replaceChildren();
   find("photo-says").classList.remove("doubtful");
-  for (const [number, file] of files.entries()) {
-    const name = file.name || "picture";
-    const progress = files.length > 1 ? ` ${name}, ${number + 1} of ${files.length}` : "";
-    if (!readings.length) find("photo-says").textContent = `Reading${progress}…`;
+  for (const [place, file] of files.entries()) {
+    const name = file.name || t("picture");
+    if (!readings.length) {
+      find("photo-says").textContent = files.length > 1
+        ? t("Reading {name}, {place} of {count}…", { name, place: place + 1, count: files.length }) : t("Reading…");
+    }
     try {
       const read = await readFile(file, name);
       if (mine !== newest) return;
@@ -81,7 +84,7 @@ async function readAll(files) {
     } catch (error) {
       if (mine !== newest) return;
       const item = document.createElement("li");
-      item.textContent = `${name} was not read: ${error.message.replace(/^picture: /, "")}`;
+      item.textContent = t("{name} was not read: {reason}", { name, reason: error.message.replace(/^picture: /, "") });
       find("unread").append(item);
       find("unread").hidden = false;
     }
@@ -90,16 +93,17 @@ async function readAll(files) {
     else if (readings.length) show(0);
     opened ||= readings.length > 0;
   }
-  if (!readings.length) find("photo-says").textContent = files.length > 1 ? "None of these files was read." : "";
+  if (!readings.length) find("photo-says").textContent = files.length > 1 ? t("None of these files was read.") : "";
 }
 
 /** The pages of a file, each as in `readings`. Throws what is wrong with it. */
 async function readFile(file, name) {
   const { service, most_bytes: mostBytes } = await facts;
-  if (!service) throw new Error("photos are read by digits serve.");
+  if (!service) throw new Error(t("photos are read by digits serve."));
   if (file.size > mostBytes) {
-    const [size, most] = [file.size, mostBytes].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
-    throw new Error(`it has ${size}, and at most ${most} are taken. Scale it down, or take the photo with fewer pixels.`);
+    const [size, most] = [file.size, mostBytes].map((bytes) => Math.round(bytes / 1e6));
+    throw new Error(t("it has {size} MB, and at most {most} MB are taken. Scale it down, or take the photo with fewer pixels.",
+      { size, most }));
   }
   // Turned as its EXIF orientation says, as the boxes are. What this browser cannot show, the service draws.
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
@@ -117,13 +121,17 @@ function show(number) {
   const { page, bitmap } = readings[shown];
   const digits = page.lines.flatMap((line, index) => line.digits.map((digit) => ({ ...digit, line: index + 1 })));
   const uncertain = digits.filter((digit) => digit.confidence < UNCERTAIN_CONFIDENCE).length;
-  const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   find("photo-says").textContent = digits.length
-    ? `${many(digits.length, "digit")} in ${many(page.lines.length, "line")}, ${uncertain || "none"} of them uncertain.`
-    : "No digits found in this picture.";
+    ? t("{digits} in {lines}, {uncertain} of them uncertain.", {
+      digits: plural(digits.length, "{count} digit", "{count} digits"),
+      lines: plural(page.lines.length, "{count} line", "{count} lines"),
+      uncertain: uncertain || t("none"),
+    })
+    : t("No digits found in this picture.");
   find("photo-says").classList.toggle("doubtful", page.doubtful);
   if (page.doubtful) {
-    find("photo-says").textContent += ` Doubtful: ${Math.round(100 * page.left_out)}\u00a0% of what looks like writing is in no digit.`;
+    const share = percent(Math.round(100 * page.left_out) / 100);
+    find("photo-says").textContent += ` ${t("Doubtful: {share} of what looks like writing is in no digit.", { share })}`;
   }
   find("text").textContent = page.lines.map((line) => line.text).join("\n");
   // Of a blank page there is nothing to copy.
@@ -141,7 +149,9 @@ function show(number) {
 function turnPages() {
   const { name, page, pages } = readings[shown];
   find("pages").hidden = readings.length < 2;
-  find("which").textContent = `${shown + 1} of ${readings.length}: ${name}${pages > 1 ? `, page ${page.page}` : ""}`;
+  find("which").textContent = pages > 1
+    ? t("{place} of {count}: {name}, page {page}", { place: shown + 1, count: readings.length, name, page: page.page })
+    : t("{place} of {count}: {name}", { place: shown + 1, count: readings.length, name });
   find("previous").disabled = shown === 0;
   find("next").disabled = shown === readings.length - 1;
   offer();
@@ -180,8 +190,9 @@ function showBoxes(digits, [across, down], bitmap) {
     box.classList.toggle("unsure", unsure);
     box.tabIndex = number ? -1 : 0;
     box.setAttribute("aria-pressed", "false");
-    const doubt = unsure ? ", uncertain" : "";
-    box.setAttribute("aria-label", `${digit.digit}, ${percent(digit.confidence)} sure${doubt}, line ${digit.line}`);
+    const what = { digit: digit.digit, share: percent(digit.confidence), line: digit.line };
+    box.setAttribute("aria-label", unsure
+      ? t("{digit}, {share} sure, uncertain, line {line}", what) : t("{digit}, {share} sure, line {line}", what));
     name.textContent = unsure ? `${digit.digit}?` : digit.digit;
     box.append(name);
     const [x, y, width, height] = digit.box;
@@ -217,9 +228,9 @@ function choose(box, digit, bitmap, scale) {
     other.setAttribute("aria-pressed", String(other === box));
     other.tabIndex = other === box ? 0 : -1;
   }
+  const what = { digit: digit.digit, share: percent(digit.confidence) };
   find("detail-title").textContent = digit.confidence < UNCERTAIN_CONFIDENCE
-    ? `A ${digit.digit}? Only ${percent(digit.confidence)} sure`
-    : `A ${digit.digit}, ${percent(digit.confidence)} sure`;
+    ? t("A {digit}? Only {share} sure", what) : t("A {digit}, {share} sure", what);
   const [x, y, width, height] = digit.box.map((value) => scale * value);
   const margin = CROP_MARGIN * Math.max(width, height);
   const crop = find("crop");
@@ -254,6 +265,6 @@ async function copy() {
     getSelection().selectAllChildren(find("text"));
     document.execCommand("copy");
   }
-  find("copy").textContent = "Copied";
-  setTimeout(() => { find("copy").textContent = "Copy the text"; }, 1500);
+  find("copy").textContent = t("Copied");
+  setTimeout(() => { find("copy").textContent = t("Copy the text"); }, 1500);
 }

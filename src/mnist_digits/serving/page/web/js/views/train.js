@@ -1,5 +1,6 @@
 // The view Train, where the service has a playground: shows a network's training live.
 
+import { number, plural, t } from "../language.js";
 import { canvases, onTheme, paintSigned, percent } from "../paint.js";
 import { ask, follow } from "../server.js";
 
@@ -47,7 +48,9 @@ async function command(method, body) {
 
 /** Say that the service is gone: what is shown is no longer what happens. */
 function lose() {
-  find("stage").textContent = `The service cannot be reached. ${state ? `Before: ${say(state)}` : ""} Trying again…`;
+  find("stage").textContent = state
+    ? t("The service cannot be reached. Before: {state} Trying again…", { state: say(state) })
+    : t("The service cannot be reached. Trying again…");
   for (const id of ["start", "stop"]) find(id).disabled = true;
 }
 
@@ -57,11 +60,11 @@ function show(newState) {
   const running = ["starting", "training"].includes(state.stage);
   find("start").disabled = running;
   find("stop").disabled = !running;
-  find("start").textContent = state.training ? "Start anew" : "Start";
+  find("start").textContent = state.training ? t("Start anew") : t("Start");
   find("stage").textContent = say(state);
   const epochs = state.settings?.epochs ?? 1;
   find("progress").value = state.history.length / epochs;
-  drawChart(find("loss"), state.history, epochs, ["loss", "val_loss"], (value) => value.toFixed(2));
+  drawChart(find("loss"), state.history, epochs, ["loss", "val_loss"], (value) => number(value, 2));
   drawChart(find("accuracy"), state.history, epochs, ["accuracy", "val_accuracy"], exactly, 1);
   find("try").hidden = !state.history.length;
   if (before?.training !== state.training || before?.history.length !== state.history.length
@@ -71,22 +74,25 @@ function show(newState) {
   }
 }
 
-const exactly = (share) => `${(100 * share).toFixed(1)} %`;
+const exactly = (share) => t("{percents}\u00a0%", { percents: number(100 * share, 1) });
 
 function say({ stage, history, settings }) {
   const last = history.at(-1);
-  const reached = last ? `It reads ${exactly(last.val_accuracy)} of digits it has never seen.` : "";
+  const reached = last ? t("It reads {share} of digits it has never seen.", { share: exactly(last.val_accuracy) }) : "";
   switch (stage) {
-    case "idle": return "Nothing is training.";
-    case "starting": return "Getting ready: the program for one epoch is being compiled…";
+    case "idle": return t("Nothing is training.");
+    case "starting": return t("Getting ready: the program for one epoch is being compiled…");
     case "training": return last
-      ? `Epoch ${last.epoch} of ${settings.epochs}, ${last.seconds.toFixed(1)} s each. ${reached}`
-      : "The first epoch…";
-    case "done": return `Done. ${reached}`;
-    case "stopped": return last ? `Stopped after epoch ${last.epoch}. ${reached}` : "Stopped before the first epoch ended.";
+      ? t("Epoch {epoch} of {epochs}, {seconds} s each. {reached}",
+        { epoch: last.epoch, epochs: settings.epochs, seconds: number(last.seconds, 1), reached })
+      : t("The first epoch…");
+    case "done": return t("Done. {reached}", { reached });
+    case "stopped": return last ? t("Stopped after epoch {epoch}. {reached}", { epoch: last.epoch, reached })
+      : t("Stopped before the first epoch ended.");
     default: return settings.learning_rate >= TOO_LARGE_RATE
-      ? `The training failed. At a learning rate of ${settings.learning_rate} the steps are too big: choose a smaller one.`
-      : "The training failed; the service's log says why.";
+      ? t("The training failed. At a learning rate of {rate} the steps are too big: choose a smaller one.",
+        { rate: settings.learning_rate })
+      : t("The training failed; the service's log says why.");
   }
 }
 
@@ -133,7 +139,7 @@ function drawChart(chart, history, epochs, names, write, most = Infinity) {
   ]);
   if (epochs > 1) {
     parts.push(part("text", { x: LEFT, y: 174 }, "1"));
-    parts.push(part("text", { x: RIGHT, y: 174, "text-anchor": "end" }, `${epochs} epochs`));
+    parts.push(part("text", { x: RIGHT, y: 174, "text-anchor": "end" }, plural(epochs, "{count} epoch", "{count} epochs")));
   }
   for (const [name, kind] of [[names[0], "training"], [names[1], "validation"]]) {
     const points = history.map((row) => `${x(row.epoch).toFixed(1)} ${y(row[name]).toFixed(1)}`);
