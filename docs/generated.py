@@ -46,8 +46,7 @@ def commands() -> Iterator[str]:
         for panel in dict.fromkeys(getattr(one, "rich_help_panel", None) for one in options):
             mine = [one for one in options if getattr(one, "rich_help_panel", None) == panel]
             yield from table([panel or "option", ""], [[option(one), explain(one)] for one in mine])
-        examples = re.sub(r"^Examples?: +", "", text(command.epilog)).split("  ·  ")
-        yield "```sh\n" + "\n".join(examples) + "\n```\n"
+        yield f"```sh\n{command.epilog}\n```\n"
 
 
 def option(one: Any) -> str:

@@ -1,16 +1,21 @@
 """The command above its subcommands: help, version, and how a mistake ends."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from helpers.command import ODD_NAME, Digits, unprintable
 from mnist_digits import __version__
+from mnist_digits.cli import app
 
-COMMANDS = ("train", "models", "tune", "evaluate", "report", "compare", "export", "predict", "read", "serve", "info")
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = tuple(GROUP.commands)
 DIGIT = Path(__file__).parents[2] / "docs" / "digits" / "7.jpg"
 SLOW = "{'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'pydantic', 'fastapi', 'numpy'}"
 
@@ -20,7 +25,36 @@ def test_help_names_the_commands_and_each_has_an_example(digits: Digits):
     assert result.returncode == 0
     for command in COMMANDS:
         assert f" {command} " in result.stdout
-        assert "Example" in digits(command, "--help").stdout
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_example_is_one_line_at_any_width(digits: Digits, command: str, columns: str):
+    """And can be copied: whoever reads the help, reads it in full."""
+    said = digits(command, "--help", env={"COLUMNS": columns, "TERMINAL_WIDTH": columns}).stdout
+    above, _, examples = said.partition(" Examples:\n")
+    assert f"Usage: digits {command} " in above
+    assert max(map(len, above.splitlines())) <= int(columns)
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    assert lines == GROUP.commands[command].epilog.splitlines()
+    for line in lines:
+        assert line.split()[0] == "digits"
+        assert line.split()[1] in COMMANDS
+        assert len(line) + 3 <= 80, "broken by a terminal of 80 columns"
+
+
+@pytest.mark.parametrize("line", [line for one in GROUP.commands.values() for line in one.epilog.splitlines()])
+def test_each_example_is_understood(line: str):
+    """Its options exist and take what stands there; nothing is run."""
+    words = shlex.split(line.partition(" < ")[0])
+    command = GROUP.commands[words[1]]
+    command.make_context(words[1], words[2:], resilient_parsing=False)
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(digits: Digits):
+    result = digits("trian")
+    assert result.returncode == 2
+    assert "Did you mean 'train'" in " ".join(result.stderr.split())
 
 
 def test_help_imports_nothing_slow():

@@ -4,14 +4,15 @@ import errno
 import os
 import signal
 import sys
+import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mnist_digits import __version__
 from mnist_digits.cli.output import messages, results
@@ -36,6 +37,22 @@ class Commands(TyperGroup):
         """As Typer's, which reads the subcommand's part and runs it."""
         with _printable_mistakes():
             return super().invoke(*arguments, **options)
+
+
+class Command(TyperCommand):
+    """A subcommand, in whose help each example is a line of its own that can be copied, whatever the width."""
+
+    def format_help(self, *arguments: Any) -> None:
+        """As Typer's, which would fill lines with what is in the epilog."""
+        examples, self.epilog = self.epilog or "", None
+        super().format_help(*arguments)
+        self.epilog = examples
+        results.print(f" Examples:\n{textwrap.indent(examples, '   ')}\n", markup=False)
+
+
+def command(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a function a subcommand of `digits`. examples: command lines, for its help."""
+    return app.command(cls=Command, epilog="\n".join(examples))
 
 
 @contextmanager

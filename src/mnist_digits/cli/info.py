@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Json, RecipeName
 from mnist_digits.cli.output import print_facts, results
 
@@ -45,7 +45,7 @@ KNOWN = {
 """What is known of each recipe. The parameters stand here because counting them takes Keras, and so seconds."""
 
 
-@app.command(epilog="Examples:  digits info  ·  digits info cnn  ·  digits info --devices  ·  digits info --json")
+@command("digits info", "digits info cnn", "digits info --devices", "digits info --json")
 def info(
     recipe: RecipeName = None,
     devices: Annotated[bool, typer.Option("--devices", help="Start the backend, and name its devices.")] = False,

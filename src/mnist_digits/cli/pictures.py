@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.bulk import Bulk, Cluster, OutputFolder, Overwrite, PictureMode, PicturesPerFile, Workers
 from mnist_digits.cli.options import Json, Model, Recursive, onnx_of
 from mnist_digits.cli.output import messages, print_page, print_prediction
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from mnist_digits.recognition import Page, Picture, Reader, Reading
 
 
-@app.command(
-    epilog="Examples:  digits predict seven.png  ·  digits predict scans/ --recursive --json  ·  "
-    "digits predict - --show < photo.jpg  ·  digits predict *.png --model runs/latest"
+@command(
+    "digits predict seven.png",
+    "digits predict scans/ --recursive --json",
+    "digits predict - --show < photo.jpg",
+    "digits predict *.png --model runs/latest",
 )
 def predict(
     files: Annotated[
@@ -66,10 +68,12 @@ def predict(
     raise typer.Exit(status)
 
 
-@app.command(
-    epilog="Examples:  digits read photo.jpg  ·  digits read scans/ --json  ·  "
-    "digits read photo.jpg --annotate boxes.png  ·  digits read photo.jpg --debug-folder why/  ·  "
-    "digits read scans/ --recursive --output readings.parquet"
+@command(
+    "digits read photo.jpg",
+    "digits read scans/ --json",
+    "digits read photo.jpg --annotate boxes.png",
+    "digits read photo.jpg --debug-folder why/",
+    "digits read scans/ --recursive --output readings.parquet",
 )
 def read(
     files: Annotated[

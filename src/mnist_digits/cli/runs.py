@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Data, Json, RunFolder, dataset_of, onnx_of, show
 from mnist_digits.cli.output import print_comparison, print_metrics, results
 from mnist_digits.errors import DataError, QualityError, UsageError
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from mnist_digits.evaluation.comparison import Readings
 
 
-@app.command(
-    epilog="Examples:  digits evaluate runs/latest  ·  digits evaluate model.keras --data fashion/ --json  ·  "
-    "digits evaluate runs/latest --require-accuracy 0.97  ·  digits evaluate --pictures mine/ --report mine.html  ·  "
-    "digits evaluate runs/latest --pages scans/"
+@command(
+    "digits evaluate runs/latest",
+    "digits evaluate model.keras --data fashion/ --json",
+    "digits evaluate runs/latest --require-accuracy 0.97",
+    "digits evaluate --pictures mine/ --report mine.html",
+    "digits evaluate runs/latest --pages scans/",
 )
 def evaluate(
     model: Annotated[
@@ -104,7 +106,7 @@ def _score(model: Path, data: Path | None) -> dict[str, Any]:
         raise DataError(f"{model}: does not give probabilities: {error}; end it with softmax") from error
 
 
-@app.command(epilog="Example:  digits report runs/latest")
+@command("digits report runs/latest")
 def report(run_folder: RunFolder, data: Data = None) -> None:
     """Redraw the figures and rewrite the report and the model card of a finished run."""
     from mnist_digits.evaluation.report import draw_data, write_report
@@ -116,9 +118,9 @@ def report(run_folder: RunFolder, data: Data = None) -> None:
     results.print(str(run.report), markup=False)
 
 
-@app.command(
-    epilog="Examples:  digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png  ·  "
-    "digits compare runs/dense-0 runs/cnn-0 --data mine/"
+@command(
+    "digits compare runs/dense-0 runs/dense-plus-0 --figure accuracies.png",
+    "digits compare runs/dense-0 runs/cnn-0 --data mine/",
 )
 def compare(
     run_folders: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Two or more runs on the same data.")],
@@ -160,9 +162,9 @@ def _read_anew(runs: list[Run], data: Path) -> "Readings":
     return test.labels, [model.probabilities(test.images) for model in models]
 
 
-@app.command(
-    epilog="Examples:  digits export runs/latest --format litert  ·  "
-    "digits export runs/cnn-0 --format saved_model --output serving/digits/1"
+@command(
+    "digits export runs/latest --format litert",
+    "digits export runs/cnn-0 --format saved_model --output serving/digits/1",
 )
 def export(
     run_folder: RunFolder,

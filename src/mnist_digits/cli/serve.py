@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Model, onnx_of
 from mnist_digits.cli.output import results
 from mnist_digits.errors import DataError, UsageError, printable
@@ -21,9 +21,10 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names of this machine in the header Host."""
 
 
-@app.command(
-    epilog="Examples:  digits serve --open  ·  digits serve --port 0 --workers 4  ·  "
-    "digits serve --host 0.0.0.0 --token-file token.txt"
+@command(
+    "digits serve --open",
+    "digits serve --port 0 --workers 4",
+    "digits serve --host 0.0.0.0 --token-file token.txt",
 )
 def serve(
     host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
@@ -88,7 +89,7 @@ def serve(
         server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
 
 
-@app.command(epilog="Examples:  digits page site  ·  digits page site --model runs/latest")
+@command("digits page site", "digits page site --model runs/latest")
 def page(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; it must not exist yet.")],
     model: Model = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, dataset_of, parse_settings, show
 from mnist_digits.cli.output import messages, print_models, print_spread, print_summary, progress, progress_of_runs
 from mnist_digits.errors import UsageError
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from mnist_digits.training import Recipe
 
 
-@app.command(
-    epilog="Examples:  digits train  ·  digits train cnn  ·  digits train dense-dropout --seed 1 --set epochs=20  ·  "
-    "digits train dense --data fashion/  ·  digits train --resume runs/dense-0  ·  "
-    "digits train dense --seeds 5  ·  digits train --recipe runs/tune-dense/best.json"
+@command(
+    "digits train",
+    "digits train cnn",
+    "digits train dense-dropout --seed 1 --set epochs=20",
+    "digits train dense --data fashion/",
+    "digits train --resume runs/dense-0",
+    "digits train dense --seeds 5",
+    "digits train --recipe runs/tune-dense/best.json",
 )
 def train(
     recipe: RecipeName = None,
@@ -134,9 +138,11 @@ def _train_seeds(job: _Job, count: int) -> Path:
         )
 
 
-@app.command(
-    epilog="Examples:  digits models  ·  digits models runs/quick --minutes 12  ·  digits models --install  ·  "
-    "digits models /tmp/models --tiny"
+@command(
+    "digits models",
+    "digits models runs/quick --minutes 12",
+    "digits models --install",
+    "digits models /tmp/models --tiny",
 )
 def models(
     folder: Annotated[

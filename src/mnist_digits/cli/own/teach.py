@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Json, show
 from mnist_digits.cli.output import messages, print_facts
 from mnist_digits.cli.own.data import say_found, say_progress
@@ -17,9 +17,10 @@ SHIPPED = "shipped"
 """Stands for the shipped model."""
 
 
-@app.command(
-    epilog="Examples:  digits teach mine/  ·  digits teach labels.csv --from runs/reader-0 --output runs/mine  ·  "
-    "digits predict new.png --model runs/taught-0"
+@command(
+    "digits teach mine/",
+    "digits teach labels.csv --from runs/reader-0 --output runs/mine",
+    "digits predict new.png --model runs/taught-0",
 )
 def teach(
     pictures: Annotated[

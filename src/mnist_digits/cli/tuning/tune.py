@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_digits.cli.app import app
+from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, parse_settings, show
 from mnist_digits.cli.output import messages, progress_of_runs
 from mnist_digits.cli.tuning import studies
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from mnist_digits.training.tuning.study import Study
 
 
-@app.command(
-    epilog="Examples:  digits tune dense  ·  digits tune dense --trials 100 --workers 2  ·  "
-    "digits tune cnn --set epochs=6 --timeout 2h  ·  digits tune --list  ·  digits tune --show dense  ·  "
-    "digits tune dense --storage postgresql://me@server/studies"
+@command(
+    "digits tune dense",
+    "digits tune dense --trials 100 --workers 2",
+    "digits tune cnn --set epochs=6 --timeout 2h",
+    "digits tune --list",
+    "digits tune --show dense",
+    "digits tune dense --storage postgresql://me@server/studies",
 )
 def tune(
     recipe: RecipeName = None,
