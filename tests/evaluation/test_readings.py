@@ -10,6 +10,7 @@ from mnist_digits.evaluation.readings import (
     DECLINED,
     Score,
     align,
+    confuse_page,
     count_edits,
     interval,
     only_digits,
@@ -79,6 +80,26 @@ def test_accuracy_is_what_is_left_of_the_digits():
 def test_equally_cheap_pairings_keep_exact_rows():
     assert align(["1", "2"], ["2"]) == ((0, None), (1, 0))
     assert align(["1", "1"], ["1"]).count((None, 0)) == 0
+
+
+def test_confusions_counted_by_hand():
+    confusion = confuse_page(["12 34", "77"], ["1274", "7", "5"])
+    expected = np.zeros((11, 11), int)
+    # 3 as 7, a 7 that is missed, and a 5 that is not there.
+    for wanted, found in [(1, 1), (2, 2), (3, 7), (4, 4), (7, 7), (7, 10), (10, 5)]:
+        expected[wanted, found] += 1
+    np.testing.assert_array_equal(confusion, expected)
+
+
+@given(LINES, LINES)
+def test_confusions_are_the_edits_of_the_score(true: list[str], read: list[str]):
+    confusion, score = confuse_page(true, read), score_page(true, read)
+    inside = confusion[:10, :10]
+    assert inside.sum() - np.trace(inside) == score.mistaken
+    assert (confusion[:10, 10].sum(), confusion[10, :10].sum()) == (score.missed, score.invented)
+    written, found = "".join(true), "".join(read)
+    assert confusion[:10].sum(1).tolist() == [written.count(str(digit)) for digit in range(10)]
+    assert confusion[:, :10].sum(0).tolist() == [found.count(str(digit)) for digit in range(10)]
 
 
 @given(TEXTS, TEXTS)

@@ -151,7 +151,8 @@ def predictions(
 def confusion_heatmap(confusion: NDArray[np.integer]) -> Figure:
     """The confusion matrix. Only mistakes are coloured, because the diagonal would dominate the colours.
 
-    confusion: int (10, 10), rows are truth; or (10, 11), with a last column for what was read as no digit.
+    confusion: int (10, 10), rows are truth; with a last column for what was read as no digit, (10, 11); and with a
+    last row for what was read where no digit is, (11, 11).
     """
     confusion = np.asarray(confusion)
     errors = np.where(np.eye(*confusion.shape) > 0, 0, confusion)
@@ -170,6 +171,7 @@ def confusion_heatmap(confusion: NDArray[np.integer]) -> Figure:
         linecolor="white",
         cbar=False,
         xticklabels=[*DIGITS, "none"][: confusion.shape[1]],
+        yticklabels=[*DIGITS, "none"][: confusion.shape[0]],
         ax=axes,
     )
     for digit in DIGITS:

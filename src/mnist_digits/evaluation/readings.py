@@ -18,7 +18,10 @@ DECLINED = -1
 """In the place of a digit: none was read."""
 
 NONE_READ = 10
-"""Column of a confusion matrix for the pictures in which no digit was read."""
+"""Column of a confusion matrix for what was not read: pictures without a digit, and missed digits of a page."""
+
+NONE_WRITTEN = 10
+"""Row of a page's confusion matrix for digits that were read where none is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,7 @@ def score_pictures(
 
 
 Pair = tuple[int | None, int | None]
-"""Indices of a written line and of the line read for it; None in place of a line that was missed or invented."""
+"""A written line or digit, and the one read for it; None in place of one that was missed or invented."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,41 @@ def count_edits(true: str, read: str) -> tuple[int, int, int]:
             )
     edits, missed, invented = row[-1]
     return edits - missed - invented, missed, invented
+
+
+def confuse_page(true: Sequence[str], read: Sequence[str]) -> NDArray[np.int64]:
+    """Which digit was read as which, by the edits that `score_page` counts: int64 (11, 11).
+
+    Rows are written digits, and in the last nothing; columns what they were read as, and in the last nothing. true,
+    read: as for `score_page`.
+    """
+    true, read = only_digits(true), only_digits(read)
+    confusion = np.zeros((11, 11), np.int64)
+    for there, seen in align(true, read):
+        for wanted, found in pair_digits("" if there is None else true[there], "" if seen is None else read[seen]):
+            confusion[NONE_WRITTEN if wanted is None else wanted, NONE_READ if found is None else found] += 1
+    return confusion
+
+
+def pair_digits(true: str, read: str) -> list[Pair]:
+    """Each digit of two lines with the one of the other line, or None, from the end: as in `count_edits`."""
+    pairs: list[Pair] = []
+    while true or read:
+        edits = count_edits(true, read)
+        last = (int(true[-1]) if true else None, int(read[-1]) if read else None)
+        # Among equals the first, as there: a pair rather than a missed and an invented digit.
+        if true and read and edits == _plus(count_edits(true[:-1], read[:-1]), int(last[0] != last[1]), 0, 0):
+            true, read = true[:-1], read[:-1]
+        elif true and edits == _plus(count_edits(true[:-1], read), 0, 1, 0):
+            true, last = true[:-1], (last[0], None)
+        else:
+            read, last = read[:-1], (None, last[1])
+        pairs.append(last)
+    return pairs
+
+
+def _plus(edits: tuple[int, int, int], *more: int) -> tuple[int, ...]:
+    return tuple(one + another for one, another in zip(edits, more, strict=True))
 
 
 def interval(scores: Sequence[Score], draws: int = 1000) -> tuple[float, float]:

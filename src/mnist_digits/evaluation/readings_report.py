@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mnist_digits.evaluation import figures
 from mnist_digits.evaluation.metrics import confused_pairs
-from mnist_digits.evaluation.readings import NONE_READ, PictureScores, Score
+from mnist_digits.evaluation.readings import NONE_READ, NONE_WRITTEN, PictureScores, Score
 from mnist_digits.evaluation.rendering import render
 from mnist_digits.evaluation.report import FIGURE_DPI
 from mnist_digits.files import write_text
@@ -52,7 +52,7 @@ def write_pictures_report(
         pairs=confused_pairs(confusion[:, :NONE_READ]),
         confusion=_data_url(_png(confusion)),
         groups=[
-            (name, part.count, part.accuracy, part.interval95, part.misread, part.declined)
+            (name, part.count, part.accuracy, part.interval95, (part.misread, part.declined))
             for name, part in sorted(scores.groups.items(), key=lambda item: item[1].accuracy)
         ],
         group_columns=("pictures", "read correctly", "95 % interval", "misread", "no digit found"),
@@ -66,11 +66,16 @@ def write_pages_report(
     path: Path,
     total: Score,
     interval: tuple[float, float],
+    confusion: NDArray[np.int64],
     groups: Mapping[str, Score],
     examples: Sequence[Example],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the page about pages. groups: the scores of each folder. Others as for `write_pictures_report`."""
+    """Write the page about pages.
+
+    confusion: of all pages, as `confuse_page` returns it. groups: the scores of each folder. Others as for
+    `write_pictures_report`.
+    """
     text = render(
         "readings.html.jinja",
         title="pages",
@@ -84,13 +89,13 @@ def write_pages_report(
             "digits read where none is": total.invented,
             f"of {total.rows:,} lines exact": total.exact,
         },
-        pairs=[],
-        confusion=None,
+        pairs=confused_pairs(confusion[:NONE_WRITTEN, :NONE_READ]),
+        confusion=_data_url(_png(confusion)),
         groups=[
-            (name, part.digits, part.accuracy, None, part.mistaken, part.missed)
+            (name, part.digits, part.accuracy, None, (part.mistaken, part.missed, part.invented))
             for name, part in sorted(groups.items(), key=lambda item: item[1].accuracy)
         ],
-        group_columns=("digits", "read correctly", "", "misread", "missed"),
+        group_columns=("digits", "read correctly", "", "misread", "missed", "read where none is"),
         examples=[(one, _data_url(one.png)) for one in examples],
         facts=facts,
     )

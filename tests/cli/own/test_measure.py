@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_pictures_are_scored_as_predict_reads_them(digits: Digits, mine: Path, t
     assert "Bob</th>" in page
     said = digits("evaluate", "--pictures", "mine").stdout
     assert "pictures 40  misread" in said
+    assert not (tmp_path / "unreadable-2.txt").exists(), "the same list was written again"
+    (mine / "Bob" / "0").mkdir(exist_ok=True)
+    (mine / "Bob" / "0" / "another.png").write_text("no picture")
+    listed = (tmp_path / "unreadable.txt").read_bytes()
+    assert "2 could not be read: list in unreadable-2.txt" in digits("evaluate", "--pictures", "mine").stderr
+    assert (tmp_path / "unreadable.txt").read_bytes() == listed
+    assert len((tmp_path / "unreadable-2.txt").read_text().splitlines()) == 2
     assert " Bob " in said
     assert unprintable(said + result.stderr + page) == set()
 
@@ -89,11 +97,17 @@ def test_pages_are_scored_as_read_reads_them(digits: Digits, tmp_path: Path):
     assert found["digits"] == 2 * sum(map(str.isdigit, "".join(lines))) - 1
     assert (found["mistaken"], found["missed"], found["invented"]) == (0, 0, 1)
     assert found["exact"] == found["rows"] - 1
+    confusion = np.array(found["confusion"])
+    assert np.trace(confusion) == confusion.sum() - 1, "all were read right but"
+    assert confusion[10, int(lines[0][-1])] == 1, "the last digit, which was not said to be there"
     assert found["groups"]["a"]["accuracy"] == 1 > found["groups"]["b"]["accuracy"]
     page = (tmp_path / "report.html").read_text()
     assert wrong in page
     assert page.count("<li>") == 1
-    assert "read where none is 1" in digits("evaluate", "--pages", "pages").stdout
+    assert "last row, none is written" in page
+    said = digits("evaluate", "--pages", "pages").stdout
+    assert "read where none is 1" in said
+    assert re.search(rf"^ none +– +1 +{lines[0][-1]} \(1×\) *$", said, re.MULTILINE)
 
 
 def test_what_cannot_be_measured_is_one_line(digits: Digits, tmp_path: Path, small_model: Path):

@@ -1,18 +1,20 @@
 """The option --data of several commands: what was found there is said in a line."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_digits.cli.output import messages
+from mnist_digits.errors import printable
 from mnist_digits.files import write_text
 
 if TYPE_CHECKING:
     from mnist_digits.dataset import Dataset, Found
 
-UNREADABLE = Path("unreadable.txt")
-"""Where the pictures that cannot be read are listed, in the current folder."""
+UNREADABLE = "unreadable"
+"""Name of the list of pictures that cannot be read, in the current folder; numbered where there is another already."""
 
 SECONDS_PER_MESSAGE = 10
 """Seconds between messages about pictures being read."""
@@ -47,9 +49,21 @@ def say_found(source: Path, found: "Found") -> None:
     """Say in one line what was found; the pictures that cannot be read are listed in a file."""
     said = [found.what, *found.notes]
     if found.unreadable:
-        write_text(UNREADABLE, "\n".join(found.unreadable) + "\n")
-        said.insert(1, f"{len(found.unreadable):,} could not be read: list in {UNREADABLE}")
+        said.insert(1, f"{len(found.unreadable):,} could not be read: list in {_list(found.unreadable)}")
     messages.print(f"{source}: {'; '.join(said)}", markup=False)
+
+
+def _list(unreadable: list[str]) -> Path:
+    """Write a list to the first file that is free, or has the same list in it; returns its path."""
+    content = "".join(f"{printable(line)}\n" for line in unreadable)
+    for number in itertools.count(1):
+        path = Path(f"{UNREADABLE}-{number}.txt" if number > 1 else f"{UNREADABLE}.txt")
+        if not path.exists():
+            write_text(path, content)
+        elif not path.is_file() or path.read_bytes() != content.encode():
+            continue
+        return path
+    raise AssertionError("there is no end to numbers")
 
 
 def _say_turned(data: "Dataset") -> None:

@@ -133,16 +133,22 @@ def print_pictures(measured: dict[str, Any]) -> None:
         f"accuracy {percent(measured['accuracy'])} (95 % interval {percent(low)} to {percent(high)})  "
         f"pictures {measured['count']:,}  misread {measured['misread']:,}  no digit found {measured['declined']:,}"
     )
-    table = Table("digit", "correct", "pictures", "read as", box=None)
-    for digit, row in enumerate(measured["confusion"]):
-        if count := sum(row):
-            others = sorted(((n, "none" if as_ == 10 else str(as_)) for as_, n in enumerate(row) if n and as_ != digit))
-            words = ", ".join(f"{name} ({n}×)" for n, name in reversed(others))
-            table.add_row(str(digit), percent(row[digit] / count), f"{count:,}", words)
-    results.print(table)
+    _print_confusion(measured["confusion"], "pictures")
     _print_groups({name: (part["accuracy"], part["count"]) for name, part in measured["groups"].items()}, "pictures")
     if "report" in measured:
         results.print(f"report  {measured['report']}", markup=False)
+
+
+def _print_confusion(confusion: list[list[int]], unit: str) -> None:
+    """Print what each digit was read as, a line each; in an eleventh row, what was read where none is written."""
+    table = Table("digit", "correct", unit, "read as", box=None)
+    for digit, row in enumerate(confusion):
+        if count := sum(row):
+            others = sorted(((n, "none" if as_ == 10 else str(as_)) for as_, n in enumerate(row) if n and as_ != digit))
+            words = ", ".join(f"{name} ({n}×)" for n, name in reversed(others))
+            name, share = ("none", "–") if digit == 10 else (str(digit), percent(row[digit] / count))
+            table.add_row(name, share, f"{count:,}", words)
+    results.print(table)
 
 
 def _print_groups(groups: dict[str, tuple[float, int]], unit: str) -> None:
@@ -160,7 +166,7 @@ def measure_pages(folder: Path, model: Path | None, report: Path | None) -> dict
     model: a model.onnx, None for the shipped one. Raises DataError when there is nothing to read.
     """
     from mnist_digits.dataset.pages import labelled_pages
-    from mnist_digits.evaluation.readings import Score, score_page
+    from mnist_digits.evaluation.readings import Score, confuse_page, score_page
     from mnist_digits.recognition import Reader
 
     reader, say = Reader(model), say_progress()
@@ -177,12 +183,14 @@ def measure_pages(folder: Path, model: Path | None, report: Path | None) -> dict
     names = sorted({page.group for page, _, _ in pages})
     groups = {name: Score.total(score for page, _, score in pages if page.group == name) for name in names}
     groups = {name: part for name, part in groups.items() if part.digits} if len(names) > 1 else {}
+    confusion = sum(confuse_page(page.lines, [line.text for line in read.lines]) for page, read, _ in pages)
     measured = {
         "model": str(reader.classifier.path),
         "accuracy": total.accuracy,
         "interval95": [low, high],
         "pages": len(pages),
         **total.to_json(),
+        "confusion": confusion.tolist(),
         "unreadable": sum(page.reason == "unreadable" for _, page, _ in pages),
         "groups": {name: {"accuracy": part.accuracy, **part.to_json()} for name, part in groups.items()},
     }
@@ -190,7 +198,7 @@ def measure_pages(folder: Path, model: Path | None, report: Path | None) -> dict
         from mnist_digits.evaluation.readings_report import write_pages_report
 
         facts = {"pages": str(folder), "model": str(model or "the shipped one"), **reader.classifier.metadata}
-        write_pages_report(report, total, (low, high), groups, _page_examples(pages), facts)
+        write_pages_report(report, total, (low, high), confusion, groups, _page_examples(pages), facts)
         measured["report"] = str(report)
     return measured
 
@@ -247,6 +255,7 @@ def print_pages(measured: dict[str, Any]) -> None:
         f"misread {measured['mistaken']:,}  missed {measured['missed']:,}  "
         f"read where none is {measured['invented']:,}  lines exact {measured['exact']:,} of {measured['rows']:,}"
     )
+    _print_confusion(measured["confusion"], "digits")
     _print_groups({name: (part["accuracy"], part["digits"]) for name, part in measured["groups"].items()}, "digits")
     if "report" in measured:
         results.print(f"report  {measured['report']}", markup=False)
