@@ -1,18 +1,23 @@
 """`digits serve`: its output, options and errors."""
 
 import importlib.util
+import ipaddress
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import httpx
+import ifaddr
+import numpy as np
 import pytest
 
 from helpers.asking import serving
 from helpers.command import Digits
 from helpers.small_model import nearest_mean, write_model
+from mnist_digits.cli import serve
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import install_command
 
@@ -45,6 +50,62 @@ def test_on_other_hosts_a_token_is_needed(tmp_path: Path):
         assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers).status_code == 200
 
 
+def test_it_is_shared_with_the_network_by_addresses_and_a_qr_code_that_carry_a_token():
+    with serving("--share") as (process, address):
+        shared = httpx.URL(address)
+        assert shared.fragment.startswith("token=")
+        assert not ipaddress.ip_address(shared.host).is_loopback
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip("\n")]
+        while not lines[-1].startswith("http://127.0.0.1:"):
+            lines.append(process.stdout.readline().rstrip("\n"))
+        # Above and below a code is an edge of light squares: it ends with the second line of these.
+        drawn = [process.stdout.readline().rstrip("\n")]
+        while len(drawn) < len(drawn[0]) // 2 + 1:
+            drawn.append(process.stdout.readline().rstrip("\n"))
+        assert qr_text(drawn) == address
+        plain = shared.copy_with(fragment=None)
+        token = shared.fragment.removeprefix("token=")
+        assert httpx.get(plain).status_code == 200
+        assert httpx.post(plain.join("/v1/classify"), content=bytes(784)).status_code == 401
+        headers = {"Authorization": f"Bearer {token}"}
+        assert httpx.post(plain.join("/v1/classify"), content=bytes(784), headers=headers).status_code == 200
+
+
+def qr_text(lines: list[str]) -> str:
+    """What a QR code of half blocks says."""
+    halves = {" ": (0, 0), "▀": (255, 0), "▄": (0, 255), "█": (255, 255)}
+    pixels = np.array([[halves[letter][half] for letter in line] for line in lines for half in (0, 1)], np.uint8)
+    picture = cv2.copyMakeBorder(np.kron(pixels, np.ones((8, 8), np.uint8)), *[32] * 4, cv2.BORDER_CONSTANT, value=255)
+    return cv2.QRCodeDetector().detectAndDecode(picture)[0]
+
+
+def test_it_is_shared_with_a_token_of_ones_own(tmp_path: Path):
+    (tmp_path / "token").write_text("what/ever#you&like=50%")
+    with serving("--share", "--token-file", tmp_path / "token") as (_, address):
+        assert address.endswith("/#token=what%2Fever%23you%26like%3D50%25")
+
+
+def test_the_likeliest_address_comes_first_and_virtual_ones_never(monkeypatch: pytest.MonkeyPatch):
+    probed = serve._address("0.0.0.0", 80).removeprefix("http://").removesuffix(":80")
+    monkeypatch.setattr("ifaddr.get_adapters", lambda: [
+        adapter("lo", "127.0.0.1"), adapter("docker0", "172.17.0.1"), adapter("eth0", "169.254.7.7", "10.9.8.7"),
+        adapter("wlan0", probed, ("fd00::1", 0, 0)),
+    ])  # fmt: skip
+    assert serve._shared_addresses() == [probed, "10.9.8.7"]
+
+
+def test_without_a_network_nothing_is_shared(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ifaddr.get_adapters", lambda: [adapter("lo", "127.0.0.1"), adapter("docker0", "172.17.0.1")])
+    result = digits("serve", "--share")
+    assert result.returncode == 3
+    assert result.stderr.startswith("digits: --share: this machine is in no network; connect it")
+
+
+def adapter(name: str, *addresses: str | tuple[str, int, int]) -> ifaddr.Adapter:
+    return ifaddr.Adapter(name, name, [ifaddr.IP(address, 24, name) for address in addresses])
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [(None, "No such file"), (b"short", "5 characters"), (b"", "0 characters"), (b"\xff" * 40, "decode"),
@@ -66,6 +127,8 @@ def test_an_unusable_token_is_an_error(digits: Digits, tmp_path: Path, content: 
         (["--token-file", "t", "--no-token"], 2, "leave one of them out"),
         (["--playground", "--workers", "2"], 2, "--playground with --workers"),
         (["--keep-runs", "runs"], 2, "nothing is trained without --playground"),
+        (["--share", "--host", "192.0.2.1"], 2, "--share with --host: it chooses the addresses"),
+        (["--share", "--no-token"], 2, "--share with --no-token"),
         (["--port", "70000"], 2, "--port"),
         (["--workers", "0"], 2, "--workers"),
         (["--model", "none.onnx", "--port", "0"], 3, "none.onnx: No such file"),

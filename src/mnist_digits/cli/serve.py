@@ -2,10 +2,12 @@
 
 import ipaddress
 import os
+import secrets
 import socket
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -17,6 +19,12 @@ from mnist_digits.errors import DataError, UsageError, printable
 MIN_TOKEN_LENGTH = 16
 """Minimum number of characters of a token; a shorter one could be guessed."""
 
+TOKEN_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Characters of a token that is made here: none is taken for another when it is read from a screen and typed."""
+
+VIRTUAL_ADAPTERS = ("docker", "br-", "veth", "virbr", "vmnet", "vEthernet")
+"""Beginnings of the names of network adapters behind which there are only programs of this machine."""
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names of this machine in the header Host."""
 
@@ -25,9 +33,12 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
     "digits serve --open",
     "digits serve --port 0 --workers 4",
     "digits serve --host 0.0.0.0 --token-file token.txt",
+    "digits serve --share --playground",
 )
 def serve(
-    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Address to listen on.", show_default="127.0.0.1")
+    ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any that is free.")
     ] = 8000,
@@ -52,15 +63,27 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Write a line of JSON to stderr for every request.")
     ] = False,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share", help="Let the local network in: print its addresses and a QR code, which carry a token."
+        ),
+    ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the page to draw on, and read digits over HTTP.
 
-    The API is described at /docs. Only this machine can reach it, unless --host names another address; then
-    --token-file is needed. Ctrl-C and SIGTERM end it after the requests in progress.
+    The API is described at /docs. Only this machine can reach it, unless --share lets the local network in, with a
+    token of its own unless --token-file has one, or --host names another address; then --token-file is needed. Ctrl-C
+    and SIGTERM end it after the requests in progress.
     """
+    if share and (host or no_token):
+        other = "--host" if host else "--no-token"
+        raise UsageError(f"--share with {other}: it chooses the addresses, and needs a token; leave one out")
+    shared = _shared_addresses() if share else []
+    host = "0.0.0.0" if share else host or "127.0.0.1"
     loopback = _is_loopback(host)
-    token = _read_token(token_file, no_token, host, loopback)
+    token = _make_token() if share and not token_file else _read_token(token_file, no_token, host, loopback)
     if playground and workers > 1:
         raise UsageError("--playground with --workers: only one process knows the trained network; leave one out")
     if keep_runs and not playground:
@@ -78,10 +101,14 @@ def serve(
     threads = max(1, (os.cpu_count() or 1) // workers)
     settings = Settings(token, names, playground, keep_runs, access_log, threads)
     with server.listen(host, port) as listener:
-        address = _address(host, listener.getsockname()[1])
+        port = listener.getsockname()[1]
+        address = _with_token(f"http://127.0.0.1:{port}", token) if share and token else _address(host, port)
 
         def announce() -> None:
-            results.print(f"{address}  (Ctrl-C ends it)", markup=False)
+            if share and token:
+                _print_shared([_with_token(f"http://{shown}:{port}", token) for shown in shared], address)
+            else:
+                results.print(f"{address}  (Ctrl-C ends it)", markup=False)
             sys.stdout.flush()
             if open_:
                 typer.launch(address)
@@ -119,6 +146,51 @@ def _address(host: str, port: int) -> str:
             except OSError:
                 host = "127.0.0.1" if family == socket.AF_INET else "::1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _shared_addresses() -> list[str]:
+    """This machine's addresses in its networks, the likeliest first. Raises DataError when it is in none."""
+    import ifaddr
+
+    found = [
+        str(ip.ip)
+        for adapter in ifaddr.get_adapters()
+        for ip in adapter.ips
+        if ip.is_IPv4 and not adapter.nice_name.startswith(VIRTUAL_ADAPTERS)
+    ]
+    usable = [
+        ip for ip in found if not (ipaddress.ip_address(ip).is_loopback or ipaddress.ip_address(ip).is_link_local)
+    ]
+    if not usable:
+        raise DataError("--share: this machine is in no network; connect it to the one that the others are in")
+    # The way to the internet is most often the network that the others are in, too.
+    first = _address("0.0.0.0", 0)
+    return sorted(dict.fromkeys(usable), key=lambda ip: first != f"http://{ip}:0")
+
+
+def _make_token() -> str:
+    return "".join(secrets.choice(TOKEN_LETTERS) for _ in range(MIN_TOKEN_LENGTH))
+
+
+def _with_token(address: str, token: str) -> str:
+    """The page's address with the token in the fragment, which no browser sends and no log has."""
+    return f"{address}/#token={quote(token, safe='')}"
+
+
+def _print_shared(addresses: list[str], own: str) -> None:
+    """Print the addresses for others and for this machine, and the first one as a QR code."""
+    import io
+
+    import segno
+    from rich.text import Text
+
+    for address in addresses:
+        results.print(f"{address}  (for others in the network)", markup=False, soft_wrap=True)
+    results.print(f"{own}  (on this machine; Ctrl-C ends it)", markup=False, soft_wrap=True)
+    code = io.StringIO()
+    segno.make(addresses[0], error="L", micro=False).terminal(out=code, compact=True)
+    # Dark on light, whatever the terminal's colours are.
+    results.print(Text(code.getvalue().rstrip("\n"), style="bright_white on black", no_wrap=True), soft_wrap=True)
 
 
 def _is_loopback(host: str) -> bool:

@@ -340,6 +340,30 @@ def test_runs_are_kept_only_where_the_service_has_a_place_for_them(
         keeping.runner.run(keeping.app.state.playground.close())
 
 
+def test_only_who_started_a_training_and_this_machine_may_stop_it(
+    asking: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mnist_digits.serving.page.live_training.TRAINING_COMMAND", (sys.executable, "-c", FAKE))
+    client = asking(Settings(playground=True))
+    mine, other = {"X-Visitor": "a" * 32}, {"X-Visitor": "b" * 32}
+    # Behind a proxy on this machine are all sorts of clients.
+    pupil = {"X-Forwarded-For": "192.168.1.20"}
+    path = "/v1/playground/training"
+    assert client("POST", path, json={"epochs": 50}, headers=pupil | mine).status_code == 202
+    for headers in (pupil, pupil | other):
+        refused = client("DELETE", path, headers=headers)
+        assert refused.status_code == 403
+        assert "somebody else started this training" in refused.json()["error"]
+    assert client("DELETE", path, headers=pupil | mine).json()["stage"] == "stopped"
+    client("POST", path, json={"epochs": 50}, headers=pupil | mine)
+    assert client("DELETE", path, headers=other).json()["stage"] == "stopped"
+    # One that somebody starts without the page is everybody's.
+    client("POST", path, json={"epochs": 50})
+    assert client("DELETE", path, headers=pupil | other).json()["stage"] == "stopped"
+    assert client("POST", path, json={}, headers={"X-Visitor": "me"}).status_code == 422
+    client.runner.run(client.app.state.playground.close())
+
+
 def test_stopping_without_a_training_is_no_error(client: InProcess):
     assert client("DELETE", "/v1/playground/training").json()["stage"] == "idle"
 

@@ -86,6 +86,8 @@ class Playground:
         self.turned: dict[str, Any] | None = None
         """What the last epoch has turned: see `TurnedDigits.update`."""
         self.runs = runs
+        self.owner: str | None = None
+        """Secret of the browser that started the newest training; None where it sent none."""
         self._command = command or TRAINING_COMMAND
         self._stage: Stage = "idle"
         self._settings: Choices | None = None
@@ -139,14 +141,15 @@ class Playground:
             self._listeners.add(listener)
             listener.add_done_callback(self._listeners.discard)
 
-    async def start(self, settings: Choices) -> None:
-        """Start a training. Raises BusyError while another one runs."""
+    async def start(self, settings: Choices, owner: str | None = None) -> None:
+        """Start a training. owner: who may stop it; None: everybody. Raises BusyError while another one runs."""
         if self.running:
             raise BusyError
         if self._history and self._settings and self.network:
             self.before = Training(self._settings, self._history, self.network)
         self._stage, self._settings, self._history, self.network = "starting", settings, [], None
         self.turned = self._files = self._kept = None
+        self.owner = owner
         self._number += 1
         async with self._commands:
             await self._send({"settings": settings.for_recipe()})

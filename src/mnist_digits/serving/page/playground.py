@@ -3,10 +3,11 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from hmac import compare_digest
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
@@ -20,12 +21,16 @@ MAX_RUNS = 100
 
 Made = TypeVar("Made")
 
+Visitor = Annotated[str | None, Header(pattern="^[0-9a-f]{32}$")]
+"""What a browser is known again by: a secret that its page has made."""
+
 
 def router(playground: Playground) -> APIRouter:
     """Routes below `/v1/playground`, for the page only. The training ends with the application.
 
     `GET ""`: `Playground.state`. `GET /events`: the state now and after every change, as server-sent events.
-    `POST /training`, with Choices: starts a training; 409 while one runs. `DELETE /training` stops it.
+    `POST /training`, with Choices: starts a training; 409 while one runs. `DELETE /training` stops it; 403 for all but
+    whoever started it, known by the secret in the header `X-Visitor`, and this machine.
     `GET /units`: the bytes of the trained network's `weight_images`. `GET /network.bin`: the network, packed for the
     browser; `GET /before.bin`: that of the training before. `GET /turned`: which digits the last epoch has turned.
     `GET /model.keras` and `/model.onnx`: the trained network as a file. `POST /run` keeps it as a run; 403 where the
@@ -51,15 +56,18 @@ def router(playground: Playground) -> APIRouter:
         return StreamingResponse(_as_events(playground.follow()), media_type="text/event-stream", headers=headers)
 
     @routes.post("/training", status_code=202)
-    async def start(choices: Choices) -> dict[str, Any]:
+    async def start(choices: Choices, x_visitor: Visitor = None) -> dict[str, Any]:
         try:
-            await playground.start(choices)
+            await playground.start(choices, x_visitor)
         except BusyError:
             raise HTTPException(409, "a network is being trained: stop it first, or wait until it is done") from None
         return playground.state
 
     @routes.delete("/training")
-    async def stop() -> dict[str, Any]:
+    async def stop(request: Request, x_visitor: Visitor = None) -> dict[str, Any]:
+        owner = playground.owner
+        if owner and not (compare_digest(owner, x_visitor or "") or _is_at_this_machine(request)):
+            raise HTTPException(403, "somebody else started this training: they can stop it, or this machine's owner")
         await playground.stop()
         return playground.state
 
@@ -99,6 +107,14 @@ def router(playground: Playground) -> APIRouter:
         return playground.state
 
     return routes
+
+
+def _is_at_this_machine(request: Request) -> bool:
+    """Whether the request comes from the machine that serves: not through a proxy, behind which all clients are."""
+    if not request.client or {"x-forwarded-for", "forwarded"} & set(request.headers):
+        return False
+    server = request.scope.get("server") or (None,)
+    return request.client.host in ("127.0.0.1", "::1", server[0])
 
 
 def _folders(parent: Path) -> Iterator[Path]:

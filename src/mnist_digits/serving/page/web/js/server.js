@@ -3,6 +3,46 @@
 import { t } from "./language.js";
 
 const TOKEN_KEY = "mnist-digits-token";
+const VISITOR_KEY = "mnist-digits-visitor";
+
+/**
+ * Take a token out of the address that a QR code has led to, for this session: neither the address bar nor the history
+ * keeps it. Returns whether there was one.
+ */
+function takeToken() {
+  const brought = /^#token=(\S+)$/.exec(location.hash);
+  if (!brought) return false;
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(brought[1]));
+  } catch {
+    // It was not written by `digits serve`: the page asks for another.
+  }
+  return true;
+}
+
+takeToken();
+addEventListener("hashchange", () => { if (takeToken()) location.reload(); });
+
+let visitor = null;
+
+/** What the service knows this browser again by, which is nobody's name: whoever started a training may stop it. */
+export function whoAsks() {
+  try {
+    visitor ??= localStorage.getItem(VISITOR_KEY);
+  } catch {
+    // Nothing can be kept here: it is somebody else after a reload.
+  }
+  if (!visitor) {
+    visitor = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    try {
+      localStorage.setItem(VISITOR_KEY, visitor);
+    } catch {
+      // As above.
+    }
+  }
+  return visitor;
+}
 
 /** An error response of the service. `status`: its HTTP status; 0 when the service cannot be reached. */
 export class ServiceError extends Error {

@@ -2,7 +2,7 @@
 
 import { number, plural, t } from "../language.js";
 import { canvases, onTheme, paintSigned, percent } from "../paint.js";
-import { ask, follow } from "../server.js";
+import { ask, follow, whoAsks } from "../server.js";
 
 const find = (id) => document.getElementById(id);
 /** Maximum number of hidden units that are shown. */
@@ -38,11 +38,15 @@ export function startTraining(report, offerYours, chooseYours) {
 
 async function command(method, body) {
   try {
-    const headers = { "Content-Type": "application/json" };
+    const headers = { "Content-Type": "application/json", "X-Visitor": whoAsks() };
     await ask("v1/playground/training", { method, body, headers });
     trouble(null);
   } catch (error) {
-    trouble(error);
+    const said = {
+      403: t("Somebody else started this training: they can stop it, or the owner of the machine that serves this page."),
+      409: t("A network is being trained: stop it first, or wait until it is done."),
+    }[error.status];
+    trouble(said ? new Error(said) : error);
   }
 }
 
