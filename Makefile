@@ -1,6 +1,7 @@
 # Every target sets up what it needs: a virtual environment with pinned versions.
 PYTHON ?= python3
 MINUTES ?= 30
+PORT ?= 8000
 BIN := .venv/bin
 # uv, not pip, which cannot check constraints' hashes: of all that comes from elsewhere, the tools that build included.
 INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-constraints constraints.txt
@@ -8,13 +9,16 @@ INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-con
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run models test fuzz check format docs wheel sbom licences constraints notebook clean
+.PHONY: help run page models test fuzz check format docs wheel sbom licences constraints notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 run: for-train ## train the baseline network, evaluate it, write its report
 	@$(BIN)/digits train dense
+
+page: for-train ## open the page to draw on, and to train networks on; PORT=8000
+	@$(BIN)/digits serve --playground --open --port $(PORT)
 
 models: for-dev ## make the models that come with the package anew, in runs/models; MINUTES=12: no longer than that
 	@$(BIN)/digits models $(if $(filter-out file,$(origin MINUTES)),--minutes $(MINUTES))

@@ -151,6 +151,24 @@ def test_a_port_in_use_is_an_error(digits: Digits):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_the_page_is_opened_where_there_is_a_display(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    serve._open("http://127.0.0.1:8001")
+    assert opened == ["http://127.0.0.1:8001"]
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("DISPLAY")
+    serve._open("http://127.0.0.1:8001/#token=abc")
+    assert len(opened) == 1
+    assert "ssh -L 8001:127.0.0.1:8001" in capsys.readouterr().err
+
+
 def test_help_stays_quick():
     program = (
         "import sys; from mnist_digits.cli import main\n"

@@ -13,7 +13,7 @@ import typer
 
 from mnist_digits.cli.app import command
 from mnist_digits.cli.options import Model, onnx_of
-from mnist_digits.cli.output import results
+from mnist_digits.cli.output import messages, results
 from mnist_digits.errors import DataError, UsageError, printable
 
 MIN_TOKEN_LENGTH = 16
@@ -111,7 +111,7 @@ def serve(
                 results.print(f"{address}  (Ctrl-C ends it)", markup=False)
             sys.stdout.flush()
             if open_:
-                typer.launch(address)
+                _open(address)
 
         server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
 
@@ -146,6 +146,20 @@ def _address(host: str, port: int) -> str:
             except OSError:
                 host = "127.0.0.1" if family == socket.AF_INET else "::1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _open(address: str) -> None:
+    """Open an address in the browser; say so where there is none, as on a machine that is used through SSH."""
+    # Without a display, a browser for the terminal would take this one over.
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys():
+        port = address.rpartition(":")[2].partition("/")[0]
+        messages.print(
+            "No browser was opened, for there is no display here: open the address yourself, on your own machine after "
+            f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE",
+            markup=False,
+        )
+    else:
+        typer.launch(address)
 
 
 def _shared_addresses() -> list[str]:
@@ -185,12 +199,12 @@ def _print_shared(addresses: list[str], own: str) -> None:
     from rich.text import Text
 
     for address in addresses:
-        results.print(f"{address}  (for others in the network)", markup=False, soft_wrap=True)
-    results.print(f"{own}  (on this machine; Ctrl-C ends it)", markup=False, soft_wrap=True)
+        results.print(f"{address}  (for others in the network)", markup=False)
+    results.print(f"{own}  (on this machine; Ctrl-C ends it)", markup=False)
     code = io.StringIO()
     segno.make(addresses[0], error="L", micro=False).terminal(out=code, compact=True)
     # Dark on light, whatever the terminal's colours are.
-    results.print(Text(code.getvalue().rstrip("\n"), style="bright_white on black", no_wrap=True), soft_wrap=True)
+    results.print(Text(code.getvalue().rstrip("\n"), style="bright_white on black"))
 
 
 def _is_loopback(host: str) -> bool:
