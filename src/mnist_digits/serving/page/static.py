@@ -21,6 +21,9 @@ from mnist_digits.serving.settings import Settings
 WEB = Path(__file__).parent / "web"
 """Folder with the page's files."""
 
+NEED_A_SERVICE = ("*.jpg", "training", "train.js")
+"""Names of what a page without a service has no use for: pages to read, and the view Train."""
+
 MIN_GZIP_BYTES = 1024
 """Size from which a file is sent compressed, if the browser accepts that."""
 
@@ -57,7 +60,7 @@ def write_page(folder: Path, classifier: Classifier) -> None:
     if folder.exists():
         raise DataError(f"{folder}: exists already, expected a new folder; remove it, or name another")
     with atomic_folder(folder) as temporary:
-        shutil.copytree(WEB, temporary, dirs_exist_ok=True)
+        shutil.copytree(WEB, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NEED_A_SERVICE))
         facts = {"service": False, "playground": False, "token": False}
         (temporary / "page.json").write_text(json.dumps(facts), encoding="utf-8")
         networks = temporary / "v1" / "inside"

@@ -16,8 +16,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
-    with serving("--playground") as (service, address):
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving("--playground", "--keep-runs", tmp_path_factory.mktemp("kept") / "runs") as (service, address):
         yield address
         # SIGTERM also ends the training process, although pages are still open.
         started = psutil.Process(service.pid).children(recursive=True)

@@ -8,6 +8,21 @@ const READ_WIDTH_PX = 400;
 /** Distance by which an arrow key moves the pen, in the pad's units. */
 const STEP = 14;
 
+/** Side of a picture on the pad, in the pad's units. */
+const PICTURE_SIDE = 336;
+
+/** The ink of a picture, which is its opacity, in a colour. */
+function tinted(picture, colour) {
+  const { width, height } = picture;
+  const copy = Object.assign(document.createElement("canvas"), { width, height });
+  const context = copy.getContext("2d");
+  context.fillStyle = colour;
+  context.fillRect(0, 0, width, height);
+  context.globalCompositeOperation = "destination-in";
+  context.drawImage(picture, 0, 0);
+  return copy;
+}
+
 export class Pad {
   #strokes = [];
   #open = new Map();
@@ -54,6 +69,23 @@ export class Pad {
     this.undo();
   }
 
+  /** Replace the drawing. strokes: lists of points, in shares of the pad's height from its middle. */
+  load(strokes) {
+    this.#replace(strokes.map((points) => (
+      { width: this.width, points: points.map(([x, y]) => [WIDTH / 2 + HEIGHT * x, HEIGHT / 2 + HEIGHT * y]) }
+    )));
+  }
+
+  /** Replace the drawing by a picture of side × side pixels. ink: 0 to 255 for each. */
+  paste(ink, side) {
+    const picture = Object.assign(document.createElement("canvas"), { width: side, height: side });
+    const context = picture.getContext("2d");
+    const image = context.createImageData(side, side);
+    for (let i = 0; i < ink.length; i += 1) image.data[4 * i + 3] = ink[i];
+    context.putImageData(image, 0, 0);
+    this.#replace([{ picture }]);
+  }
+
   /** The drawing's pixels, a plane of 0 to 255: black on white, READ_WIDTH_PX wide. */
   pixels() {
     const { width, height } = this.read;
@@ -97,11 +129,22 @@ export class Pad {
     }
   }
 
+  #replace(strokes) {
+    this.#strokes = strokes;
+    this.#open.clear();
+    this.#pen.down = false;
+    this.#tell(performance.now());
+  }
+
   #paint(context, [across, down], colour) {
     context.setTransform(across, 0, 0, down, 0, 0);
     context.strokeStyle = context.fillStyle = colour;
     context.lineCap = context.lineJoin = "round";
-    for (const { width, points } of this.#strokes) {
+    for (const { width, points, picture } of this.#strokes) {
+      if (picture) {
+        context.drawImage(tinted(picture, colour), (WIDTH - PICTURE_SIDE) / 2, (HEIGHT - PICTURE_SIDE) / 2, PICTURE_SIDE, PICTURE_SIDE);
+        continue;
+      }
       context.lineWidth = width;
       context.beginPath();
       if (points.every(([x, y]) => x === points[0][0] && y === points[0][1])) {

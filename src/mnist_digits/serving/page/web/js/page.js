@@ -1,10 +1,8 @@
 // The page: three views, of which one is shown, and what they share.
 
-import { chooseYours, loadReader, offerYours, startDrawing } from "./views/draw.js";
-import { startInside } from "./views/inside.js";
+import { chooseYours, loadReader, offerYours, startBelow, startDrawing } from "./views/draw.js";
 import { startPhoto } from "./views/photo.js";
 import { ask, expectToken } from "./server.js";
-import { startTraining } from "./views/train.js";
 
 const find = (id) => document.getElementById(id);
 const views = ["draw", "photo"];
@@ -47,10 +45,11 @@ try {
     views.push("train");
     find("train-link").hidden = false;
     readHash();
-    startTraining(report, offerYours, chooseYours);
   }
-  await loadReader(facts.service);
-  await startInside();
+  // The pad first; whatever else is loaded while somebody draws.
+  await loadReader(facts.service).catch(report);
+  if (facts.playground) (await import("./views/train.js")).startTraining(report, offerYours, chooseYours);
+  await startBelow();
 } catch (error) {
   report(error);
 }

@@ -1,6 +1,5 @@
 // The view Draw: a pad, and what a network reads on it, in the page itself, with every point of a stroke.
 
-import { showInside } from "./inside.js";
 import { t } from "../language.js";
 import { Pad } from "../pad.js";
 import { bars, paintInk, percent, unpack } from "../paint.js";
@@ -20,11 +19,15 @@ const SPOKEN_AFTER_MS = 600;
 const RESTS_AFTER_MS = 150;
 
 let pad, showBars, trouble;
-/** What reads the digits: the service's classifier, null where it has to read them itself; and the trained one. */
+/** What reads the digits: the service's classifier, null where it has to read them itself; and the one trained last. */
 let shipped = null;
 let trained = null;
+/** The network that was trained before it. */
+let earlier = null;
 /** Whether there is a service, which reads numbers and whatever the page cannot. */
 let service = false;
+/** Explains an answer, once that is loaded: as in inside.js. */
+let showInside = () => {};
 let newest = 0;
 let asking = false;
 let spoken, resting;
@@ -58,28 +61,36 @@ export async function loadReader(there) {
   changed(performance.now());
 }
 
+/** Load and start what stands below the pad: the samples, and the inside of the networks. */
+export async function startBelow() {
+  const [samples, inside] = await Promise.all([import("./samples.js"), import("./inside.js")]);
+  samples.startSamples(pad);
+  await inside.startInside();
+  ({ showInside } = inside);
+  changed(performance.now());
+}
+
 /** A packed network; null where the service has one that the page cannot run. */
 async function load(path) {
   const answered = await ask(path);
   return answered.status === 204 ? null : new Network(await answered.arrayBuffer());
 }
 
-/** Offer the trained network, or a newer version of it; there: whether there is one. */
-export async function offerYours(there) {
+/** Offer the trained network, or a newer version of it, and that of the training before; there, before: whether there are. */
+export async function offerYours(there, before) {
   find("networks").hidden = !there;
+  find("before").hidden = !before;
   if (!there && yours()) document.querySelector("[name=network][value=shipped]").checked = true;
-  trained = null;
-  if (!there) {
-    changed(performance.now());
-    return;
-  }
   try {
-    trained = await load("v1/playground/network.bin");
+    trained = there ? await load("v1/playground/network.bin") : null;
+    earlier = there && before ? await load("v1/playground/before.bin") : null;
   } catch (error) {
     // A new training that has no weights yet may have begun.
+    [trained, earlier] = [null, null];
     if (error.status !== 404) trouble(error);
   }
-  if (yours()) changed(performance.now());
+  if (yours() || !there) changed(performance.now());
+  else showAnswers();
 }
 
 /** Choose the trained network. */
@@ -88,10 +99,12 @@ export function chooseYours() {
   changed(performance.now());
 }
 
-/** Whether the service reads numbers: of the trained network it knows nothing. */
+const chosen = () => document.querySelector("[name=network]:checked").value;
+const networks = () => ({ shipped, yours: trained, before: earlier });
+/** Whether a network that a visitor trained reads, and not the service's. */
+const yours = () => chosen() !== "shipped";
+/** Whether the service reads numbers: of a trained network it knows nothing. */
 const asksService = () => service && !yours();
-
-const yours = () => document.querySelector("[name=network]:checked").value === "yours";
 
 /** Show the answer to the drawing as it is now. time: of the event that changed it. */
 function changed(time) {
@@ -100,7 +113,7 @@ function changed(time) {
   find("pad-hint").hidden = !pad.empty;
   find("pad-number").hidden = true;
   clearTimeout(resting);
-  const network = yours() ? trained : shipped;
+  const network = networks()[chosen()];
   let later = () => showInside(null, network, yours());
   if (pad.empty) {
     show({ prediction: { reason: "blank", digit: null }, image: new Uint8Array(784) }, network);
@@ -116,7 +129,19 @@ function changed(time) {
   } else if (asksService()) {
     askOn();
   }
-  resting = setTimeout(later, RESTS_AFTER_MS);
+  resting = setTimeout(() => { later(); showAnswers(); }, RESTS_AFTER_MS);
+}
+
+/** Show beside the name of every network what it makes of the drawing. */
+function showAnswers() {
+  if (find("networks").hidden) return;
+  const pixels = pad.empty ? null : pad.pixels();
+  for (const label of find("networks").querySelectorAll("label")) {
+    const network = networks()[label.querySelector("input").value];
+    const { digit, confidence } = pixels && network ? classify(network, pixels).prediction : {};
+    label.querySelector("b").textContent = digit === undefined ? ""
+      : digit === null ? "–" : `${digit}, ${percent(confidence)}`;
+  }
 }
 
 /** Have the service read the drawing, until its newest state has been read, one request at a time. */

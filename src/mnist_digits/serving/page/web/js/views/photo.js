@@ -30,6 +30,9 @@ export function startPhoto(come, promise) {
   facts = promise;
   showBars = bars(find("detail-bars"));
   const drop = find("drop");
+  for (const button of find("sample-notes").querySelectorAll("button")) {
+    button.addEventListener("click", () => readSample(button.value));
+  }
   for (const id of ["file", "camera"]) {
     find(id).addEventListener("change", () => {
       readAll([...find(id).files]);
@@ -54,6 +57,12 @@ export function startPhoto(come, promise) {
   find("closer").addEventListener("click", () => zoomTo(zoom + 1));
   find("farther").addEventListener("click", () => zoomTo(zoom - 1));
   new ResizeObserver(nameBoxes).observe(find("sheet"));
+}
+
+/** Read one of the pictures in samples/. */
+async function readSample(name) {
+  const answer = await fetch(`samples/${name}.jpg`);
+  readAll([new File([await answer.blob()], `${name}.jpg`, { type: "image/jpeg" })]);
 }
 
 function take(files, come) {

@@ -1,8 +1,13 @@
 // The view Train, where the service has a playground: shows a network's training live.
 
-import { number, plural, t } from "../language.js";
+import { number, t } from "../language.js";
 import { canvases, onTheme, paintSigned, percent } from "../paint.js";
 import { ask, follow, whoAsks } from "../server.js";
+import { advise, choice } from "../training/advice.js";
+import { drawChart } from "../training/chart.js";
+import { compare, exactly, fillTable, sayBefore } from "../training/comparison.js";
+import { offerKeeping, startKeeping } from "../training/keeping.js";
+import { showTurned } from "../training/turned.js";
 
 const find = (id) => document.getElementById(id);
 /** Maximum number of hidden units that are shown. */
@@ -32,6 +37,8 @@ export function startTraining(report, offerYours, chooseYours) {
   });
   find("stop").addEventListener("click", () => command("DELETE"));
   find("try").addEventListener("click", chooseYours);
+  startKeeping(report);
+  find("heed").addEventListener("click", heed);
   onTheme(paint);
   follow("v1/playground/events", show, lose);
 }
@@ -66,19 +73,61 @@ function show(newState) {
   find("stop").disabled = !running;
   find("start").textContent = state.training ? t("Start anew") : t("Start");
   find("stage").textContent = say(state);
-  const epochs = state.settings?.epochs ?? 1;
-  find("progress").value = state.history.length / epochs;
-  drawChart(find("loss"), state.history, epochs, ["loss", "val_loss"], (value) => number(value, 2));
-  drawChart(find("accuracy"), state.history, epochs, ["accuracy", "val_accuracy"], exactly, 1);
+  find("progress").value = state.history.length / (state.settings?.epochs ?? 1);
+  drawCharts();
+  showAdvice();
+  showBefore();
+  offerKeeping(state);
   find("try").hidden = !state.history.length;
   if (before?.training !== state.training || before?.history.length !== state.history.length
     || before?.units !== state.units) {
     refresh();
-    offer(state.units > 0 && state.history.length > 0);
+    offer(state.units > 0 && state.history.length > 0, Boolean(state.before));
   }
 }
 
-const exactly = (share) => t("{percents}\u00a0%", { percents: number(100 * share, 1) });
+function drawCharts() {
+  const { history, settings, before } = state;
+  const both = { history, before: before?.history ?? [], epochs: settings?.epochs ?? 1 };
+  drawChart(find("loss"), { ...both, names: ["loss", "val_loss"], write: (value) => number(value, 2) });
+  drawChart(find("accuracy"), { ...both, names: ["accuracy", "val_accuracy"], write: exactly, most: 1 });
+}
+
+let advice = null;
+
+/** Say what is wrong with the settings, and offer to change them. */
+function showAdvice() {
+  advice = advise(state);
+  find("advice").hidden = !advice;
+  // A screen reader is told once, not after every epoch.
+  if (advice && find("advice-says").textContent !== advice.says) find("advice-says").textContent = advice.says;
+  find("heed").hidden = !advice?.field || advice.value === null;
+  if (!find("heed").hidden) find("heed").textContent = choice(advice.field, advice.value);
+}
+
+function heed() {
+  const field = find(advice.field);
+  field.value = String(advice.value);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.focus();
+}
+
+/** Compare with the training before. */
+function showBefore() {
+  const { before } = state;
+  for (const id of ["before-says", "comparison"]) find(id).hidden = !before;
+  if (!before) return;
+  find("before-says").textContent = sayBefore(state.settings, before);
+  fillTable(find("compared"), compare(state, before));
+}
+
+/** Show which digits the last epoch has turned. */
+async function refreshTurned() {
+  find("turned-card").hidden = !state.history.length;
+  if (!state.history.length) return;
+  const turned = await (await ask("v1/playground/turned")).json();
+  find("turned-says").textContent = showTurned(find("turned"), turned);
+}
 
 function say({ stage, history, settings }) {
   const last = history.at(-1);
@@ -111,6 +160,7 @@ async function refresh() {
     if (state.units) {
       try {
         weights = new Int8Array(await (await ask("v1/playground/units")).arrayBuffer());
+        await refreshTurned();
       } catch (error) {
         // A new training that has no weights yet may have begun.
         if (error.status !== 404) trouble(error);
@@ -126,43 +176,4 @@ function paint() {
   canvases(find("learning"), count).forEach((canvas, number) => {
     paintSigned(canvas, weights.subarray(784 * number, 784 * (number + 1)));
   });
-}
-
-/** Edges of a chart's plot area within its viewBox of 300 × 180. */
-const [LEFT, RIGHT, TOP, BOTTOM] = [52, 292, 10, 156];
-
-/** Two lines over the epochs, training and validation, with a dot at the newest value of validation. */
-function drawChart(chart, history, epochs, names, write, most = Infinity) {
-  const values = history.flatMap((row) => names.map((name) => row[name]));
-  const [low, high] = values.length ? range(Math.min(...values), Math.max(...values), most) : [0, 1];
-  const x = (epoch) => LEFT + (RIGHT - LEFT) * (epoch - 1) / Math.max(1, epochs - 1);
-  const y = (value) => BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low);
-  const parts = [low, (low + high) / 2, high].flatMap((value) => [
-    part("path", { class: "grid", d: `M${LEFT} ${y(value)}H${RIGHT}` }),
-    part("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, values.length ? write(value) : ""),
-  ]);
-  if (epochs > 1) {
-    parts.push(part("text", { x: LEFT, y: 174 }, "1"));
-    parts.push(part("text", { x: RIGHT, y: 174, "text-anchor": "end" }, plural(epochs, "{count} epoch", "{count} epochs")));
-  }
-  for (const [name, kind] of [[names[0], "training"], [names[1], "validation"]]) {
-    const points = history.map((row) => `${x(row.epoch).toFixed(1)} ${y(row[name]).toFixed(1)}`);
-    if (points.length) parts.push(part("path", { class: `line ${kind}`, d: `M${points.join("L")}` }));
-  }
-  const last = history.at(-1);
-  if (last) parts.push(part("circle", { class: "dot", cx: x(last.epoch), cy: y(last[names[1]]), r: 4 }));
-  chart.replaceChildren(...parts);
-}
-
-/** Limits of a chart's axis: a little more than from `low` to `high`, within 0 and `most`. */
-function range(low, high, most) {
-  const room = Math.max(0.08 * (high - low), 0.002);
-  return [Math.max(0, low - room), Math.min(most, high + room)];
-}
-
-function part(tag, attributes, text = "") {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.textContent = text;
-  return element;
 }
