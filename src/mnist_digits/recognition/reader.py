@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from mnist_digits.recognition.layout.components import (
     add_overlooked,
     find_components,
     ink_of_digits,
+    strokes_on_lines,
     typical_heights,
 )
 from mnist_digits.recognition.layout.decoding import decode_lines
@@ -26,7 +28,7 @@ from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers, part
 from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.preprocessing.image_io import Picture
-from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
+from mnist_digits.recognition.preprocessing.ink import Inks, equalise_ink, find_ink_and_lines
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
 
@@ -87,7 +89,9 @@ class Writing:
     page: NDArray[np.uint8]
     """uint8 (h, w) or (h, w, 3): the page crop, of the reduced and turned picture."""
     ink: NDArray[np.float32]
-    """float32 (h, w) in [0, 1], 1 = full stroke: all ink."""
+    """float32 (h, w) in [0, 1], 1 = full stroke: all ink but the lines that were removed."""
+    lined_ink: NDArray[np.float32] | None
+    """The same with them; None where there are none."""
     components: Components
     """Of the ink."""
     output: DetectorOutput
@@ -175,16 +179,22 @@ class Reading:
         return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
 
 
-def _find_ink(page: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """As `find_ink`, also in a crop so tight that the pen covers more of it than paper does."""
-    ink = find_ink(page)
-    if ink.any() or max(page.shape[:2]) > MAX_TIGHT_CROP_PX:
-        return ink
+def _find_inks(page: NDArray[np.uint8]) -> Inks:
+    """As `find_ink_and_lines`, also in a crop so tight that the pen covers more of it than paper does."""
+    inks = find_ink_and_lines(page)
+    if inks[0].any() or max(page.shape[:2]) > MAX_TIGHT_CROP_PX:
+        return inks
     rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
     margin = math.ceil(max(page.shape[:2]) / 4)
     paper = np.median(rim, axis=0).ravel().tolist()
     wider = cv2.copyMakeBorder(page, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper)
-    return np.ascontiguousarray(find_ink(wider)[margin:-margin, margin:-margin])
+    ink = np.ascontiguousarray(find_ink_and_lines(wider)[0][margin:-margin, margin:-margin])
+    return ink, ink
+
+
+def _turned(plane: NDArray[Any], turns: int) -> NDArray[Any]:
+    """The plane, (h, w) or (h, w, 3), turned so many times by 90° counter-clockwise."""
+    return np.ascontiguousarray(np.rot90(plane, turns))
 
 
 class Reader:
@@ -227,7 +237,7 @@ class Reader:
         # The page may lie on its side or upside down without EXIF data that say so.
         turns = self._find_turn(writing)
         if turns:
-            pixels = np.ascontiguousarray(np.rot90(pixels, turns))
+            pixels = _turned(pixels, turns)
             writing = self._find_writing(pixels)
         # Where strokes fall to pieces, components are lower than digits.
         writing = self._with_other_heights(writing)
@@ -236,6 +246,9 @@ class Reader:
         detections = add_overlooked(writing.output.detections, writing.components, height)
         digit_mask = writing.output.digit_mask_of_pixels(writing.ink.shape)
         digit_ink = ink_of_digits(writing.ink, writing.components, digit_mask, detections, height)
+        if writing.lined_ink is not None:
+            lined_ink = equalise_ink(writing.lined_ink)
+            digit_ink = np.maximum(digit_ink, strokes_on_lines(writing.ink, lined_ink, digit_mask))
         # Segments, each with its detection; text lines of detections.
         segments = find_segments(digit_ink, detections, height)
         lines = find_text_lines(detections.centres, height)
@@ -276,13 +289,17 @@ class Reader:
         scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
         tight = max(pixels.shape[:2]) <= MAX_TIGHT_CROP_PX
         page, corner = (scaled, (0, 0)) if tight else crop_page(scaled)
-        ink = equalise_ink(_find_ink(page))
+        found, lined = _find_inks(page)
+        ink, lined_ink = equalise_ink(found), None if lined is found else lined
         components = find_components(ink)
-        return Writing(page, ink, components, *self._detect(ink, components), reduction, corner)
+        output, height = self._detect(ink, lined_ink, components)
+        return Writing(page, ink, lined_ink, components, output, height, reduction, corner)
 
-    def _detect(self, ink: NDArray[np.float32], components: Components) -> tuple[DetectorOutput, float]:
+    def _detect(
+        self, ink: NDArray[np.float32], lined_ink: NDArray[np.float32] | None, components: Components
+    ) -> tuple[DetectorOutput, float]:
         """The detector's output for a page's ink, float32 (h, w), and the digit height in pixels."""
-        best = self._best_height(ink, typical_heights(components.sizes[1:]))
+        best = self._best_height(ink, lined_ink, typical_heights(components.sizes[1:]))
         output, estimate = best
         detections = output.detections
         # On a clear page, strokes have no gaps that would have to be closed.
@@ -293,7 +310,7 @@ class Reader:
         measured = typical_heights(of_digits)[0]
         # The estimate was made of all components; those that are no digits may be higher or lower.
         if not 1 / SAME_HEIGHT_RATIO < measured / estimate < SAME_HEIGHT_RATIO:
-            return self._best_height(ink, [measured], best, MIN_GAIN_OF_MEASURED)
+            return self._best_height(ink, lined_ink, [measured], best, MIN_GAIN_OF_MEASURED)
         return output, measured
 
     def _with_other_heights(self, writing: Writing) -> Writing:
@@ -302,12 +319,14 @@ class Reader:
         if not len(detections) or detections.mean_score > CLEAR_MEAN_SCORE:
             return writing
         heights = [writing.digit_height * factor for factor in ENLARGED_HEIGHTS]
-        output, height = self._best_height(writing.ink, heights, (writing.output, writing.digit_height))
+        best = writing.output, writing.digit_height
+        output, height = self._best_height(writing.ink, writing.lined_ink, heights, best)
         return replace(writing, output=output, digit_height=height)
 
     def _best_height(
         self,
         ink: NDArray[np.float32],
+        lined_ink: NDArray[np.float32] | None,
         heights: Iterable[float],
         best: tuple[DetectorOutput, float] | None = None,
         min_gain: float = MIN_GAIN,
@@ -317,7 +336,7 @@ class Reader:
         best: output and height that are known already. min_gain: ratio of total scores to prefer another height.
         """
         for height in heights:
-            output = self._detector.detect(ink, height)
+            output = self._detector.detect(ink, height, lined_ink)
             if best is None or output.detections.total_score > min_gain * best[0].detections.total_score:
                 best = output, height
         assert best is not None
@@ -333,8 +352,10 @@ class Reader:
         # A single digit tells nothing: a 9 may be a 6, and a 7 a 2.
         scores = [MIN_GAIN * detections.total_score + MIN_TURN_SCORE]
         for turns in (1, 2, 3):
-            ink = np.ascontiguousarray(np.rot90(writing.ink, turns))
+            ink, lined_ink = _turned(writing.ink, turns), None
+            if writing.lined_ink is not None:
+                lined_ink = _turned(writing.lined_ink, turns)
             turned_sizes = sizes[:, ::-1] if turns % 2 else sizes
-            turned = self._best_height(ink, typical_heights(turned_sizes))[0].detections
+            turned = self._best_height(ink, lined_ink, typical_heights(turned_sizes))[0].detections
             scores.append(turned.total_score if turned.mean_score > MIN_TURNED_MEAN_SCORE else 0.0)
         return int(np.argmax(scores))

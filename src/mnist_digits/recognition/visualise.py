@@ -5,11 +5,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK
-from mnist_digits.recognition.reader import Reading
+from mnist_digits.recognition.reader import Reading, Writing
 from mnist_digits.recognition.results import Page
 
 BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 """Red, green and blue of colours that the colour-blind can tell apart (Okabe and Ito 2008)."""
+
+REMOVED = 0.25
+"""Strength with which removed lines are drawn, 1 = as ink."""
 
 INPUTS_PER_ROW = 20
 """Network inputs side by side in the picture of them."""
@@ -37,7 +40,7 @@ def stages(pixels: NDArray[np.uint8], reading: Reading) -> dict[str, NDArray[np.
     return {
         "1-picture": pixels,
         "2-sheet": reading.writing.page,
-        "3-ink": np.rint(255 * (1 - reading.writing.ink)).astype(np.uint8),
+        "3-ink": _ink(reading.writing),
         "4-digits": _detections(reading),
         "5-strokes": _segments(reading),
         "6-rows": _text_lines(reading),
@@ -54,6 +57,12 @@ def as_png(picture: NDArray[np.uint8]) -> bytes:
 
 def _coloured(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels.copy()
+
+
+def _ink(writing: Writing) -> NDArray[np.uint8]:
+    """The ink in black, and pale the lines that were removed from it: uint8 (h, w)."""
+    ink = writing.ink if writing.lined_ink is None else np.maximum(writing.ink, REMOVED * writing.lined_ink)
+    return np.rint(255 * (1 - ink)).astype(np.uint8)
 
 
 def _detections(reading: Reading) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from mnist_digits.recognition.layout.components import (
     add_overlooked,
     find_components,
     ink_of_digits,
+    strokes_on_lines,
     typical_heights,
 )
 
@@ -65,6 +66,18 @@ def test_ink_of_a_digits_size_around_a_detection_is_kept_whatever_its_digit_mask
     detections = amid(DIGITS[0], small, wide)
     found = ink_of_digits(ink, find_components(ink), np.zeros(ink.shape, np.float32), detections, HEIGHT)
     np.testing.assert_array_equal(found, inked(DIGITS[0]))
+
+
+def test_strokes_come_back_from_a_line_where_digits_are():
+    ink = inked((40, 60, 24, 40))
+    lined = np.maximum(ink, inked((0, 75, 400, 2)))
+    # The line runs through the digit, whose stroke there went with it.
+    ink[75:77] = 0
+    digit_mask = inked((36, 56, 32, 48))
+    found = strokes_on_lines(ink, lined, digit_mask)
+    np.testing.assert_array_equal(found, inked((36, 75, 32, 2)))
+    assert not strokes_on_lines(lined, lined, digit_mask).any()
+    assert not strokes_on_lines(ink, lined, np.zeros_like(ink)).any()
 
 
 def test_what_is_overlooked_gets_a_detection_only_where_hardly_anything_is_no_digit():

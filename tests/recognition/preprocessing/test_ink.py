@@ -11,7 +11,7 @@ from helpers.pictures import paper, photographed, strokes, written
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import find_ink
 from mnist_digits.recognition.preprocessing import ink as ink_module
-from mnist_digits.recognition.preprocessing.ink import equalise_ink
+from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink_and_lines
 
 SIDE = 200
 Random = np.random.Generator
@@ -117,6 +117,21 @@ def test_mnist_images_are_ink_already(mnist: Dataset):
         np.testing.assert_allclose(find_ink(image), image / 255, atol=0.1)
 
 
+def test_the_ink_with_its_lines_is_that_without_them_and_the_lines(mnist: Dataset):
+    mask = strokes(mnist.train.images[1], SIDE)
+    sheet = written(ruled(paper(np.random.default_rng(0), SIDE), 40, (150, 170, 215), False), mask)
+    ink, lined = find_ink_and_lines(photographed(sheet))
+    np.testing.assert_array_equal(ink, find_ink(photographed(sheet)))
+    # Both are on one scale, and a line is nowhere darker than what was there before.
+    assert (lined >= ink).all()
+    removed = (lined - ink) > 0.2
+    assert removed.mean() > 0.01
+    assert not (removed & cv2.erode(mask.astype(np.uint8), np.ones((3, 3))).astype(bool)).any()
+    # Where nothing is removed, nothing is made twice.
+    plain, same = find_ink_and_lines(photographed(written(paper(np.random.default_rng(0), SIDE), mask)))
+    assert plain is same
+
+
 def test_hair_lines_and_markers():
     picture = np.full((300, 300), 255, np.uint8)
     cv2.circle(picture, (150, 150), 90, 0, 1)
@@ -193,11 +208,11 @@ def test_time_is_bounded(mnist: Dataset):
     assert time.process_time() - start < 2
 
 
-def ink_of_any_picture(pixels: np.ndarray) -> np.ndarray:
+def inks_of_any_picture(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is found where a drawing is looked at as if it were a photo."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ink_module, "_drawn_ink", lambda _: None)
-        return find_ink(pixels)
+        return find_ink_and_lines(pixels)
 
 
 @st.composite
@@ -230,7 +245,8 @@ def drawings(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=150)
 @given(drawings())
 def test_the_ink_of_a_drawing_is_found_quickly_and_is_the_same(picture: np.ndarray):
-    np.testing.assert_array_equal(find_ink(picture), ink_of_any_picture(picture))
+    for found, expected in zip(find_ink_and_lines(picture), inks_of_any_picture(picture), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_digits_on_even_ground_are_taken_for_drawings(mnist: Dataset):
@@ -242,5 +258,5 @@ def test_digits_on_even_ground_are_taken_for_drawings(mnist: Dataset):
                 drawn = ink_module._drawn_ink(picture)
                 taken += drawn is not None
                 if drawn is not None:
-                    np.testing.assert_array_equal(drawn, ink_of_any_picture(picture))
+                    np.testing.assert_array_equal(drawn, inks_of_any_picture(picture))
     assert taken > 0.9 * 6 * count

@@ -25,7 +25,7 @@ def _known_machine(monkeypatch: pytest.MonkeyPatch):
     clock = iter(np.arange(0, 100, 0.005 * PAGES_PER_CHUNK * 2))
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     empty = np.zeros((2 * PAGES_PER_CHUNK, 1))
-    monkeypatch.setattr(budget, "compose", lambda split, count, seed: Pages(empty[:count], empty, empty))
+    monkeypatch.setattr(budget, "compose", lambda split, count, seed: Pages(empty[:count], *[empty] * 3))
 
 
 @pytest.mark.usefixtures("_known_machine")
@@ -82,6 +82,7 @@ def test_what_is_measured_takes_time(small: Dataset):
     assert 0 < budget.measure_drawing(small.train) < 1
     side = PAGE_PX // CELL_PX
     pages = Pages(
+        np.zeros((8, PAGE_PX, PAGE_PX), np.uint8),
         np.zeros((8, PAGE_PX, PAGE_PX), np.uint8),
         np.zeros((8, side, side), np.uint8),
         np.full((8, MAX_DIGITS_PER_PAGE, 5), -1, np.float32),

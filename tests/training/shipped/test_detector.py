@@ -32,6 +32,12 @@ def compose(split: Split, count: int, seed: int) -> Pages:
     return Pages(*(np.stack(arrays) for arrays in zip(*pages, strict=True)))
 
 
+def both_planes(pages: Pages, *chosen: int) -> np.ndarray:
+    """float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]."""
+    planes = [plane[list(chosen)] for plane in (pages.ink, pages.lined_ink)]
+    return np.stack(planes, axis=-1).astype(np.float32) / 255
+
+
 @pytest.fixture(scope="module")
 def pages(mnist: Dataset) -> Pages:
     return compose(Split(mnist.train.images[:500], mnist.train.labels[:500]), 4, 0)
@@ -45,7 +51,7 @@ def table(*digits: tuple[float, ...]) -> np.ndarray:
 
 
 def test_the_score_peaks_where_a_digit_has_its_centre():
-    ink, mask = np.zeros((1, PAGE_PX, PAGE_PX), np.float32), np.zeros((1, CELLS, CELLS), np.uint8)
+    ink, mask = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32), np.zeros((1, CELLS, CELLS), np.uint8)
     target = detector.targets(ink, mask, table((3, 41, 102, 16, 24), (7, 1, 287, 10, 20)))
     score = target[0, ..., : detector.CLASSES]
     assert score[102 // CELL_PX, 41 // CELL_PX, 3] == 1
@@ -57,9 +63,10 @@ def test_the_score_peaks_where_a_digit_has_its_centre():
     assert score[40:60, 20:].max() == 0
 
 
-def test_the_digit_mask_is_the_digits_fraction_of_the_ink():
-    ink = np.zeros((1, PAGE_PX, PAGE_PX), np.float32)
-    ink[0, :CELL_PX, : 2 * CELL_PX] = 1
+def test_the_digit_mask_counts_where_there_is_ink_or_was_before_lines_were_removed():
+    ink = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32)
+    ink[0, :CELL_PX, :CELL_PX, 0] = 1
+    ink[0, :CELL_PX, : 2 * CELL_PX, 1] = 1
     mask = np.zeros((1, CELLS, CELLS), np.uint8)
     mask[0, 0, 0] = 255
     target = detector.targets(ink, mask, table())
@@ -69,7 +76,7 @@ def test_the_digit_mask_is_the_digits_fraction_of_the_ink():
 
 
 def test_the_loss_is_least_for_the_truth(pages: Pages):
-    ink = pages.ink[:4].astype(np.float32) / 255
+    ink = both_planes(pages, 0, 1, 2, 3)
     target = detector.targets(ink, pages.digit_mask[:4], pages.digits[:4])
     truth, random = target[..., :-1], np.random.default_rng(0)
     best = float(detector.loss(target, truth))
@@ -86,16 +93,16 @@ def test_onnx_gives_what_keras_gives(pages: Pages, tmp_path: Path):
     random = np.random.default_rng(0)
     model.set_weights([w + random.uniform(0.1, 0.5, w.shape) if w.ndim == 1 else w for w in model.get_weights()])
     path = tmp_path / "detector.onnx"
-    ink = pages.ink[0].astype(np.float32) / 255
+    (ink,) = both_planes(pages, 0)
     detector.export_onnx(model, path, {"seed": "0"}, ink)
     onnx.checker.check_model(onnx.load(path), full_check=True)
     session = onnxruntime.InferenceSession(path)
     assert session.get_modelmeta().custom_metadata_map == {"seed": "0"}
     for part in (ink, ink[:64, :208]):
-        (output,) = session.run(["marks"], {"ink": part[None, None]})
-        expected = keras.ops.convert_to_numpy(model(part[None, ..., None], training=False))
+        (output,) = session.run(["marks"], {"ink": part.transpose(2, 0, 1)[None]})
+        expected = keras.ops.convert_to_numpy(model(part[None], training=False))
         np.testing.assert_allclose(output, expected.transpose(0, 3, 1, 2), atol=1e-5)
-        assert output.shape[2:] == tuple(side // CELL_PX for side in part.shape)
+        assert output.shape[2:] == tuple(side // CELL_PX for side in part.shape[:2])
 
 
 def test_a_detector_learns_from_digits_and_says_how_it_was_made(
@@ -116,14 +123,30 @@ def test_a_detector_learns_from_digits_and_says_how_it_was_made(
 
 
 def test_a_training_goes_on_from_a_file(pages: Pages, tmp_path: Path):
-    ink = pages.ink[0].astype(np.float32) / 255
+    ink = both_planes(pages, 0)
     model, again = detector.build(SMALL), detector.build(SMALL)
-    detector.export_onnx(model, tmp_path / "detector.onnx", {}, ink)
-    assert np.abs(model(ink[None, ..., None]) - again(ink[None, ..., None])).max() > 1e-4
+    detector.export_onnx(model, tmp_path / "detector.onnx", {}, ink[0])
+    assert np.abs(model(ink) - again(ink)).max() > 1e-4
     detector.load_onnx(again, tmp_path / "detector.onnx")
-    np.testing.assert_allclose(again(ink[None, ..., None]), model(ink[None, ..., None]), atol=1e-6)
+    np.testing.assert_allclose(again(ink), model(ink), atol=1e-6)
     with pytest.raises(DataError, match="another network"):
         detector.load_onnx(detector.build(replace(SMALL, stem=8)), tmp_path / "detector.onnx")
+
+
+def test_a_detector_that_never_saw_lines_goes_on_as_it_was(
+    pages: Pages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(detector, "PLANES", 1)
+        before = detector.build(SMALL)
+        detector.export_onnx(before, tmp_path / "detector.onnx", {}, both_planes(pages, 0)[0, ..., :1])
+    after, ink = detector.build(SMALL), both_planes(pages, 0, 1)
+    detector.load_onnx(after, tmp_path / "detector.onnx")
+    np.testing.assert_allclose(after(ink), before(ink[..., :1]), atol=1e-6)
+    # Now the network can learn what the second plane says.
+    kernel = after.get_layer("quarter").layers[0].kernel
+    assert kernel.shape[2] == 2
+    assert not np.asarray(kernel)[:, :, 1].any()
 
 
 class Crash(Exception):

@@ -36,7 +36,7 @@ def test_pages_depend_on_their_digits_and_seed_alone(mnist: Dataset):
     side = PAGE_PX // CELL_PX
     assert (first.digit_mask.shape, first.digit_mask.dtype) == ((3, side, side), np.uint8)
     assert (first.digits.shape, first.digits.dtype) == ((3, MAX_DIGITS_PER_PAGE, 5), np.float32)
-    for name in ("ink", "digit_mask", "digits"):
+    for name in ("ink", "lined_ink", "digit_mask", "digits"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert not np.array_equal(first.ink, other.ink)
 
@@ -57,13 +57,22 @@ def test_every_digit_is_on_the_page_where_the_mask_is(pages: Pages):
 
 def test_where_the_mask_is_there_is_ink_and_there_is_other_ink_besides(pages: Pages):
     other_shares = []
-    for ink, digit_mask in zip(pages.ink, pages.digit_mask, strict=True):
+    for lined, digit_mask in zip(pages.lined_ink, pages.digit_mask, strict=True):
         mask = enlarged(digit_mask)
-        if (mask > 128).any():
-            assert ink[mask > 128].mean() > 100
-        other_shares.append(float(ink[mask < 5].sum(dtype=float)) / max(float(ink.sum(dtype=float)), 1))
+        if (mask > 230).sum() > 1000:
+            assert lined[mask > 230].mean() > 20
+        other_shares.append(float(lined[mask < 5].sum(dtype=float)) / max(float(lined.sum(dtype=float)), 1))
     assert min(other_shares) < 0.1
     assert max(other_shares) > 0.9
+
+
+def test_lines_that_were_removed_are_shown_beside_the_ink(pages: Pages):
+    removed = (pages.lined_ink.astype(int) - pages.ink).clip(0)
+    ruled = (removed > 128).mean(axis=(1, 2)) > 0.005
+    assert 3 < ruled.sum() < len(pages) - 3
+    # They are lines, and no digits; most pages are of ink alone.
+    assert enlarged(np.median(pages.digit_mask[ruled], axis=0)).mean() < 128
+    assert (pages.ink == pages.lined_ink).all(axis=(1, 2)).sum() > len(pages) / 4
 
 
 def test_some_pages_have_no_digits(pages: Pages):

@@ -18,6 +18,9 @@ MIN_WHOLE_MASK = 0.6
 MIN_CLEAR_MASK = 0.5
 """Mean digit mask of the pixels above the next, from which on it is clear what of a rejected component is a digit."""
 
+MIN_REMOVED_INK, MIN_RESTORED_MASK = 0.3, 0.6
+"""A pixel that has lost so much ink with a line, and has at least this digit mask, lay on a digit's stroke."""
+
 MIN_PIXEL_MASK = 0.25
 """Digit mask above which a pixel of a rejected component is kept."""
 
@@ -165,3 +168,14 @@ def ink_of_digits(
     # The soft edges of strokes are labelled as ground; they do no harm beside ink that is removed.
     kept[0] = True
     return ink * (kept[components.labels] | (digit_mask > MIN_PIXEL_MASK))
+
+
+def strokes_on_lines(
+    ink: NDArray[np.float32], lined_ink: NDArray[np.float32], digit_mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Ink of digits that was removed with lines on which it lay: float32 (h, w) in [0, 1].
+
+    ink, lined_ink: without and with the lines, float32 (h, w) in [0, 1]. digit_mask: float32 (h, w) in [0, 1].
+    """
+    removed = lined_ink - ink > MIN_REMOVED_INK
+    return lined_ink * (removed & (digit_mask > MIN_RESTORED_MASK))

@@ -1,10 +1,13 @@
 """Ink of a page → where on it digits are, and which of the ink is theirs, by a small fully convolutional network.
 
 Whether a stroke is a digit, part of a letter or a rest of ruling depends on what stands around it; so the network's
-input is the whole page, scaled until its digits are about 24 pixels high. `training.shipped.detector` trains it.
+input is the whole page, scaled until its digits are about 24 pixels high. It sees the page twice, without the lines
+that rules have removed and with them, for what looks like a one may be left of a box. `training.shipped.detector`
+trains it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,19 +119,31 @@ class Detector:
         """Load the network. Raises DataError when the file is missing or no model."""
         self._session = open_session(path, threads)
 
-    def detect(self, ink: NDArray[np.float32], digit_height: float) -> DetectorOutput:
-        """The network's output for a page's ink, float32 (h, w) in [0, 1]. digit_height: an estimate, in pixels."""
+    def detect(
+        self, ink: NDArray[np.float32], digit_height: float, lined_ink: NDArray[np.float32] | None = None
+    ) -> DetectorOutput:
+        """The network's output for a page's ink, float32 (h, w) in [0, 1].
+
+        digit_height: an estimate, in pixels. lined_ink: the ink with its lines; None where none were removed.
+        """
         scale = min(
             INPUT_DIGIT_HEIGHT_PX / max(digit_height, 1.0), math.sqrt(MAX_INPUT_PIXELS / ink.size), MAX_ENLARGEMENT
         )
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
-        scaled = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        page = equalise_ink(scaled)
+        planes = [self._scaled(plane, size) for plane in ((ink,) if lined_ink is None else (ink, lined_ink))]
+        page = np.stack([planes[0], planes[-1]])
+        shape = page.shape[1:]
         # In training, what touches a page's edge was cut off by it: in a tight crop the digits do.
-        margin = MARGIN_PX if min(page.shape) < MAX_CROP_SIDES_PX[0] and max(page.shape) < MAX_CROP_SIDES_PX[1] else 0
-        page = np.pad(page, [(margin, margin + -side % INPUT_SIDE_STEP_PX) for side in page.shape])
+        margin = MARGIN_PX if min(shape) < MAX_CROP_SIDES_PX[0] and max(shape) < MAX_CROP_SIDES_PX[1] else 0
+        page = np.pad(page, [(0, 0), *((margin, margin + -side % INPUT_SIDE_STEP_PX) for side in shape)])
         # The model's file calls its output "marks": ten digits, letters and signs, and the digit mask.
-        (output,) = self._session.run(["marks"], {"ink": page[None, None]})
-        corner, cells = margin // CELL_PX, [math.ceil(side / CELL_PX) for side in scaled.shape]
+        (output,) = self._session.run(["marks"], {"ink": page[None]})
+        corner, cells = margin // CELL_PX, [math.ceil(side / CELL_PX) for side in shape]
         own = output[0, :, corner : corner + cells[0], corner : corner + cells[1]]
         return DetectorOutput(own[:10], own[-1], CELL_PX / scale, own[10])
+
+    @staticmethod
+    def _scaled(ink: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
+        """The ink, float32 (h, w), as wide and high as this, with all pens of full strength."""
+        method = cv2.INTER_AREA if size[0] < ink.shape[1] else cv2.INTER_LINEAR
+        return equalise_ink(cv2.resize(ink, size, interpolation=method))

@@ -44,6 +44,10 @@ MAX_DRAWN_BLACK = 16
 """A dark ground whose median grey level, 0 to 255, is below this was drawn by a program, not photographed."""
 
 
+Inks = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Ink, and ink before lines were removed."""
+
+
 def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How far ink covers each pixel: float32 (h, w) in [0, 1], 1 = full stroke, 0 = paper.
 
@@ -55,15 +59,26 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Long straight lines that are paler than the writing, or many, are ruling: they are removed without breaking the
     strokes that cross them.
     """
+    return find_ink_and_lines(pixels)[0]
+
+
+def find_ink_and_lines(pixels: NDArray[np.uint8]) -> Inks:
+    """What `find_ink` returns, and the same before ruling and the picture's rim were removed: float32 (h, w) each.
+
+    Both are one array where nothing was removed.
+    """
     drawn = _drawn_ink(pixels)
     if drawn is not None:
         return drawn
     plane, inverted = _ink_dark(pixels)
-    ink = _ink_of(plane, inverted)
-    if ink is None and min(plane.shape) >= MIN_RULED_SIDE_PX:
+    inks = _ink_of(plane, inverted)
+    if inks is None and min(plane.shape) >= MIN_RULED_SIDE_PX:
         # In little light a camera's noise hides strokes from pixel to pixel, but not on average.
-        ink = _ink_of(cv2.GaussianBlur(plane, (0, 0), SMOOTHING_SIGMA_PX), inverted)
-    return np.zeros(plane.shape, np.float32) if ink is None else ink
+        inks = _ink_of(cv2.GaussianBlur(plane, (0, 0), SMOOTHING_SIGMA_PX), inverted)
+    if inks is None:
+        blank = np.zeros(plane.shape, np.float32)
+        return blank, blank
+    return inks
 
 
 def equalise_ink(ink: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,8 +94,8 @@ def equalise_ink(ink: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.minimum(ink / scale, 1)
 
 
-def _drawn_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """The same array as `find_ink` makes otherwise, in a fraction of the time, of a drawing; None of anything else.
+def _drawn_ink(pixels: NDArray[np.uint8]) -> Inks | None:
+    """What `find_ink_and_lines` returns otherwise, in a fraction of the time, of a drawing; None of anything else.
 
     A drawing here has one grey level, the ground, all along its border and in a third of its pixels, and no pixel lies
     on the other side of that. So there is neither noise nor shadow, and all there is to be looked at is around the ink.
@@ -109,10 +124,15 @@ def _drawn_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     darkness = np.zeros_like(plane)
     darkness[inner], _ = _missing_light(plane[inner], paper, inverted, float(ground))
     cleared = remove_ruling(darkness, 0.0, inner)
-    stretched = _stretched(cleared[inner], 0.0)
+    part = cleared[inner]
+    stretched = _stretched(part, 0.0, part if cleared is darkness else darkness[inner])
     assert stretched is not None
-    ink[inner] = stretched
-    return ink
+    ink[inner] = stretched[0]
+    if cleared is darkness:
+        return ink, ink
+    lined = np.zeros(plane.shape, np.float32)
+    lined[inner] = stretched[1]
+    return ink, lined
 
 
 def _only_plane(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -164,11 +184,10 @@ def _is_darker(plane: NDArray[np.uint8]) -> bool:
     return True
 
 
-def _ink_of(plane: NDArray[np.uint8], inverted: bool) -> NDArray[np.float32] | None:
-    """The ink of a plane, as for `_darkness`; None where noise may hide it."""
+def _ink_of(plane: NDArray[np.uint8], inverted: bool) -> Inks | None:
+    """The ink of a plane, as for `_darkness`, without and with lines; None where noise may hide it."""
     darkness, noise = _darkness(plane, inverted)
-    darkness = _without_rim(remove_ruling(darkness, noise), noise)
-    return _stretched(darkness, noise)
+    return _stretched(_without_rim(remove_ruling(darkness, noise), noise), noise, darkness)
 
 
 def _sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -364,17 +383,20 @@ def _histogram(plane: NDArray[np.uint8]) -> NDArray[np.float64]:
     return cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(np.float64)
 
 
-def _stretched(darkness: NDArray[np.uint8], noise: float) -> NDArray[np.float32] | None:
+def _stretched(cleared: NDArray[np.uint8], noise: float, darkness: NDArray[np.uint8]) -> Inks | None:
     """Ink, float32 (h, w) in [0, 1], from darkness, uint8 (h, w): noise becomes 0, the typical stroke 1.
 
-    None where no stroke stands out from noise above MAX_GRAIN_DARKNESS.
+    cleared: the darkness without lines, by which the typical stroke is judged. None where no stroke stands out from
+    noise above MAX_GRAIN_DARKNESS.
     """
-    full = _full_stroke(_histogram(darkness), noise)
+    full = _full_stroke(_histogram(cleared), noise)
     if full < max(255 * MIN_STROKE_DARKNESS, 1.5 * noise):
-        return None if noise > 255 * MAX_GRAIN_DARKNESS else np.zeros(darkness.shape, np.float32)
+        blank = np.zeros(darkness.shape, np.float32)
+        return None if noise > 255 * MAX_GRAIN_DARKNESS else (blank, blank)
     floor = min(noise, full / 2)
     scale = np.clip((np.arange(256, dtype=np.float32) - floor) / (full - floor), 0, 1)
-    return cv2.LUT(darkness, scale)
+    ink = cv2.LUT(cleared, scale)
+    return ink, ink if cleared is darkness else cv2.LUT(darkness, scale)
 
 
 def _full_stroke(counts: NDArray[np.float64], noise: float) -> float:

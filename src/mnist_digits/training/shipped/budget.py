@@ -5,7 +5,7 @@ Nothing else is changed: the networks, their learning rates and what is drawn ar
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -115,7 +115,7 @@ def measure_drawing(split: Split) -> float:
 
 def measure_detector(recipe: DetectorRecipe, pages: Pages) -> Speed:
     """Two epochs of a few pages, of which the second is measured."""
-    few = Pages(*(np.asarray(getattr(pages, name)[:TRIAL_PAGES]) for name in ("ink", "digit_mask", "digits")))
+    few = Pages(*(np.asarray(getattr(pages, field.name)[:TRIAL_PAGES]) for field in fields(Pages)))
     times = [time.perf_counter()]
     clock: Any = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(time.perf_counter()))
     detector.fit(detector.build(recipe), few, replace(recipe, rounds=1, epochs=2), 0, [clock])

@@ -30,11 +30,13 @@ from mnist_digits.files import atomic_write
 from mnist_digits.training.engine import checkpoint
 from mnist_digits.training.export.onnx import Graph, as_model, translate_all
 from mnist_digits.training.export.parity import TOLERANCE
-from mnist_digits.training.synthesis.pages import CELL_PX, OTHER, PAGE_PX, Pages, compose
+from mnist_digits.training.synthesis.pages import CELL_PX, MIN_CELL_INK, OTHER, PAGE_PX, Pages, compose
 from mnist_digits.training.synthesis.stock import compose_kept
 
 CLASSES = OTHER + 1
 """Score channels of the output, one a digit and one for letters and signs; the digit mask is one more."""
+PLANES = 2
+"""Of the input: ink, and ink before lines were removed."""
 OUTPUT = "marks"
 """Name of the ONNX model's output, which `recognition` reads."""
 PARTS = ("quarter", "eighth", "sixteenth", "joined_eighth", "joined_quarter")
@@ -72,13 +74,13 @@ class DetectorRecipe:
 
 
 def build(recipe: DetectorRecipe) -> keras.Model:
-    """The network: ink, float32 (n, h, w, 1) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, 12) in [0, 1].
+    """The network: ink, float32 (n, h, w, 2) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, 12) in [0, 1].
 
-    h and w are multiples of sixteen. Channels 0-9 are the digits' scores, 10 is that of letters and signs, 11 is the
-    digit mask.
+    h and w are multiples of sixteen. The ink's second plane is with the lines that were removed from the first.
+    Channels 0-9 are the digits' scores, 10 is that of letters and signs, 11 is the digit mask.
     """
     fine, middle, coarse = recipe.channels
-    ink = layers.Input((None, None, 1), name="ink")
+    ink = layers.Input((None, None, PLANES), name="ink")
     quarter = keras.Sequential(
         [*_convolution(recipe.stem, 2), *_convolution(fine, 2), *_convolution(fine), *_convolution(fine)],
         name="quarter",
@@ -98,7 +100,8 @@ def build(recipe: DetectorRecipe) -> keras.Model:
 def load_onnx(model: keras.Model, path: Path) -> None:
     """Give the network the weights of a detector that `export_onnx` wrote, to go on training it.
 
-    Raises DataError where the file holds another network.
+    One that sees only ink without lines is given a second plane, which changes nothing yet. Raises DataError where the
+    file holds another network.
     """
     # Beside weights there are the factors of upsampling, which have no layer's name.
     weights = [one for one in onnx.load(path).graph.initializer if not one.name.startswith("constant")]
@@ -107,9 +110,15 @@ def load_onnx(model: keras.Model, path: Path) -> None:
     try:
         for layer in wanted:
             arrays = [next(found) for _ in layer.weights]
-            layer.set_weights([array.transpose(2, 3, 1, 0) if array.ndim == 4 else array for array in arrays])
+            layer.set_weights([_as_kernel(array) if array.ndim == 4 else array for array in arrays])
     except (StopIteration, ValueError) as error:
         raise DataError(f"{path}: holds another network than this recipe's; train it from nothing") from error
+
+
+def _as_kernel(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A convolution's kernel, float32 (out, in, h, w) in a file, as Keras has it: float32 (h, w, in, out)."""
+    kernel = array.transpose(2, 3, 1, 0)
+    return np.pad(kernel, [(0, 0), (0, 0), (0, PLANES - 1), (0, 0)]) if kernel.shape[2] == 1 else kernel
 
 
 def _convolution(filters: int, stride: int = 1, size: int = 3) -> list[keras.Layer]:
@@ -157,7 +166,7 @@ def train(
         "validation_loss": f"{mean_loss(model, unseen, recipe.batch_size):.4f}",
         "version": __version__,
     }
-    export_onnx(model, path, metadata, unseen.ink[0].astype(np.float32) / 255)
+    export_onnx(model, path, metadata, np.stack([unseen.ink[0], unseen.lined_ink[0]], -1).astype(np.float32) / 255)
 
 
 def mean_loss(model: keras.Model, pages: Pages, batch_size: int) -> float:
@@ -220,7 +229,7 @@ class _EpochKeeper(keras.callbacks.Callback):
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of pages, shuffled anew for each epoch: ink, float32 (n, h, w, 1) in [0, 1], and `targets`.
+    """Batches of pages, shuffled anew for each epoch: ink, float32 (n, h, w, 2) in [0, 1], and `targets`.
 
     A batch depends on the seed, the number of the epoch and its own alone.
     """
@@ -241,14 +250,14 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         chosen = self._order[index * self._batch_size :][: self._batch_size]
-        ink, mask = self._pages.ink[chosen], self._pages.digit_mask[chosen]
-        digits = self._pages.digits[chosen]
+        ink = np.stack([self._pages.ink[chosen], self._pages.lined_ink[chosen]], axis=-1)
+        mask, digits = self._pages.digit_mask[chosen], self._pages.digits[chosen]
         random = np.random.default_rng([self._seed, self._epoch, index])
         for page in np.flatnonzero(random.random(len(chosen)) < TURNED_SHARE):
             ink[page] = np.rot90(ink[page], int(random.integers(1, 4)))
             mask[page], digits[page] = 0, -1
         scaled = ink.astype(np.float32) / np.float32(255)
-        return scaled[..., None], targets(scaled, mask, digits)
+        return scaled, targets(scaled, mask, digits)
 
 
 def targets(
@@ -256,14 +265,14 @@ def targets(
 ) -> NDArray[np.float32]:
     """The wanted output for some pages, and the weight of each cell in the digit mask's loss: float32 (n, h, w, 13).
 
-    ink: float32 (n, PAGE_PX, PAGE_PX) in [0, 1]. digit_mask, digits: as in `Pages`. Channels 0-10: a peak of 1 in the
-    cell of each digit's, letter's or sign's centre. 11: the fraction of the ink that is of digits. 12: the weight.
+    ink: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. digit_mask, digits: as in `Pages`. Channels 0-10: a peak of 1 in
+    the cell of each digit's, letter's or sign's centre. 11: the digit mask. 12: the weight.
     """
     count, cells = len(ink), PAGE_PX // CELL_PX
     result = np.zeros((count, cells, cells, CLASSES + 2), np.float32)
-    mean_ink = ink.reshape(count, cells, CELL_PX, cells, CELL_PX).mean(axis=(2, 4))
-    result[..., CLASSES] = np.clip(digit_mask / 255 / np.maximum(mean_ink, 0.02), 0, 1)
-    result[..., CLASSES + 1] = np.where(mean_ink > 0.04, 1, EMPTY_CELL_WEIGHT)
+    mean_ink = ink.reshape(count, cells, CELL_PX, cells, CELL_PX, PLANES).mean(axis=(2, 4))
+    result[..., CLASSES] = digit_mask / np.float32(255)
+    result[..., CLASSES + 1] = np.where((mean_ink > MIN_CELL_INK).any(axis=-1), 1, EMPTY_CELL_WEIGHT)
     _add_peaks(result, digits)
     return result
 
@@ -299,17 +308,17 @@ def loss(target: Any, output: Any) -> Any:
 
 
 def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], ink: NDArray[np.float32]) -> None:
-    """Write the network as ONNX: input `ink` float32 (1, 1, h, w), output `marks` float32 (1, 12, h / 4, w / 4).
+    """Write the network as ONNX: input `ink` float32 (1, 2, h, w), output `marks` float32 (1, 12, h / 4, w / 4).
 
     Convolution kernels are rounded to float16, in the model too, which halves the file and changes scores by less
-    than 0.001. metadata: kept in the file. ink: float32 (h, w) in [0, 1], on which ONNX and Keras are compared.
+    than 0.001. metadata: kept in the file. ink: float32 (h, w, 2) in [0, 1], on which ONNX and Keras are compared.
     Raises DataError, and writes no file, when they differ by more than TOLERANCE.
     """
     model.set_weights([w.astype(np.float16).astype(np.float32) if w.ndim == 4 else w for w in model.get_weights()])
     content = _to_onnx(model, metadata).SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (output,) = session.run([OUTPUT], {"ink": ink[None, None]})
-    expected = np.asarray(model(ink[None, ..., None], training=False)).transpose(0, 3, 1, 2)
+    (output,) = session.run([OUTPUT], {"ink": ink.transpose(2, 0, 1)[None]})
+    expected = np.asarray(model(ink[None], training=False)).transpose(0, 3, 1, 2)
     difference = float(np.abs(output - expected).max())
     if difference > TOLERANCE:
         raise DataError(
@@ -328,7 +337,7 @@ def _to_onnx(model: keras.Model, metadata: dict[str, str]) -> Any:
     joined = translate_all(part["joined_eighth"], graph, graph.add("Add", [eighth, _upsampled(graph, sixteenth)]))
     joined = translate_all(part["joined_quarter"], graph, graph.add("Add", [quarter, _upsampled(graph, joined)]))
     graph.add("Identity", [joined], name=OUTPUT)
-    shapes = {"ink": [1, 1, "h", "w"], OUTPUT: [1, CLASSES + 1, "rows", "columns"]}
+    shapes = {"ink": [1, PLANES, "h", "w"], OUTPUT: [1, CLASSES + 1, "rows", "columns"]}
     inputs, outputs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in shapes.items()
     )

@@ -31,9 +31,14 @@ FORMATS = (
     "##+##=##", "#+#", "##-#=##", "#x##=###", "#×#=##", "##×##", "##÷#=#", "##:##", "##:##:##", "##.##.####",
     "##/##/##", "####-##-##", "#/##/####", "##/##", "#.##", "##,##", "#'###", "$##.##", "##€", "€##,##", "##%",
     "#/#", "##kg", "#x=##", "x=#", "y=##", "(##)", "#)", "No##", "#.", "##m", "##-##", "#:#", "+## ### ####",
-    "###-####", "~##", "<##", "#²", "√##=#",
+    "###-####", "~##", "<##", "#²", "√##=#", "##/##/####", "#-#-##", "##-##-####", "##.##.##", "#.#.#", "##:## @@",
+    "#,###,###", "#.###,##", "£##.##", "-#.#", "-##", "±#", "#±#", "##°C", "##°", "#;#;#", "##→##", "→##", "##✓",
+    "✓ ##", "✗ #", "#·##", "*##", "##?", "#!", "##&#", "[##]", "{#;#}", "@##", "##@", "@-###", "##@##", "@@##", "#@#@",
+    "## @", "@: ##", "@=##", "#@+#@", "##@@", "###@", "F", "# F", "F+F", "F=#", "##×#=###", "#+#+#=##", "#-#", "##,-",
 )  # fmt: skip
-"""Formats of lines with signs; # is a digit."""
+"""Formats of lines with signs; # is a digit, @ a letter, F a fraction."""
+BESIDE = "@@@+-✓✗%→*/,."
+"""What stands beside a number in a table; @ is a letter."""
 LONE_LETTERS = ("letter", "letter of another alphabet", "letter of no alphabet", "symbol", "turned digit")
 
 
@@ -89,7 +94,11 @@ def _cell(page: Page, style: WritingStyle, x: float, y: float, content: str, wid
     random = page.random
     line = TextLine(y, 0.0, 0.0, False)
     if content == "number":
-        _centred_number(page, style, x, y, _random_labels(int(random.integers(1, 4)), random), split)
+        count = int(random.integers(1, 4))
+        _centred_number(page, style, x, y, _random_labels(count, random), split)
+        if random.random() < 0.06:
+            # A grade, a sign or a tick beside it.
+            write_sign(page, style, line, x + 0.45 * (count + 0.5) * style.height_px, str(random.choice(list(BESIDE))))
     elif content == "letter":
         _lone_letter(page, style, x, y, split)
     elif content == "word":
@@ -157,6 +166,9 @@ def form(page: Page, style: WritingStyle, split: Split) -> None:
                     else:
                         _lone_letter(page, style, x + wide / 2 + away[0], y + away[1], split)
                 x += wide + apart
+                if random.random() < 0.06:
+                    sign = str(random.choice(list("/-.:,")))
+                    x = write_sign(page, style, TextLine(y, 0.0, 0.0, False), x, sign)
             x += random.uniform(0.5, 5) * wide
         y += tall + style.height_px * random.uniform(0.15, 1.5)
 
@@ -228,11 +240,26 @@ def sums(page: Page, style: WritingStyle, split: Split) -> None:
                     x = write_number(page, style, line, x, split, _random_labels(1, random))
                 elif part == " ":
                     x += 0.4 * style.height_px
+                elif part == "F":
+                    x = _fraction(page, style, line, x, split)
                 else:
                     x = write_sign(page, style, line, x, part)
             x += style.height_px * random.uniform(0.8, 4)
         y += pitch
     return None
+
+
+def _fraction(page: Page, style: WritingStyle, line: TextLine, x: float, split: Split) -> float:
+    """Write a number over another, with a line between them; returns where they end."""
+    random = page.random
+    width = style.height_px * random.uniform(0.8, 1.6)
+    for side in (-1, 1):
+        y = line.y_at(x) + side * style.height_px * random.uniform(0.6, 0.8)
+        labels = _random_labels(1 if width < 1.2 * style.height_px else 2, random)
+        _centred_number(page, replace(style, height_px=0.9 * style.height_px), x + width / 2, y, labels, split)
+    ends = np.array([[x, line.y_at(x)], [x + width, line.y_at(x + width)]])
+    draw_curve(page.other_ink, ends + random.normal(0, 0.6, (2, 2)), style.pen * style.height_px)
+    return x + width + 0.3 * style.height_px
 
 
 def _columns(page: Page, style: WritingStyle, split: Split) -> None:
@@ -280,7 +307,7 @@ def round_numbers(page: Page, style: WritingStyle, split: Split) -> None:
     """Numbers that end in zeros, which touch, overlap, or are joined by a stroke at their tops."""
     random = page.random
     style = replace(style, gap=random.uniform(-0.14, 0.06))
-    joined = random.random() < 0.35
+    habit = str(random.choice(["none", "joined", "looped"], p=[0.45, 0.35, 0.2]))
     y = random.uniform(-0.5, 1) * style.height_px
     while y < PAGE_PX:
         x = random.uniform(0, 0.4) * PAGE_PX
@@ -289,8 +316,10 @@ def round_numbers(page: Page, style: WritingStyle, split: Split) -> None:
             line = TextLine(y, random.normal(0, 0.02), 0.0, False)
             known = len(page.digits)
             x = write_number(page, style, line, x, split, labels) + style.height_px * random.uniform(0.5, 2)
-            if joined:
+            if habit == "joined":
                 _join_tops(page, style, known)
+            elif habit == "looped":
+                _loop_tops(page, style, known)
         y += style.height_px * random.uniform(1.3, 2.2)
 
 
@@ -302,6 +331,20 @@ def _join_tops(page: Page, style: WritingStyle, known: int) -> None:
             end = (after.x - 0.1 * after.width, after.y - 0.46 * after.height)
             middle = ((start[0] + end[0]) / 2, max(start[1], end[1]) + 0.08 * style.height_px)
             draw_curve(page.digit_ink, np.array([start, middle, end]), style.pen * style.height_px)
+
+
+def _loop_tops(page: Page, style: WritingStyle, known: int) -> None:
+    """Draw the loop in which a hasty zero ends, within its top or beside it, at the zeros from this one on."""
+    random = page.random
+    for zero in page.digits[known:]:
+        if zero.label != 0 or random.random() < 0.2:
+            continue
+        size = np.array([zero.width, zero.height])
+        reach = size * random.uniform((0.08, 0.06), (0.24, 0.13))
+        turn = np.linspace(0, random.uniform(0.6, 1.1), 14) * 2 * math.pi + random.uniform(0, 2)
+        middle = np.array([zero.x, zero.y]) + random.uniform((-0.1, -0.5), (0.35, -0.4)) * size
+        points = middle + np.stack([np.cos(turn), np.sin(turn)], 1) * reach
+        draw_curve(page.digit_ink, points, style.pen * style.height_px)
 
 
 def letters(page: Page, style: WritingStyle, split: Split) -> None:
@@ -332,15 +375,15 @@ def scattered(page: Page, style: WritingStyle, split: Split) -> None:
 
 
 DOCUMENTS: dict[Callable[[Page, WritingStyle, Split], None], float] = {
-    write_lines: 0.33,
+    write_lines: 0.24,
     table: 0.14,
-    form: 0.14,
-    pad: 0.07,
-    puzzle: 0.05,
-    sums: 0.07,
-    label: 0.07,
-    round_numbers: 0.06,
-    letters: 0.05,
+    form: 0.16,
+    pad: 0.09,
+    puzzle: 0.04,
+    sums: 0.12,
+    label: 0.05,
+    round_numbers: 0.08,
+    letters: 0.06,
     scattered: 0.02,
 }
 """What fills a page, and how large a share of the pages it fills."""

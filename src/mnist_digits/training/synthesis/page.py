@@ -67,6 +67,18 @@ class Page:
         if label is not None and part.sum() > 0.7 * ink.sum():
             self.digits.append(PlacedDigit(label, left + width / 2, top + height / 2, width, height))
 
+    def wear_lines(self) -> None:
+        """Print the lines as dashes, or with gaps and pale places."""
+        random = self.random
+        if random.random() < 0.35:
+            step = math.exp(random.uniform(math.log(3), math.log(14)))
+            y, x = np.mgrid[:PAGE_PX, :PAGE_PX]
+            self.lines *= (((x + y) / step) % 1 < random.uniform(0.35, 0.8)).astype(np.float32)
+            return
+        cells = int(random.integers(15, 100))
+        rough = cv2.resize(random.normal(size=(cells, cells)), (PAGE_PX, PAGE_PX), interpolation=cv2.INTER_LINEAR)
+        self.lines *= np.clip(random.uniform(0.3, 1.2) + rough, 0, 1).astype(np.float32)
+
     def tilt(self) -> None:
         """Apply a random perspective: the page as seen at an angle."""
         reach = 0.09 * PAGE_PX * self.random.random() if self.random.random() < 0.5 else 1.0
@@ -137,7 +149,7 @@ class WritingStyle:
         """A random style."""
         height = math.exp(random.uniform(*np.log(DIGIT_HEIGHTS_PX)))
         pen = max(math.exp(random.uniform(math.log(0.035), math.log(0.17))), 1.1 / height)
-        if random.random() < 0.1:
+        if random.random() < 0.12:
             pen = random.uniform(0.14, 0.3)
         gap = random.uniform(-0.06, 0.12) if random.random() < 0.3 else random.uniform(0.05, 0.45)
         return cls(height, pen, random.normal(0, 0.12), random.uniform(0.02, 0.14), gap)

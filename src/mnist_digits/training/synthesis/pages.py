@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.dataset import Split
-from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink
+from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink_and_lines
 from mnist_digits.training.synthesis.documents import DOCUMENTS
 from mnist_digits.training.synthesis.drawing import Ink, Random, as_jpeg, draw_light, draw_ruling, map_on_all_cores
 from mnist_digits.training.synthesis.page import MAX_DIGITS_PER_PAGE, OTHER, PAGE_PX, Page, WritingStyle
@@ -24,6 +24,8 @@ __all__ = ["CELL_PX", "MAX_DIGITS_PER_PAGE", "OTHER", "PAGE_PX", "Pages", "compo
 
 CELL_PX = 4
 """Side of the cells of the digit mask."""
+MIN_CELL_INK = 0.04
+"""Mean ink below which a cell is empty."""
 MIN_CROPPED_DIGIT_PX = 20
 """Height above which a digit may be cropped tightly."""
 PAGES_PER_CHUNK = 50
@@ -36,8 +38,12 @@ class Pages:
 
     ink: NDArray[np.uint8]
     """(n, PAGE_PX, PAGE_PX): the ink found in the photograph, 255 = full stroke."""
+    lined_ink: NDArray[np.uint8]
+    """(n, PAGE_PX, PAGE_PX): the same before ruling and the picture's rim were removed."""
     digit_mask: NDArray[np.uint8]
-    """(n, PAGE_PX / CELL_PX, PAGE_PX / CELL_PX): how much of each cell is ink of digits, 255 = all of it."""
+    """(n, PAGE_PX / CELL_PX, PAGE_PX / CELL_PX): how much of the ink in each cell is of digits, 255 = all of it.
+
+    Where all ink of a cell was removed with a line: how much of that was of digits."""
     digits: NDArray[np.float32]
     """(n, MAX_DIGITS_PER_PAGE, 5): label, centre x, centre y, width, height in pixels; unused rows are -1.
 
@@ -64,18 +70,19 @@ def _start(split: Split) -> None:
     _split = split
 
 
-Composed = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+Composed = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 
 def _compose_chunk(task: tuple[int, tuple[int, int]]) -> Composed:
     count, seed = task
     random = np.random.default_rng(seed)
-    ink, digit_mask, digits = zip(*(compose_page(_split, random) for _ in range(count)), strict=True)
-    return np.stack(ink), np.stack(digit_mask), np.stack(digits)
+    pages = zip(*(compose_page(_split, random) for _ in range(count)), strict=True)
+    ink, lined_ink, digit_mask, digits = map(np.stack, pages)
+    return ink, lined_ink, digit_mask, digits
 
 
 def compose_page(split: Split, random: Random) -> Composed:
-    """One page: its ink, digit mask and digits, each without the first axis of `Pages`."""
+    """One page: its ink with and without lines, digit mask and digits, each without the first axis of `Pages`."""
     page = Page(random)
     style = WritingStyle.draw(random)
     if random.random() < 0.06:
@@ -84,14 +91,26 @@ def compose_page(split: Split, random: Random) -> Composed:
         list(DOCUMENTS)[int(random.choice(len(DOCUMENTS), p=list(DOCUMENTS.values())))](page, style, split)
     for _ in range(random.integers(0, 5) if random.random() < 0.5 else 0):
         add_clutter(page, style, split)
+    if page.lines.any() and random.random() < 0.15:
+        page.wear_lines()
     page.tilt()
     if random.random() < 0.03:
         page.turn()
-    found = _found_ink(_photograph(page, style.height_px, random), page, random)
-    page.remove_unseen_digits(found)
+    ink, lined = _found_inks(_photograph(page, style.height_px, random), page, random)
+    page.remove_unseen_digits(lined)
+    planes = [np.rint(255 * plane).astype(np.uint8) for plane in (ink, lined, _digit_mask(page, ink, lined))]
+    return planes[0], planes[1], planes[2], page.digit_table()
+
+
+def _digit_mask(page: Page, ink: Ink, lined: Ink) -> Ink:
+    """The digit mask as in `Pages`, but float32 in [0, 1]. ink, lined: as found, float32 (PAGE_PX, PAGE_PX)."""
     side = PAGE_PX // CELL_PX
-    mask = cv2.resize(np.minimum(page.digit_ink, found), (side, side), interpolation=cv2.INTER_AREA)
-    return np.rint(255 * found).astype(np.uint8), np.rint(255 * mask).astype(np.uint8), page.digit_table()
+    shares, means = [], []
+    for found in (ink, lined):
+        digits = cv2.resize(np.minimum(page.digit_ink, found), (side, side), interpolation=cv2.INTER_AREA)
+        means.append(cv2.resize(found, (side, side), interpolation=cv2.INTER_AREA))
+        shares.append(np.minimum(digits / np.maximum(means[-1], MIN_CELL_INK / 2), 1))
+    return np.where(means[0] > MIN_CELL_INK, shares[0], shares[1])
 
 
 def _photograph(page: Page, digit_height_px: float, random: Random) -> NDArray[np.uint8]:
@@ -115,7 +134,7 @@ def _photograph(page: Page, digit_height_px: float, random: Random) -> NDArray[n
         picture = _on_a_desk(picture, random)
     blur = random.uniform(0.3, 1.3) * (1 if digit_height_px > 20 else 0.7)
     picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    if random.random() < 0.15:
+    if random.random() < 0.2:
         # Small in the picture, and enlarged by recognition.
         small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         noisy = small + random.normal(0, math.exp(random.uniform(-1, 1.8)), small.shape)
@@ -148,12 +167,16 @@ def _on_a_desk(picture: NDArray[np.float64], random: Random) -> NDArray[np.float
     return np.asarray(inside * picture + (1 - inside) * desk)
 
 
-def _found_ink(photograph: NDArray[np.uint8], page: Page, random: Random) -> Ink:
-    """What recognition makes of the photograph, or of a crop as tight as the writing: float32 (PAGE_PX, PAGE_PX)."""
-    window = _tight_window(page, random) if random.random() < 0.1 else np.s_[:, :]
-    found = np.zeros(photograph.shape, np.float32)
-    found[window] = equalise_ink(find_ink(np.ascontiguousarray(photograph[window])))
-    return found
+def _found_inks(photograph: NDArray[np.uint8], page: Page, random: Random) -> tuple[Ink, Ink]:
+    """What recognition makes of the photograph, or of a crop as tight as the writing: float32 (PAGE_PX, PAGE_PX) each.
+
+    The ink without and with lines.
+    """
+    window = _tight_window(page, random) if random.random() < 0.12 else np.s_[:, :]
+    ink, lined = np.zeros((2, *photograph.shape), np.float32)
+    for plane, found in zip((ink, lined), find_ink_and_lines(np.ascontiguousarray(photograph[window])), strict=True):
+        plane[window] = equalise_ink(found)
+    return ink, lined
 
 
 def _tight_window(page: Page, random: Random) -> tuple[slice, slice]:

@@ -16,12 +16,10 @@ from mnist_digits.training.synthesis.drawing import (
     CANVAS_PX,
     Ink,
     Random,
-    blank,
-    bounds,
-    draw_line,
     load_font,
     print_centred,
 )
+from mnist_digits.training.synthesis.non_digits import LETTERS as UNLIKE_DIGITS
 from mnist_digits.training.synthesis.page import OTHER, PAGE_PX, Page, WritingStyle
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzäéñøßΔΣΩαβγλμπЖИЛЯджилфя"
@@ -31,6 +29,36 @@ FONTS = (
     "STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol", "STIXGeneralBolIta",
 )  # fmt: skip
 BLOCK_LETTER_FONTS = FONTS[:2] + FONTS[3:8]
+SIGN_STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
+    "+": (((0, 0), (0.5, 0)), ((0.25, -0.25), (0.25, 0.25))),
+    "-": (((0, 0), (0.42, 0)),),
+    "~": (((0, 0), (0.15, -0.08), (0.3, 0.06), (0.45, 0)),),
+    "=": (((0, -0.1), (0.5, -0.1)), ((0, 0.12), (0.5, 0.12))),
+    "×": (((0, -0.2), (0.4, 0.2)), ((0.4, -0.2), (0, 0.2))),
+    "x": (((0, -0.12), (0.4, 0.42)), ((0.4, -0.12), (0, 0.42))),
+    "÷": (((0, 0), (0.5, 0)), ((0.25, -0.22), (0.26, -0.2)), ((0.25, 0.2), (0.26, 0.22))),
+    "/": (((0, 0.55), (0.38, -0.55)),),
+    ":": (((0, -0.15), (0.02, -0.13)), ((0, 0.3), (0.02, 0.32))),
+    ";": (((0, -0.15), (0.02, -0.13)), ((0.04, 0.34), (-0.06, 0.58))),
+    ".": (((0, 0.47), (0.02, 0.49)),),
+    "·": (((0, 0), (0.02, 0.02)),),
+    ",": (((0.05, 0.4), (0.06, 0.5), (-0.05, 0.68)),),
+    "'": (((0.05, -0.6), (-0.01, -0.38)),),
+    "(": (((0.2, -0.65), (0.02, -0.3), (0, 0.2), (0.18, 0.65)),),
+    ")": (((0, -0.65), (0.18, -0.3), (0.2, 0.2), (0.02, 0.65)),),
+    "<": (((0.4, -0.25), (0, 0), (0.4, 0.25)),),
+    ">": (((0, -0.25), (0.4, 0), (0, 0.25)),),
+    "→": (((0, 0), (0.8, 0)), ((0.6, -0.18), (0.8, 0), (0.6, 0.18))),
+    "✓": (((0, 0.1), (0.18, 0.4), (0.65, -0.55)),),
+    "✗": (((0, -0.4), (0.5, 0.4)), ((0.55, -0.45), (0, 0.45))),
+    "_": (((0, 0.5), (0.6, 0.5)),),
+    "%": (((0.5, -0.5), (0.1, 0.5)), ((0.1, -0.5), (0, -0.35), (0.12, -0.25), (0.2, -0.4), (0.1, -0.5)),
+          ((0.5, 0.2), (0.4, 0.35), (0.5, 0.48), (0.6, 0.32), (0.5, 0.2))),
+    "€": (((0.55, -0.4), (0.35, -0.5), (0.12, -0.2), (0.12, 0.2), (0.35, 0.5), (0.55, 0.4)),
+          ((0, -0.1), (0.4, -0.1)), ((0, 0.1), (0.4, 0.1))),
+}  # fmt: skip
+"""Signs as a hand writes them: the points of each stroke, x to the right and y down from a digit's middle, in digit
+heights."""
 NON_DIGIT_CLUTTER = ("letter", "symbol", "word", "shape", "scribble", "lines", "blot", "texture", "specks")
 
 
@@ -85,7 +113,7 @@ def write_number(
     pitch = 1.15 * style.height_px
     for place in range(int(random.integers(1, 12)) if labels is None else len(labels)):
         if place and labels is None and random.random() < 0.05:
-            x = write_sign(page, style, line, x, str(random.choice(list("+-=.,:/-()%"))))
+            x = write_sign(page, style, line, x, str(random.choice(list("+-=.,:/-()%@@✓→×"))))
         ink, label = draw_digit(style, split, random, None if labels is None else labels[place])
         if line.boxed:
             draw_box(page, x + pitch / 2, line.y_at(x), pitch, style.height_px * 1.45)
@@ -115,28 +143,36 @@ def draw_digit(style: WritingStyle, split: Split, random: Random, label: int | N
 
 
 def write_sign(page: Page, style: WritingStyle, line: TextLine, x: float, sign: str) -> float:
-    """Write a sign from x on; returns where it ends, with a gap."""
+    """Write a sign, or a letter for @, from x on; returns where it ends, with a gap."""
     gap = max(0.04, style.gap) * style.height_px
-    if sign == "/" and page.random.random() < 0.7:
-        return _write_slash(page, style, line, x + gap / 2) + gap
+    if sign == "@":
+        sign = str(page.random.choice(list(UNLIKE_DIGITS)))
+    if sign in SIGN_STROKES and page.random.random() < 0.7 and not style.typeface:
+        return _write_strokes(page, style, line, x + gap / 2, sign) + gap / 2
     return write_character(page, style, line, x + gap / 2, sign, FONTS[0]) + gap
 
 
-def _write_slash(page: Page, style: WritingStyle, line: TextLine, x: float) -> float:
-    """Write a slash, hardly longer than a digit, but more aslant than the page's ones; returns where it ends."""
+def _write_strokes(page: Page, style: WritingStyle, line: TextLine, x: float, sign: str) -> float:
+    """Write a sign stroke by stroke from x on; returns where it ends. A slash slants more than the page's ones do."""
     random = page.random
-    height = style.height_px * random.uniform(0.95, 1.5)
-    wide = height * (max(0.0, style.slant) + random.uniform(0.18, 0.5))
-    pen = max(1.0, style.pen * style.height_px)
-    scale, room = CANVAS_PX / (1.4 * max(height, wide)), 0.5 * CANVAS_PX
-    ends = [(room + sign * wide / 2 * scale, room - sign * height / 2 * scale) for sign in (-1, 1)]
-    ink = draw_line(blank(), ends, pen * scale)
-    left, top, right, bottom = bounds(ink)
-    size = (max(1, round((right - left) / scale)), max(1, round((bottom - top) / scale)))
-    small = np.asarray(cv2.resize(ink[top:bottom, left:right], size, interpolation=cv2.INTER_AREA), np.float32)
-    y = line.y_at(x) + random.normal(0, style.unevenness) * style.height_px
-    page.put(small, x + size[0] / 2, y, OTHER)
-    return x + size[0]
+    scale = 4 * style.height_px * math.exp(random.normal(0, 0.05 + style.unevenness))
+    pen = max(4, round(4 * style.pen * style.height_px * math.exp(random.normal(0, 0.08))))
+    slant = max(0.0, style.slant) if sign == "/" else style.slant + random.normal(0, 0.05)
+    wide = scale * random.uniform(0.6, 1.3)
+    strokes = []
+    for stroke in SIGN_STROKES[sign]:
+        points = np.array(stroke) + random.normal(0, 0.03, (len(stroke), 2))
+        strokes.append(np.stack([wide * points[:, 0] - scale * slant * points[:, 1], scale * points[:, 1]], 1))
+    every = np.concatenate(strokes)
+    corner = every.min(axis=0) - pen
+    columns, rows = (int(side) // 4 * 4 + 4 for side in np.ptp(every, axis=0) + 2 * pen)
+    drawn = np.zeros((rows, columns), np.uint8)
+    for points in strokes:
+        cv2.polylines(drawn, [np.round(16 * (points - corner)).astype(np.int32)], False, 255, pen, cv2.LINE_AA, 4)
+    ink = cv2.resize(drawn, (columns // 4, rows // 4), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    y = line.y_at(x) + random.normal(0, 0.5 * style.unevenness) * style.height_px + corner[1] / 4 + rows / 8
+    page.put(ink, x + columns / 8, y, OTHER)
+    return x + columns / 4
 
 
 def draw_box(page: Page, x: float, y: float, width: float, height: float) -> None:
