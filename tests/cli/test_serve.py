@@ -160,11 +160,11 @@ def test_the_page_is_opened_where_there_is_a_display(
     for name in ("WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
-    serve._open("http://127.0.0.1:8001")
+    serve.open_page("http://127.0.0.1:8001")
     assert opened == ["http://127.0.0.1:8001"]
     assert capsys.readouterr().err == ""
     monkeypatch.delenv("DISPLAY")
-    serve._open("http://127.0.0.1:8001/#token=abc")
+    serve.open_page("http://127.0.0.1:8001/#token=abc")
     assert len(opened) == 1
     assert "ssh -L 8001:127.0.0.1:8001" in capsys.readouterr().err
 

@@ -97,16 +97,16 @@ def exchange(address: tuple[str, int], *parts: bytes, pause: float = 0.0, timeou
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(*arguments: str | Path, command: str = "serve") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`digits serve` on a free port: its process and its address, once it answers. Killed at the end."""
-    command = [sys.executable, "-m", "mnist_digits", "serve", "--port", "0", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    line = [sys.executable, "-m", "mnist_digits", command, "--port", "0", *map(str, arguments)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            address = line.split()[0]
+            said = process.stdout.readline()
+            assert said, process.stderr.read()
+            address = said.split()[0].partition("/#")[0]
             httpx.get(f"{address}/readyz", timeout=60).raise_for_status()
             yield process, address
         finally:

@@ -60,6 +60,13 @@ def serve(
             help="With --playground: let visitors keep what they have trained, as runs in this folder, 100 at most.",
         ),
     ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the drawings that visitors correct in this folder, 1,000 or 50 MB at most, and teach with them.",
+        ),
+    ] = None,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Write a line of JSON to stderr for every request.")
     ] = False,
@@ -99,7 +106,7 @@ def serve(
     # DNS rebinding: a page of another site whose name points to this machine still sends that name as Host.
     names = LOOPBACK_NAMES | {host.lower()} if loopback and not token else None
     threads = max(1, (os.cpu_count() or 1) // workers)
-    settings = Settings(token, names, playground, keep_runs, access_log, threads)
+    settings = Settings(token, names, playground, keep_runs, access_log, threads, collect=collect)
     with server.listen(host, port) as listener:
         port = listener.getsockname()[1]
         address = _with_token(f"http://127.0.0.1:{port}", token) if share and token else _address(host, port)
@@ -111,7 +118,7 @@ def serve(
                 results.print(f"{address}  (Ctrl-C ends it)", markup=False)
             sys.stdout.flush()
             if open_:
-                _open(address)
+                open_page(address)
 
         server.serve(server.Service(onnx_of(model), settings), listener, workers, announce)
 
@@ -148,7 +155,7 @@ def _address(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _open(address: str) -> None:
+def open_page(address: str) -> None:
     """Open an address in the browser; say so where there is none, as on a machine that is used through SSH."""
     # Without a display, a browser for the terminal would take this one over.
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys():

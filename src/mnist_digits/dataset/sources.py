@@ -7,6 +7,7 @@ import numpy as np
 
 from mnist_digits.dataset import folders, tables
 from mnist_digits.dataset.arrays import read_npz, sklearn_digits
+from mnist_digits.dataset.labelling.digits import holds_labels, labelled_digits
 from mnist_digits.dataset.mnist import (
     Dataset,
     Split,
@@ -22,7 +23,8 @@ SKLEARN_DIGITS = "load_digits"
 """Name that stands for scikit-learn's digits."""
 
 KINDS = (
-    "IDX files, .npz, .csv or .parquet files, a folder of pictures by class (0/ to 9/), or load_digits of scikit-learn"
+    "IDX files, .npz, .csv or .parquet files, a folder of pictures by class (0/ to 9/) or labelled with digits label, "
+    "or load_digits of scikit-learn"
 )
 
 TEST_WORDS = ("test", "t10k")
@@ -43,8 +45,9 @@ def load_data(
     source: a folder of IDX files, as for `load_mnist`; an `.npz` file as Keras publishes MNIST, or a folder of those of
     KMNIST; a `.csv` file as Kaggle publishes MNIST, a label and 784 pixels in each row; a `.csv` or `.parquet` file of
     paths and labels; a `.parquet` file with pictures in it, as Hugging Face exports MNIST; a folder of pictures in
-    folders called 0 to 9; or `load_digits`, scikit-learn's digits. In a folder of `.csv` or `.parquet` files, those
-    with `test` in their names are the test part. None loads the bundled MNIST. seed: of the split.
+    folders called 0 to 9, or labelled with `digits label`; or `load_digits`, scikit-learn's digits. In a folder of
+    `.csv` or `.parquet` files, those with `test` in their names are the test part. None loads the bundled MNIST.
+    seed: of the split.
 
     Pictures that are no grey 28×28 pixels with a dark border are prepared as `digits predict` prepares them. Without a
     test part, one in IMAGES_PER_TEST_IMAGE images of each class becomes it, always the same ones; a twelfth of the
@@ -68,7 +71,7 @@ def load_data(
 
 
 def labelled_pictures(source: Path, found: Found) -> Iterator[LabelledPicture]:
-    """The pictures of a folder by class, or of a table of paths or with pictures in it, with their labels.
+    """The pictures of a folder by class or labelled by people, or of a table of paths or with pictures, with labels.
 
     What is found is entered in `found` as they are read. Raises DataError when the source is none of these.
     """
@@ -79,6 +82,8 @@ def labelled_pictures(source: Path, found: Found) -> Iterator[LabelledPicture]:
         table = tables.Csv(source)
         if not (table.holds_pixels or table.has_no_labels):
             return table.pictures()
+    elif source.is_dir() and holds_labels(source):
+        return labelled_digits(source, found)
     elif source.is_dir() and folders.has_class_folders(source):
         return folders.pictures_by_class(source, found)
     there = (
@@ -103,6 +108,8 @@ def _read(path: Path, found: Found, progress: Progress) -> dict[str, Split]:
 def _read_folder(folder: Path, found: Found, progress: Progress) -> dict[str, Split]:
     if archives := sorted(folder.glob("*.npz")):
         return read_npz(archives, found)
+    if holds_labels(folder):
+        return as_splits(labelled_digits(folder, found), found, progress)
     if folders.has_class_folders(folder):
         return as_splits(folders.pictures_by_class(folder, found), found, progress, folders.part_of)
     files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in READERS]

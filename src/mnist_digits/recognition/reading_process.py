@@ -137,11 +137,12 @@ def _inspected(reader: Reader, content: bytes, pictures: bool = False) -> Iterat
         page = reader.follow(pixels).to_page(number).to_json(details=True)
         page["size"] = [pixels.shape[1], pixels.shape[0]]
         if pictures:
-            page["picture"] = base64.b64encode(_as_jpeg(pixels)).decode()
+            page["picture"] = base64.b64encode(as_jpeg(pixels)).decode()
         yield page
 
 
-def _as_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def as_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture, reduced to MAX_SHOWN_SIDE_PX, as the content of a JPEG file."""
     factor = min(1.0, MAX_SHOWN_SIDE_PX / max(pixels.shape[:2]))
     size = [max(1, round(factor * side)) for side in pixels.shape[1::-1]]
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if factor < 1 else pixels

@@ -66,6 +66,18 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
 
         app.state.playground = Playground(runs=settings.runs)
         app.include_router(playground.router(app.state.playground))
+    if settings.label:
+        from mnist_digits.serving.page.own import labelling
+        from mnist_digits.serving.page.own.desk import Desk
+
+        app.include_router(labelling.router(Desk(settings.label, reader), workers))
+    if settings.collect:
+        from mnist_digits.serving.page.own import collecting, teaching
+
+        collection = collecting.Collection(settings.collect, settings)
+        app.include_router(collecting.router(collection, workers))
+        if static.teaches():
+            app.include_router(teaching.router(teaching.Teacher(collection, reader.classifier.path), workers))
     openapi.add_docs(app.router)
     openapi.complete_description(app)
     app.router.default = static.page_files()

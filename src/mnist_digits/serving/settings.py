@@ -38,6 +38,15 @@ class Settings:
     answer_seconds: float = 30.0
     """Seconds from the end of a request's body until it is answered with 503."""
 
+    label: Path | None = None
+    """Folder whose pictures are labelled in the page; None for none."""
+    collect: Path | None = None
+    """Folder in which drawings are kept that visitors correct; None keeps none."""
+    most_collected: int = 1000
+    """Maximum number of drawings that are kept; for further ones there is no room."""
+    most_collected_bytes: int = 50_000_000
+    """Maximum size of all of them together."""
+
     @property
     def processes(self) -> int:
         """Maximum number of processes that read one large picture each."""

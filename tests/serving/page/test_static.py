@@ -13,6 +13,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
@@ -53,7 +54,7 @@ def test_nothing_else_is_sent(ask: InProcess, path: str):
 
 def test_the_page_is_told_whether_there_is_a_playground_and_a_token(ask: InProcess, asking: Callable[..., InProcess]):
     assert ask("GET", "/v1/playground").status_code == 404
-    facts = {"service": True, "most_bytes": Settings().most_bytes}
+    facts = {"service": True, "label": False, "collect": False, "teach": False, "most_bytes": Settings().most_bytes}
     assert ask("GET", "/page.json").json() == {"playground": False, "token": False, **facts}
     guarded = asking(Settings(playground=True, token="a" * 16))
     assert guarded("GET", "/page.json").json() == {"playground": True, "token": True, **facts}

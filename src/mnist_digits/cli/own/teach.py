@@ -26,7 +26,7 @@ def teach(
     pictures: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER|FILE", help="Labelled pictures of one digit each: in folders 0 to 9, or a table of paths."
+            metavar="FOLDER|FILE", help="Labelled digits: of digits label, in folders 0 to 9, or a table of paths."
         ),
     ],
     from_: Annotated[

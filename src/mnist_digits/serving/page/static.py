@@ -3,6 +3,7 @@
 import json
 import mimetypes
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -21,8 +22,8 @@ from mnist_digits.serving.settings import Settings
 WEB = Path(__file__).parent / "web"
 """Folder with the page's files."""
 
-NEED_A_SERVICE = ("*.jpg", "training", "train.js")
-"""Names of what a page without a service has no use for: pages to read, and the view Train."""
+NEED_A_SERVICE = ("*.jpg", "training", "train.js", "own", "own.css")
+"""Names of what a page without a service has no use for: pages to read, the view Train, and those of own digits."""
 
 MIN_GZIP_BYTES = 1024
 """Size from which a file is sent compressed, if the browser accepts that."""
@@ -61,7 +62,7 @@ def write_page(folder: Path, classifier: Classifier) -> None:
         raise DataError(f"{folder}: exists already, expected a new folder; remove it, or name another")
     with atomic_folder(folder) as temporary:
         shutil.copytree(WEB, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NEED_A_SERVICE))
-        facts = {"service": False, "playground": False, "token": False}
+        facts = {"service": False, "playground": False, "token": False, "label": False, "collect": False}
         (temporary / "page.json").write_text(json.dumps(facts), encoding="utf-8")
         networks = temporary / "v1" / "inside"
         networks.mkdir(parents=True)
@@ -69,14 +70,21 @@ def write_page(folder: Path, classifier: Classifier) -> None:
         (networks / "dense.bin").write_bytes(pack_dense(DenseNetwork.load(SHIPPED)))
 
 
+def teaches() -> bool:
+    """Whether the training extra is installed, without which nobody can be taught."""
+    return find_spec("keras") is not None and any(find_spec(name) for name in ("tensorflow", "jax"))
+
+
 def add_settings(routes: APIRouter, settings: Settings) -> None:
     """Add `/page.json`, which is not guarded itself: what the page has to know of this service.
 
-    `service`: that there is one. `playground`: whether it trains networks. `token`: whether it needs one. `most_bytes`:
-    the largest file that it takes.
+    `service`: that there is one. `playground`: whether it trains networks. `token`: whether it needs one. `label`:
+    whether a folder is labelled. `collect`: whether corrected drawings are kept; `teach`: and the reader is taught with
+    them. `most_bytes`: the largest file that it takes.
     """
     facts = {"service": True, "playground": settings.playground, "token": settings.token is not None}
-    content = json.dumps({**facts, "most_bytes": settings.most_bytes})
+    own = {"label": settings.label is not None, "collect": settings.collect is not None}
+    content = json.dumps({**facts, **own, "teach": own["collect"] and teaches(), "most_bytes": settings.most_bytes})
 
     @routes.get("/page.json", include_in_schema=False)
     async def page(_: Request) -> Response:

@@ -14,6 +14,7 @@ from helpers.hand import LEFT, RIGHT, Open, draw
 
 WEB = Path(__file__).parents[4] / "src" / "mnist_digits" / "serving" / "page" / "web"
 LANGUAGES = {path.stem: path for path in sorted((WEB / "languages").glob("*.json"))}
+CODE = sorted(WEB.rglob("*.js"))
 ATTRIBUTES = ("aria-label", "alt", "placeholder", "title")
 UNTRANSLATED = ("script", "style", "noscript")
 VOID = ("br", "hr", "img", "input", "link", "meta")
@@ -126,9 +127,16 @@ def phrases_of_page(element: Element) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def phrases() -> set[str]:
     """All that the page can say, in English."""
-    code = {phrase for path in WEB.rglob("*.js") for phrase in phrases_of_code(path.read_text(encoding="utf-8"))}
+    code = {phrase for path in CODE if "own" not in path.parts for phrase in phrases_of_code(path.read_text("utf-8"))}
     html = (WEB / "index.html").read_text(encoding="utf-8")
     return code | set(phrases_of_page(Tree(html).open[0]))
+
+
+@pytest.fixture(scope="module")
+def own_phrases(phrases: set[str]) -> set[str]:
+    """What only the views of own digits say: they are loaded when they are needed, with files of their own."""
+    own = {phrase for path in CODE if "own" in path.parts for phrase in phrases_of_code(path.read_text("utf-8"))}
+    return own - phrases
 
 
 def slots(phrase: str) -> set[str]:
@@ -137,8 +145,10 @@ def slots(phrase: str) -> set[str]:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_language_has_every_phrase_and_no_other(code: str, phrases: set[str]):
-    language = json.loads(LANGUAGES[code].read_text(encoding="utf-8"))
+@pytest.mark.parametrize("part", ["", "own"])
+def test_a_language_has_every_phrase_and_no_other(code: str, part: str, phrases: set[str], own_phrases: set[str]):
+    language = json.loads((WEB / "languages" / part / f"{code}.json").read_text(encoding="utf-8"))
+    phrases = own_phrases if part else phrases
     assert sorted(phrases - language.keys()) == [], "missing"
     assert sorted(language.keys() - phrases) == [], "superfluous"
     assert list(language) == sorted(language, key=str.casefold), "the phrases are in alphabetical order"

@@ -20,6 +20,11 @@ const plurals = new Intl.PluralRules(locale);
 /** English phrase → phrase in the page's language, or one for each plural category; a missing one stays English. */
 const phrases = code === "en" ? {} : await load(code);
 
+/** Load the phrases of views that few need, from a folder within languages/. */
+export async function learn(folder) {
+  if (code !== "en") Object.assign(phrases, await load(`${folder}/${code}`));
+}
+
 /** A phrase in the page's language, with `values` in place of its {names}; numbers are written as the language does. */
 export function t(phrase, values = {}) {
   return fill(phrases[phrase] ?? phrase, values);

@@ -100,6 +100,19 @@ export class Pad {
     return { width, height, values };
   }
 
+  /** The part of what is read that is in a box, with some paper around it. */
+  part([x, y, width, height]) {
+    const margin = Math.round(0.15 * Math.max(width, height));
+    const { width: across, height: down, values } = this.pixels();
+    const [left, top] = [Math.max(0, x - margin), Math.max(0, y - margin)];
+    const [right, bottom] = [Math.min(across, x + width + margin), Math.min(down, y + height + margin)];
+    const part = new Uint8Array((right - left) * (bottom - top));
+    for (let row = top; row < bottom; row += 1) {
+      part.set(values.subarray(row * across + left, row * across + right), (row - top) * (right - left));
+    }
+    return { width: right - left, height: bottom - top, values: part };
+  }
+
   /** A box, given in pixels of what is read, as shares of the pad's width and height. */
   place([x, y, width, height]) {
     const [across, down] = [this.read.width, this.read.height];

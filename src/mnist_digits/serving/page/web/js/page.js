@@ -41,15 +41,23 @@ try {
   const facts = await promise;
   if (!facts.service) for (const [id, hidden] of [["drop", true], ["photo-alone", false], ["alone", false]]) find(id).hidden = hidden;
   if (facts.token) await expectToken();
+  // Views that few services have are not loaded with the page.
   if (facts.playground) {
     views.push("train");
     find("train-link").hidden = false;
     readHash();
   }
+  if (facts.label) {
+    views.push("label");
+    find("label-link").hidden = false;
+    readHash();
+    (await import("./views/own/label.js")).startLabelling(report);
+  }
   // The pad first; whatever else is loaded while somebody draws.
   await loadReader(facts.service).catch(report);
   if (facts.playground) (await import("./views/train.js")).startTraining(report, offerYours, chooseYours);
   await startBelow();
+  if (facts.collect) await (await import("./views/own/correct.js")).startCorrecting(report, facts.teach);
 } catch (error) {
   report(error);
 }

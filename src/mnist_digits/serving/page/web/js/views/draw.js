@@ -24,6 +24,12 @@ let shipped = null;
 let trained = null;
 /** The network that was trained before it. */
 let earlier = null;
+/** What a visitor's corrections have taught the service's classifier; null while they have not. */
+let taught = null;
+/** Called with what is read: `digit`, `confidence`, `picture`, which gives a PNG of it, and `drawing`; null for nothing. */
+let told = () => {};
+/** Grows with every change of the drawing: two answers may be about the same one. */
+let drawing = 0;
 /** Whether there is a service, which reads numbers and whatever the page cannot. */
 let service = false;
 /** Explains an answer, once that is loaded: as in inside.js. */
@@ -36,7 +42,7 @@ let spoken, resting;
 export function startDrawing(report) {
   trouble = report;
   showBars = bars(find("bars"));
-  pad = new Pad(find("pad"), changed);
+  pad = new Pad(find("pad"), (time) => { drawing += 1; changed(time); });
   const nib = () => find("nib").setAttribute("r", pad.width / 2 * find("pad").clientWidth / 560);
   find("pen").addEventListener("input", () => { pad.width = Number(find("pen").value); nib(); });
   new ResizeObserver(nib).observe(find("pad"));
@@ -78,8 +84,9 @@ async function load(path) {
 
 /** Offer the trained network, or a newer version of it, and that of the training before; there, before: whether there are. */
 export async function offerYours(there, before) {
-  find("networks").hidden = !there;
+  find("yours-choice").hidden = !there;
   find("before").hidden = !before;
+  showChoices();
   if (!there && yours()) document.querySelector("[name=network][value=shipped]").checked = true;
   try {
     trained = there ? await load("v1/playground/network.bin") : null;
@@ -93,6 +100,23 @@ export async function offerYours(there, before) {
   else showAnswers();
 }
 
+const showChoices = () => { find("networks").hidden = find("yours-choice").hidden && find("taught-choice").hidden; };
+
+/** Have `tell` called with every answer: see `told`. */
+export function onAnswer(tell) {
+  told = tell;
+  changed(performance.now());
+}
+
+/** Offer a network that corrections have taught, beside the service's own; null takes the offer back. */
+export function offerTaught(network) {
+  taught = network;
+  find("taught-choice").hidden = !network;
+  showChoices();
+  document.querySelector(`[name=network][value=${network ? "taught" : "shipped"}]`).checked = true;
+  changed(performance.now());
+}
+
 /** Choose the trained network. */
 export function chooseYours() {
   document.querySelector("[name=network][value=yours]").checked = true;
@@ -100,11 +124,11 @@ export function chooseYours() {
 }
 
 const chosen = () => document.querySelector("[name=network]:checked").value;
-const networks = () => ({ shipped, yours: trained, before: earlier });
-/** Whether a network that a visitor trained reads, and not the service's. */
-const yours = () => chosen() !== "shipped";
-/** Whether the service reads numbers: of a trained network it knows nothing. */
-const asksService = () => service && !yours();
+const networks = () => ({ shipped, yours: trained, before: earlier, taught });
+/** Whether a network reads that a visitor trained in the playground. */
+const yours = () => ["yours", "before"].includes(chosen());
+/** Whether the service reads numbers: of networks that visitors have trained or taught it knows nothing. */
+const asksService = () => service && chosen() === "shipped";
 
 /** Show the answer to the drawing as it is now. time: of the event that changed it. */
 function changed(time) {
@@ -177,6 +201,7 @@ function show({ prediction, image }, network) {
   const nothing = blank || reason === NUMBER;
   showBars(nothing ? null : probabilities, digit, network && !network.facts.rejects ? null : isDigit || 0);
   paintInk(find("seen"), image, 28);
+  told(blank ? null : { drawing: `${drawing}`, digit, confidence, picture: () => encodeGrey(pad.pixels()) });
 }
 
 async function askForNumber(time) {
@@ -210,12 +235,13 @@ function showNumber({ lines }) {
     return frame;
   });
   function choose(index) {
-    const { digit, confidence, probabilities, image } = digits[index];
-    boxes.forEach((box, other) => box.firstChild.setAttribute("aria-pressed", String(other === index)));
+    const { digit, confidence, probabilities, image, box } = digits[index];
+    boxes.forEach((frame, other) => frame.firstChild.setAttribute("aria-pressed", String(other === index)));
     const what = { place: index + 1, count: digits.length, share: percent(confidence) };
     answer(number, t("A number. Digit {place} of {count}: {share}\u00a0sure", what), false);
     showBars(probabilities, digit, Math.min(1, confidence / probabilities[digit]));
     paintInk(find("seen"), typeof image === "string" ? unpack(image) : image, 28);
+    told({ drawing: `${drawing}.${index}`, digit, confidence, picture: () => encodeGrey(pad.part(box)) });
   }
   find("pad-number").replaceChildren(...boxes);
   find("pad-number").hidden = false;

@@ -17,6 +17,8 @@ const MIN_NAMED_PX = 20;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 
 let showBars;
+/** Called with the digit that is chosen: `digit`, `confidence` and `picture`, which gives a PNG of it. */
+let told = () => {};
 let facts;
 /** The pages that have been read: `name` of the file, `page` as the service gave it, and the `bitmap`, null without. */
 let readings = [];
@@ -231,6 +233,11 @@ function move(event) {
   box.click();
 }
 
+/** Have `tell` called with every digit that is chosen: see `told`. */
+export function onChoice(tell) {
+  told = tell;
+}
+
 /** scale: pixels of the bitmap per pixel of the page. */
 function choose(box, digit, bitmap, scale) {
   for (const other of find("boxes").children) {
@@ -249,6 +256,8 @@ function choose(box, digit, bitmap, scale) {
   paintInk(find("crop-seen"), unpack(digit.image), 28);
   showBars(digit.probabilities, digit.digit, Math.min(1, digit.confidence / digit.probabilities[digit.digit]));
   find("detail").hidden = false;
+  const picture = () => new Promise((resolve) => { crop.toBlob(resolve, "image/png"); });
+  told({ digit: digit.digit, confidence: digit.confidence, picture });
 }
 
 /** Set the link that saves all that was read, as `digits read --json` prints it: a line for each page. */
