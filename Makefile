@@ -9,7 +9,7 @@ INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-con
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run page models test fuzz check format docs wheel sbom licences constraints notebook clean
+.PHONY: help run page models test fuzz check format docs wheel sbom licences constraints notebook lesson clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -55,11 +55,16 @@ licences: for-dev ## write the licences of what is installed into docs/reference
 	@$(BIN)/python tests/package/test_licences.py
 
 constraints: for-pip ## pin the newest versions that work together, with the hashes of their files
-	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --upgrade \
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --extra lesson --upgrade \
 		--generate-hashes --quiet --no-header --no-annotate --output-file constraints.txt
 
 notebook: for-dev ## run the notebook and store its outputs
 	@$(BIN)/python tests/docs/test_notebook.py
+
+# Jupyter would ask for news, newer versions and extensions.
+lesson: for-lesson ## open the notebook in Jupyter
+	@$(BIN)/jupyter lab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+		--LabApp.extension_manager=readonly MNIST_digit_classification.ipynb
 
 clean: ## remove what the other targets installed and built; runs/ stays
 	rm -rf .venv dist docs/_build
@@ -78,6 +83,10 @@ for-%:
 .venv/train: .venv/pip pyproject.toml
 	@echo "Installing into .venv (a minute or two, once)" >&2
 	@$(INSTALL) --python .venv --compile-bytecode --editable '.[train]'
+	@touch $@
+
+.venv/lesson: .venv/train
+	@$(INSTALL) --python .venv --compile-bytecode --editable '.[train,tune,lesson]'
 	@touch $@
 
 .venv/dev: .venv/train

@@ -84,6 +84,11 @@ class Run:
         return self.folder / "model_card.md"
 
     @property
+    def trackers(self) -> Path:
+        """JSON: where the run is in the tools that it was logged to; missing if it was to none."""
+        return self.folder / "trackers.json"
+
+    @property
     def finished(self) -> bool:
         """Whether the training has ended and its results are written."""
         return self.onnx.exists() and not self.checkpoint.exists()

@@ -68,6 +68,7 @@ BAD_TRAIN = [
     (["dense", "--set", "epochs=-1"], 2, "epochs=-1: expected a whole number, at least 1"),
     (["dense", "--set", "epochs=two"], 2, "epochs=two: expected a whole number"),
     (["dense", "--seed", "-1"], 2, "--seed"),
+    (["dense", "--tracker", "mlflw"], 2, "mlflw: no such tracker; did you mean mlflow?"),
     (["dense", "--resume", "a", "--output", "b"], 2, "--resume with --output"),
     (["dense", "--seeds", "0"], 2, "--seeds"),
     (["dense", "--recipe", "best.json"], 2, "a RECIPE by name and --recipe FILE: name one of the two"),

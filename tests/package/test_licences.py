@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "licences.md"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BEGIN, END = "<!-- list -->\n", "<!-- end of list -->\n"
-EXTRAS = ("", "train", "jax", "tune", "cluster", "litert", "heic", "pdf", "dev")
+EXTRAS = ("", "train", "jax", "tune", "cluster", "litert", "heic", "pdf", "mlflow", "wandb", "dev")
 """Extras that can be installed beside each other; "" is an installation without any."""
 
 OLDEST_PYTHON = (3, 11)

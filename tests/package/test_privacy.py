@@ -117,7 +117,7 @@ def test_a_file_that_is_written_elsewhere_is_seen(watched: Watched, tmp_path: Pa
     assert watched.written_elsewhere("writing") == {str(tmp_path / "elsewhere")}
 
 
-@pytest.mark.parametrize("name", ["predict", "read", "bulk", "train", "tune", "notebook"])
+@pytest.mark.parametrize("name", ["predict", "read", "bulk", "train", "tracked", "tune", "notebook"])
 def test_a_command_asks_nobody_and_writes_where_it_is_told(
     watched: Watched, service: tuple[str, float], small_folder: Path, name: str
 ):
@@ -128,6 +128,7 @@ def test_a_command_asks_nobody_and_writes_where_it_is_told(
         "read": command_line("read", digits / "7.jpg", "--annotate", "boxes.png"),
         "bulk": command_line("read", digits, "--output", "table.parquet", "--workers", "2"),
         "train": command_line("train", "dense", *small),
+        "tracked": command_line("train", "dense", *small, "--tracker", "mlflow", "--tracker", "tensorboard"),
         "tune": command_line("tune", "dense", *small, "--trials", "1", "--seeds", "0"),
         "notebook": [sys.executable, "-c", _imports_of_the_notebook()],
     }

@@ -128,5 +128,3 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.Monke
         monkeypatch.setenv("KERAS_BACKEND", name)
         with pytest.raises(UsageError, match=rf"{name} is not installed; .* pip install .*\[{extra}\]'"):
             backend.check_installed()
-    with pytest.raises(UsageError, match="TensorFlow writes its logs"):
-        backend.check_tensorboard()

@@ -23,6 +23,13 @@ def _recipes_beginning(incomplete: str) -> list[str]:
     return [name for name in RECIPES if name.startswith(incomplete)]
 
 
+def trackers_beginning(incomplete: str) -> list[str]:
+    """Names of trackers, for the shell's completion."""
+    from mnist_digits.training.export.trackers import EXTRAS
+
+    return [name for name in EXTRAS if name.startswith(incomplete)]
+
+
 RecipeName = Annotated[
     str | None,
     typer.Argument(metavar="RECIPE", autocompletion=_recipes_beginning, help="A recipe; `digits info` lists them."),

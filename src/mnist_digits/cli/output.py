@@ -1,5 +1,6 @@
 """Text output: results on stdout; messages and progress on stderr."""
 
+import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,25 @@ class SafeConsole(Console):
 
 results = SafeConsole(highlight=False, soft_wrap=True)
 messages = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Show the package's warnings, a line each; otherwise they are for whoever sets up logging."""
+    handler = _Warnings(logging.WARNING)
+    logger = logging.getLogger("mnist_digits")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Prints messages beside the progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        messages.print(f"digits: {record.getMessage()}", markup=False)
 
 
 @contextmanager
@@ -89,6 +109,7 @@ def print_summary(metrics: dict[str, Any]) -> None:
             "worst confused": pairs or "none",
             "report": str(Run(Path(metrics["run"])).report),
             "draw for it": shlex.join(["digits", "serve", "--open", "--model", metrics["run"]]),
+            **{name: tracker["where"] for name, tracker in metrics.get("trackers", {}).items()},
         }
     )
 

@@ -7,8 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_digits.cli.app import command
-from mnist_digits.cli.options import Data, Json, RecipeName, continued_by, dataset_of, parse_settings, show
-from mnist_digits.cli.output import messages, print_models, print_spread, print_summary, progress, progress_of_runs
+from mnist_digits.cli.options import (
+    Data,
+    Json,
+    RecipeName,
+    continued_by,
+    dataset_of,
+    parse_settings,
+    show,
+    trackers_beginning,
+)
+from mnist_digits.cli.output import (
+    messages,
+    print_models,
+    print_spread,
+    print_summary,
+    progress,
+    progress_of_runs,
+    warnings_shown,
+)
 from mnist_digits.errors import UsageError
 from mnist_digits.files import read_json
 from mnist_digits.runs import RUNS, Run
@@ -25,6 +42,7 @@ if TYPE_CHECKING:
     "digits train --resume runs/dense-0",
     "digits train dense --seeds 5",
     "digits train --recipe runs/tune-dense/best.json",
+    "digits train cnn --tracker mlflow",
 )
 def train(
     recipe: RecipeName = None,
@@ -58,7 +76,16 @@ def train(
             min=1, metavar="COUNT", help="Train with so many seeds, one after another, and summarise the runs."
         ),
     ] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = False,
+    trackers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="NAME",
+            autocompletion=trackers_beginning,
+            help="Also log to mlflow, tensorboard or wandb; repeatable.",
+        ),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="The same as --tracker tensorboard.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it once on the test set, and write a report. Without a RECIPE it is `dense`.
@@ -73,10 +100,12 @@ def train(
         raise UsageError("a RECIPE by name and --recipe FILE: name one of the two; `digits info` lists the names")
     if recipe_file and resume:
         raise UsageError("--recipe with --resume: a run goes on with the recipe it was started with; name that")
-    job = _Job(recipe, recipe_file, parse_settings(settings or []), seed, output, data, resume, tensorboard)
+    tools = (*(trackers or ()), *["tensorboard"] * tensorboard)
+    job = _Job(recipe, recipe_file, parse_settings(settings or []), seed, output, data, resume, tools)
     if seeds is None:
         run = _train_one(job)
-        show({"run": str(run.folder), **read_json(run.metrics)}, print_summary, as_json)
+        logged = {"trackers": read_json(run.trackers)} if run.trackers.exists() else {}
+        show({"run": str(run.folder), **read_json(run.metrics), **logged}, print_summary, as_json)
     else:
         summary = _train_seeds(job, seeds)
         show({"summary": str(summary), **read_json(summary)}, print_spread, as_json)
@@ -93,7 +122,11 @@ class _Job:
     output: Path | None
     data: Path | None
     resume: Path | None
-    tensorboard: bool
+    trackers: tuple[str, ...]
+
+    def as_options(self) -> list[str]:
+        """The trackers, in the command that goes on with the training."""
+        return [word for name in self.trackers for word in ("--tracker", name)]
 
     def recipe(self) -> "Recipe":
         """The recipe to train, with its settings changed."""
@@ -106,21 +139,26 @@ class _Job:
 def _train_one(job: _Job) -> Run:
     from mnist_digits import training
     from mnist_digits.cli.own.data import load
+    from mnist_digits.training.export import trackers
 
+    trackers.check(job.trackers)
     if job.resume:
         run = training.open_unfinished(job.resume, job.name, job.settings, job.seed)
         data, recipe = dataset_of(run, job.data), training.read_plan(run).recipe
     else:
         recipe, data = job.recipe(), load(job.data)
         run = training.create_run(recipe, data, job.output, job.seed or 0)
-    with continued_by("digits", "train", recipe.name, "--resume", str(run.folder)), progress(run) as on_epoch:
-        return training.resume(run, data, tensorboard=job.tensorboard, progress=on_epoch)
+    again = (*job.as_options(), "--resume", str(run.folder))
+    with continued_by("digits", "train", recipe.name, *again), warnings_shown(), progress(run) as on_epoch:
+        return training.resume(run, data, trackers=job.trackers, progress=on_epoch)
 
 
 def _train_seeds(job: _Job, count: int) -> Path:
     from mnist_digits import training
     from mnist_digits.cli.own.data import load
+    from mnist_digits.training.export import trackers
 
+    trackers.check(job.trackers)
     first_seed = job.seed or 0
     if job.resume:
         first = training.open_unfinished(job.resume / f"seed-{first_seed}", job.name, job.settings)
@@ -128,14 +166,13 @@ def _train_seeds(job: _Job, count: int) -> Path:
     else:
         recipe, data = job.recipe(), load(job.data)
         folder = training.new_series(recipe, count, job.output)
-    seeds = ("--seeds", str(count), "--seed", str(first_seed))
+    seeds = ("--seeds", str(count), "--seed", str(first_seed), *job.as_options())
     with (
         continued_by("digits", "train", recipe.name, *seeds, "--resume", str(folder)),
+        warnings_shown(),
         progress_of_runs() as announce,
     ):
-        return training.train_seeds(
-            recipe, data, count, folder, first_seed, tensorboard=job.tensorboard, announce=announce
-        )
+        return training.train_seeds(recipe, data, count, folder, first_seed, trackers=job.trackers, announce=announce)
 
 
 @command(

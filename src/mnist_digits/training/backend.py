@@ -98,12 +98,6 @@ def _keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def check_tensorboard() -> None:
-    """Raise UsageError when logs for TensorBoard cannot be written: TensorFlow is missing."""
-    if importlib.util.find_spec("tensorflow") is None:
-        raise UsageError("--tensorboard: TensorFlow writes its logs, and is not installed; train without it")
-
-
 @contextmanager
 def without_startup_messages() -> Iterator[None]:
     """Buffer what is written to stderr, by native code too, and pass it on at the end without IGNORED_LINES."""

@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mnist_digits.evaluation.report_process import ReportProcess
 from mnist_digits.files import atomic_write, write_json
 from mnist_digits.runs import Run
 from mnist_digits.training import backend
+from mnist_digits.training.export import trackers as tools
 from mnist_digits.training.plan import Plan, check_data, check_environment, check_same, create_run, read_plan
 from mnist_digits.training.recipes import Recipe, find_recipe
 
@@ -39,8 +40,21 @@ class Observers:
     """What is told of a training; see `train`."""
 
     callbacks: Sequence["keras.callbacks.Callback"] = ()
-    tensorboard: bool = False
+    trackers: Sequence[str] = ()
     progress: Progress | None = None
+
+    @classmethod
+    def of(
+        cls,
+        callbacks: Sequence["keras.callbacks.Callback"],
+        trackers: Sequence[str],
+        tensorboard: bool,
+        progress: Progress | None = None,
+    ) -> "Observers":
+        """Those that `train` was asked to tell. Raises UsageError for a tracker that is not there."""
+        trackers = (*trackers, *["tensorboard"] * tensorboard)
+        tools.check(trackers)
+        return cls(callbacks, trackers, progress)
 
 
 def train(
@@ -50,6 +64,7 @@ def train(
     seed: int = 0,
     *,
     callbacks: Sequence["keras.callbacks.Callback"] = (),
+    trackers: Sequence[str] = (),
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -57,16 +72,17 @@ def train(
 
     recipe: a Recipe, or the name of one. data: as `load_mnist` returns it. folder: the run's folder, new or empty;
     None for `runs/<recipe>-<seed>`, numbered when taken. seed: 0 to 2**32 - 1; decides the initial weights, and the
-    order and distortion of the images. callbacks: Keras callbacks, called around epochs. tensorboard: write logs for
-    TensorBoard in the folder. progress: called after every epoch with its number, from 1, and its row of the history.
+    order and distortion of the images. callbacks: Keras callbacks, called around epochs. trackers: `mlflow`,
+    `tensorboard`, `wandb`: the tools that the training is logged to. tensorboard: the same as naming it among them.
+    progress: called after every epoch with its number, from 1, and its row of the history.
 
     Same recipe, data, seed and processor: same weights, bit for bit. An interrupted run can go on with `resume` after
     its last finished epoch. Raises UsageError for an unknown recipe, a seed out of range or a missing extra, DataError
     when the folder cannot be used, QualityError when the loss becomes infinite.
     """
+    observers = Observers.of(callbacks, trackers, tensorboard, progress)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    run = create_run(recipe, data, folder, seed)
-    return _finish(run, data, Observers(callbacks, tensorboard, progress))
+    return _finish(create_run(recipe, data, folder, seed), data, observers)
 
 
 def resume(
@@ -74,6 +90,7 @@ def resume(
     data: Dataset,
     *,
     callbacks: Sequence["keras.callbacks.Callback"] = (),
+    trackers: Sequence[str] = (),
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -84,13 +101,11 @@ def resume(
     Raises DataError for other data or a damaged run folder, UsageError when the run is finished, or was begun on
     another backend or in another precision than here, QualityError when the loss becomes infinite.
     """
-    return _finish(run, data, Observers(callbacks, tensorboard, progress))
+    return _finish(run, data, Observers.of(callbacks, trackers, tensorboard, progress))
 
 
 def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
     plan = read_plan(run)
-    if observers.tensorboard:
-        backend.check_tensorboard()
     if run.finished:
         raise UsageError(f"{run.folder}: this run is finished; train again with another --seed or --output")
     check_data(run, data)
@@ -98,16 +113,21 @@ def _finish(run: Run, data: Dataset, observers: Observers) -> Run:
     logger.info(
         "%s: training %s with seed %d on %d images", printable(run.folder), plan.recipe.name, plan.seed, len(data.train)
     )
-    # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
-    with _report_of(run, data) as report:
-        backend.start_keras()
-        precision = backend.available_precision(plan.recipe.precision)
-        _note_environment(run, precision)
-        if plan.recipe.members > 1:
-            model, history = fit_members(run, plan, data, observers)
-        else:
-            model, history = fit_network(run, plan, data, observers, precision)
-        _conclude(run, plan, data, model, history, report)
+    with ExitStack() as tracked:
+        # The report needs Matplotlib and seaborn: another process imports them while this one imports Keras.
+        with _report_of(run, data) as report:
+            backend.start_keras()
+            precision = backend.available_precision(plan.recipe.precision)
+            _note_environment(run, precision)
+            tracking = tracked.enter_context(tools.Tracking(run, _parameters(plan), observers.trackers))
+            if plan.recipe.members > 1:
+                model, history = fit_members(run, plan, data, observers)
+                tracking.log_history()
+            else:
+                told = replace(observers, progress=_both(tracking.log_epoch, observers.progress))
+                model, history = fit_network(run, plan, data, told, precision)
+            metrics = _conclude(run, plan, data, model, history, report)
+        tracking.log_results(metrics)
     run.link_as_latest()
     run.discard_checkpoint()
     return run
@@ -162,14 +182,32 @@ def _conclude(
     model: "keras.Model",
     history: NDArray[np.float64],
     report: ReportProcess | None,
-) -> None:
-    """Write all that a trained model has in its run's folder but its history."""
+) -> dict[str, Any]:
+    """Write all that a trained model has in its run's folder but its history; returns its metrics."""
     metrics = write_results(run, plan, data, model, history)
     if report:
         _draw_distortions(run, plan.recipe, data)
         report.finish()
     export(run, plan, data, model, metrics)
     logger.info("%s: finished, test accuracy %.4f", printable(run.folder), metrics["test"]["accuracy"])
+    return metrics
+
+
+def _parameters(plan: Plan) -> dict[str, Any]:
+    """What decides the result, for trackers."""
+    data = {"data": plan.data_folder or "MNIST", "data_seed": plan.data_seed, "data_fingerprint": plan.fingerprint}
+    return {"recipe": plan.recipe.name, **plan.recipe.to_json(), "seed": plan.seed, **data}
+
+
+def _both(first: Progress, second: Progress | None) -> Progress:
+    """Calls both."""
+
+    def tell(epoch: int, row: dict[str, float]) -> None:
+        for one in (first, second):
+            if one:
+                one(epoch, row)
+
+    return tell
 
 
 def fit_network(
@@ -179,8 +217,6 @@ def fit_network(
 
     precision: the one that the recipe gets on this machine. Every finished epoch is kept in the run's folder.
     """
-    import keras
-
     from mnist_digits.training.engine.checkpoint import EpochRecorder, write_history
     from mnist_digits.training.engine.session import TrainingSession
 
@@ -191,10 +227,7 @@ def fit_network(
         data = synthesise(data, plan.recipe.synthetic_copies, plan.seed)
     session = TrainingSession.start(plan.recipe, plan.seed, len(data.train), precision)
     recorder = EpochRecorder(run, session, observers.progress)
-    callbacks = [recorder, *observers.callbacks]
-    if observers.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard"))
-    session.fit(data, initial_epoch=len(recorder.history), callbacks=callbacks)
+    session.fit(data, initial_epoch=len(recorder.history), callbacks=[recorder, *observers.callbacks])
     # A process may have died between the last checkpoint and its row in the file.
     write_history(run.history, recorder.history)
     return session.finish(), recorder.history
@@ -216,10 +249,8 @@ def fit_members(run: Run, plan: Plan, data: Dataset, observers: Observers) -> tu
         epochs_before = (read_plan(member).seed - first_seed) * recipe.epochs
         return lambda epoch, row: observers.progress(epochs_before + epoch, row) if observers.progress else None
 
-    callbacks, tensorboard = observers.callbacks, observers.tensorboard
-    train_seeds(
-        recipe, data, count, folder, first_seed, callbacks=callbacks, tensorboard=tensorboard, announce=announce
-    )
+    callbacks, trackers = observers.callbacks, observers.trackers
+    train_seeds(recipe, data, count, folder, first_seed, callbacks=callbacks, trackers=trackers, announce=announce)
     members = [Run.open(folder / f"seed-{first_seed + number}", "model", "history") for number in range(count)]
     histories = (np.loadtxt(member.history, delimiter=",", skiprows=1, ndmin=2) for member in members)
     history = np.mean([with_all_columns(one) for one in histories], axis=0)
@@ -320,19 +351,21 @@ def train_seeds(
     first_seed: int = 0,
     *,
     callbacks: Sequence["keras.callbacks.Callback"] = (),
+    trackers: Sequence[str] = (),
     tensorboard: bool = False,
     announce: Announce | None = None,
 ) -> Path:
     """Train one recipe with several seeds, one run after another, and summarise them; returns the summary's path.
 
     count: number of seeds, from `first_seed` on. folder: of a `seed-N` for each run, and of `summary.json`. callbacks,
-    tensorboard: as in `train`. announce: see Announce. Runs in the folder that are finished are kept, an interrupted
-    one is resumed: the same call goes on with an interrupted series.
+    trackers, tensorboard: as in `train`. announce: see Announce. Runs in the folder that are finished are kept, an
+    interrupted one is resumed: the same call goes on with an interrupted series.
     Raises UsageError for a count below 1 or a run of another recipe, DataError for a run on other data, both before
     anything is trained; and what `train` raises.
     """
     if count < 1:
         raise UsageError(f"{count} seeds: expected at least 1")
+    observers = Observers.of(callbacks, trackers, tensorboard)
     runs = {seed: Run(folder / f"seed-{seed}") for seed in range(first_seed, first_seed + count)}
     begun = {seed for seed, run in runs.items() if run.recipe.exists()}
     for seed in begun:
@@ -343,6 +376,6 @@ def train_seeds(
             create_run(recipe, data, run.folder, seed)
         if not run.finished:
             progress = announce(run) if announce else None
-            _finish(run, data, Observers(callbacks, tensorboard, progress))
+            _finish(run, data, replace(observers, progress=progress))
     write_json(folder / SUMMARY, summarise_runs(list(runs.values())))
     return folder / SUMMARY

@@ -1,1 +1,1 @@
-"""Trained models in formats that run without Keras."""
+"""Trained models in formats that run without Keras, and in the tools of teams."""
