@@ -9,7 +9,7 @@ INSTALL = $(BIN)/uv pip install --quiet --constraint constraints.txt --build-con
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run page models test fuzz check format docs wheel sbom licences constraints notebook lesson clean
+.PHONY: help run page models test fuzz check format docs wheel sbom licences constraints notebook lesson pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -65,6 +65,9 @@ notebook: for-dev ## run the notebook and store its outputs
 lesson: for-lesson ## open the notebook in Jupyter
 	@$(BIN)/jupyter lab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 		--LabApp.extension_manager=readonly MNIST_digit_classification.ipynb
+
+pictures: for-dev ## take the pictures of the page in docs/ anew; needs Chromium
+	@PYTHONPATH=tests $(BIN)/python tests/docs/page_pictures.py
 
 clean: ## remove what the other targets installed and built; runs/ stays
 	rm -rf .venv dist docs/_build
