@@ -63,7 +63,7 @@ def test_digits_are_read_and_explained_with_the_network_cut(look: Open, static: 
     expect(page.locator("#answer")).to_have_text("42")
     expect(page.locator("#pad-number button")).to_have_count(2)
     page.locator("#pad-number button").nth(1).click()
-    expect(page.locator("#sure")).to_contain_text("second digit")
+    expect(page.locator("#sure")).to_contain_text("Digit 2 of 2")
     expect(page.locator("#alone")).to_contain_text("digits serve")
     page.get_by_role("link", name="Photo").click()
     expect(page.locator("#photo-alone")).to_contain_text("digits serve")
