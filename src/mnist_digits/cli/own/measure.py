@@ -165,6 +165,8 @@ def measure_pages(folder: Path, model: Path | None, report: Path | None) -> dict
 
     model: a model.onnx, None for the shipped one. Raises DataError when there is nothing to read.
     """
+    import numpy as np
+
     from mnist_digits.dataset.pages import labelled_pages
     from mnist_digits.evaluation.readings import Score, confuse_page, score_page
     from mnist_digits.recognition import Reader
@@ -183,7 +185,8 @@ def measure_pages(folder: Path, model: Path | None, report: Path | None) -> dict
     names = sorted({page.group for page, _, _ in pages})
     groups = {name: Score.total(score for page, _, score in pages if page.group == name) for name in names}
     groups = {name: part for name, part in groups.items() if part.digits} if len(names) > 1 else {}
-    confusion = sum(confuse_page(page.lines, [line.text for line in read.lines]) for page, read, _ in pages)
+    confusions = [confuse_page(page.lines, [line.text for line in read.lines]) for page, read, _ in pages]
+    confusion = np.sum(confusions, axis=0)
     measured = {
         "model": str(reader.classifier.path),
         "accuracy": total.accuracy,

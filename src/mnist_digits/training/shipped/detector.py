@@ -166,7 +166,8 @@ def train(
         "validation_loss": f"{mean_loss(model, unseen, recipe.batch_size):.4f}",
         "version": __version__,
     }
-    export_onnx(model, path, metadata, np.stack([unseen.ink[0], unseen.lined_ink[0]], -1).astype(np.float32) / 255)
+    ink = np.stack([unseen.ink[0], unseen.lined_ink[0]], -1).astype(np.float32) / np.float32(255)
+    export_onnx(model, path, metadata, ink)
 
 
 def mean_loss(model: keras.Model, pages: Pages, batch_size: int) -> float:
