@@ -53,7 +53,7 @@ def correct(page: Page, name: str) -> None:
 
 def test_a_click_says_what_was_drawn_and_another_takes_it_back(look: Open, tmp_path: Path):
     page = look()
-    expect(page.locator("footer")).to_contain_text("What you correct is kept by this service")
+    expect(page.locator("footer")).to_contain_text("What you correct is kept by this service", timeout=60_000)
     expect(page.locator("#teach-says")).to_contain_text("0 of your digits are kept, and twenty are needed")
     expect(page.locator("#teach-start")).to_be_disabled()
     expect(page.locator(".answer .correct")).to_be_hidden()
@@ -92,11 +92,12 @@ def test_a_digit_of_a_photo_is_corrected_with_the_keyboard(look: Open, tmp_path:
 def test_it_is_taught_and_there_is_a_way_back(look: Open, tmp_path: Path):
     keep_twenty(tmp_path)
     page = look()
-    expect(page.locator("#teach-says")).to_contain_text("20 of your digits are kept")
+    expect(page.locator("#teach-says")).to_contain_text("20 of your digits are kept", timeout=60_000)
     page.locator("#teach-start").click()
     expect(page.locator("#teach-says")).to_contain_text("Your digits: 50", timeout=120_000)
     taught = page.get_by_role("radio", name="Taught by you")
     expect(taught).to_be_checked(timeout=60_000)
+    page.evaluate("scrollTo(0, 0)")
     draw(page, 7)
     expect(page.locator("#answer")).to_have_text("7")
     page.get_by_role("button", name="Back to the reader as it was").click()

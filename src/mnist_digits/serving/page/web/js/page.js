@@ -55,9 +55,9 @@ try {
   }
   // The pad first; whatever else is loaded while somebody draws.
   await loadReader(facts.service).catch(report);
+  if (facts.collect) await (await import("./views/own/correct.js")).startCorrecting(report, facts.teach);
   if (facts.playground) (await import("./views/train.js")).startTraining(report, offerYours, chooseYours);
   await startBelow();
-  if (facts.collect) await (await import("./views/own/correct.js")).startCorrecting(report, facts.teach);
 } catch (error) {
   report(error);
 }
