@@ -10,6 +10,7 @@ from benchmarks.training.teaching import write
 from helpers.command import Digits
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier
+from mnist_digits.serving.page.browser_network import pack_classifier
 from mnist_digits.training import teaching
 from mnist_digits.training.export import calibration
 
@@ -57,6 +58,14 @@ def test_a_hand_is_learned(
     assert accuracy(taught, others) > accuracy(Classifier(), others) + 0.1
     picture = next(others.rglob("*.png"))
     assert digits("predict", picture, "--model", "runs/taught-0").returncode == 0
+    # It goes everywhere: as a file, and into the page that needs no service.
+    for name in ("onnx", "keras"):
+        exported = digits("export", "runs/taught-0", "--format", name)
+        assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "taught-0.onnx").read_bytes() == taught.path.read_bytes()
+    assert digits("page", "site", "--model", "runs/taught-0").returncode == 0
+    network = (tmp_path / "site" / "v1" / "inside" / "reader.bin").read_bytes()
+    assert network == pack_classifier(taught) != pack_classifier(Classifier())
     report = digits("report", "runs/taught-0")
     assert report.returncode == 0, report.stderr
     assert "fine-tuned on 60 pictures" in (tmp_path / "runs/taught-0/report.html").read_text()
