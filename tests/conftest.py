@@ -1,8 +1,9 @@
 """Fixtures that several folders of tests share."""
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -74,6 +75,33 @@ def no_report() -> Iterator[None]:
     """Makes trainings in this process skip the report, which takes longer than training on a small set."""
     with mock.patch("mnist_digits.training.train.ReportProcess"):
         yield
+
+
+@pytest.fixture
+def printed() -> Callable[[Path], int]:
+    """Prints an HTML file with Chromium on A4 paper; returns its number of pages. Nothing may stick out."""
+    import pypdfium2
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+
+    def pages_of(path: Path) -> int:
+        with sync_playwright() as playwright:
+            page = playwright.chromium.launch(executable_path=chromium).new_page()
+            # The width between the margins.
+            page.set_viewport_size({"width": round((210 - 24) / 25.4 * 96), "height": 1000})
+            page.goto(path.resolve().as_uri())
+            page.emulate_media(media="print")
+            wide = (
+                "[...document.querySelectorAll('table, img')]"
+                ".filter(one => one.scrollWidth > one.parentElement.clientWidth + 1)"
+            )
+            assert page.evaluate(f"{wide}.map(one => one.outerHTML.slice(0, 80))") == []
+            return len(pypdfium2.PdfDocument(page.pdf(prefer_css_page_size=True)))
+
+    return pages_of
 
 
 @pytest.fixture

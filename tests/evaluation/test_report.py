@@ -123,6 +123,10 @@ def test_page_is_for_everyone(written, page):
         assert rule in content
 
 
+def test_page_takes_two_sheets_of_paper(written, printed):
+    assert printed(written.report) <= 2
+
+
 def test_the_same_run_gives_the_same_page(written, small):
     first = written.report.read_bytes(), written.card.read_bytes()
     written.card.unlink()

@@ -26,7 +26,13 @@ def render(template: str, **content: Any) -> str:
         keep_trailing_newline=True,
         finalize=_shown,
     )
-    environment.filters |= {"percent": _percent, "table": _flatten, "quote": _quote, "plain": _plain}
+    environment.filters |= {
+        "percent": _percent,
+        "table": _flatten,
+        "quote": _quote,
+        "plain": _plain,
+        "rounded": rounded,
+    }
     return environment.get_template(template).render(content)
 
 
@@ -39,6 +45,11 @@ def _shown(value: Any) -> Any:
 
 def _percent(fraction: float, decimals: int = 2) -> str:
     return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def rounded(value: Any) -> str:
+    """A number with three significant digits; anything else as it is."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

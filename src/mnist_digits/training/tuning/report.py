@@ -10,12 +10,14 @@ from unittest import mock
 import matplotlib as mpl
 import numpy as np
 import optuna
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from mnist_digits.evaluation.figures import STYLE
-from mnist_digits.evaluation.rendering import render
+from mnist_digits.evaluation.rendering import render, rounded
 from mnist_digits.evaluation.report import save_figure
 from mnist_digits.files import write_text
 from mnist_digits.training.tuning.outcome import REPORT, summarise, train_command
@@ -30,6 +32,15 @@ MAX_PARALLEL_AXES, SLICES_PER_ROW = 7, 3
 MAX_TABLE_ROWS = 10
 """Trials in the table of the best."""
 GOAL = "validation accuracy"
+WORDS = {
+    "Trial": "trial",
+    "Step": "epoch, counted from 0",
+    "Intermediate Value": GOAL,
+    "Objective Value": GOAL,
+    "Hyperparameter": "",
+    "Hyperparameter Importance": "share of the difference",
+}
+"""Optuna's names of axes → ours."""
 
 
 def write_report(study: Study, folder: Path, best: Path, comparison: dict[str, Any] | None) -> Path:
@@ -65,7 +76,7 @@ def _best_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.params.items()}
+    values = {name: rounded(value) for name, value in trial.params.items()}
     return {"number": trial.number, "accuracy": trial.value, "values": values}
 
 
@@ -113,7 +124,21 @@ def _plot(plot: Callable[[], Any], size: tuple[float, float] = (8.0, 4.8), layou
             # The page has a heading for it.
             ax.set_title("", loc="left")
             ax.set_title("")
+            _name(ax)
         figure.set_layout_engine(layout)
         # Only pyplot's reference to it is dropped.
         plt.close(figure)
         return figure
+
+
+def _name(axes: Axes) -> None:
+    """Name axes, and fields along them, in plain words."""
+    for axis in (axes.xaxis, axes.yaxis):
+        label = axis.get_label_text()
+        axis.set_label_text(_in_words(WORDS.get(label, label)))
+        if isinstance(axis.get_major_formatter(), FixedFormatter):
+            axis.set_ticklabels([_in_words(one.get_text()) for one in axis.get_ticklabels()])
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ")
