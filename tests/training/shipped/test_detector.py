@@ -32,12 +32,6 @@ def compose(split: Split, count: int, seed: int) -> Pages:
     return Pages(*(np.stack(arrays) for arrays in zip(*pages, strict=True)))
 
 
-def both_planes(pages: Pages, *chosen: int) -> np.ndarray:
-    """float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]."""
-    planes = [plane[list(chosen)] for plane in (pages.ink, pages.lined_ink)]
-    return np.stack(planes, axis=-1).astype(np.float32) / 255
-
-
 @pytest.fixture(scope="module")
 def pages(mnist: Dataset) -> Pages:
     return compose(Split(mnist.train.images[:500], mnist.train.labels[:500]), 4, 0)
@@ -76,7 +70,7 @@ def test_the_digit_mask_counts_where_there_is_ink_or_was_before_lines_were_remov
 
 
 def test_the_loss_is_least_for_the_truth(pages: Pages):
-    ink = both_planes(pages, 0, 1, 2, 3)
+    ink = detector.planes_of(pages, np.array([0, 1, 2, 3]))
     target = detector.targets(ink, pages.digit_mask[:4], pages.digits[:4])
     truth, random = target[..., :-1], np.random.default_rng(0)
     best = float(detector.loss(target, truth))
@@ -93,7 +87,7 @@ def test_onnx_gives_what_keras_gives(pages: Pages, tmp_path: Path):
     random = np.random.default_rng(0)
     model.set_weights([w + random.uniform(0.1, 0.5, w.shape) if w.ndim == 1 else w for w in model.get_weights()])
     path = tmp_path / "detector.onnx"
-    (ink,) = both_planes(pages, 0)
+    (ink,) = detector.planes_of(pages, np.array([0]))
     detector.export_onnx(model, path, {"seed": "0"}, ink)
     onnx.checker.check_model(onnx.load(path), full_check=True)
     session = onnxruntime.InferenceSession(path)
@@ -123,7 +117,7 @@ def test_a_detector_learns_from_digits_and_says_how_it_was_made(
 
 
 def test_a_training_goes_on_from_a_file(pages: Pages, tmp_path: Path):
-    ink = both_planes(pages, 0)
+    ink = detector.planes_of(pages, np.array([0]))
     model, again = detector.build(SMALL), detector.build(SMALL)
     detector.export_onnx(model, tmp_path / "detector.onnx", {}, ink[0])
     assert np.abs(model(ink) - again(ink)).max() > 1e-4
@@ -139,8 +133,10 @@ def test_a_detector_that_never_saw_lines_goes_on_as_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(detector, "PLANES", 1)
         before = detector.build(SMALL)
-        detector.export_onnx(before, tmp_path / "detector.onnx", {}, both_planes(pages, 0)[0, ..., :1])
-    after, ink = detector.build(SMALL), both_planes(pages, 0, 1)
+        detector.export_onnx(
+            before, tmp_path / "detector.onnx", {}, detector.planes_of(pages, np.array([0]))[0, ..., :1]
+        )
+    after, ink = detector.build(SMALL), detector.planes_of(pages, np.array([0, 1]))
     detector.load_onnx(after, tmp_path / "detector.onnx")
     np.testing.assert_allclose(after(ink), before(ink[..., :1]), atol=1e-6)
     # Now the network can learn what the second plane says.

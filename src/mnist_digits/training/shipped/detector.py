@@ -166,8 +166,7 @@ def train(
         "validation_loss": f"{mean_loss(model, unseen, recipe.batch_size):.4f}",
         "version": __version__,
     }
-    ink = np.stack([unseen.ink[0], unseen.lined_ink[0]], -1).astype(np.float32) / np.float32(255)
-    export_onnx(model, path, metadata, ink)
+    export_onnx(model, path, metadata, planes_of(unseen, np.array([0]))[0])
 
 
 def mean_loss(model: keras.Model, pages: Pages, batch_size: int) -> float:
@@ -251,14 +250,17 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         chosen = self._order[index * self._batch_size :][: self._batch_size]
-        ink = np.stack([self._pages.ink[chosen], self._pages.lined_ink[chosen]], axis=-1)
-        mask, digits = self._pages.digit_mask[chosen], self._pages.digits[chosen]
+        ink, mask, digits = planes_of(self._pages, chosen), self._pages.digit_mask[chosen], self._pages.digits[chosen]
         random = np.random.default_rng([self._seed, self._epoch, index])
         for page in np.flatnonzero(random.random(len(chosen)) < TURNED_SHARE):
             ink[page] = np.rot90(ink[page], int(random.integers(1, 4)))
             mask[page], digits[page] = 0, -1
-        scaled = ink.astype(np.float32) / np.float32(255)
-        return scaled, targets(scaled, mask, digits)
+        return ink, targets(ink, mask, digits)
+
+
+def planes_of(pages: Pages, chosen: NDArray[np.int_]) -> NDArray[np.float32]:
+    """The network's input for some pages: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. chosen: their numbers."""
+    return np.stack([pages.ink[chosen], pages.lined_ink[chosen]], axis=-1).astype(np.float32) / np.float32(255)
 
 
 def targets(
