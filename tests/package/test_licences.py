@@ -27,7 +27,7 @@ OLDEST_PYTHON = (3, 11)
 """The Python that the list is made with; newer ones get newer versions of some packages, with other metadata."""
 
 PERMISSIVE = {
-    *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-CMU"),
+    *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "MIT-CMU"),
     *("PSF-2.0", "Zlib"),
 }
 """Licences that ask for their text to be handed on, and no more."""
