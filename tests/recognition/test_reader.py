@@ -20,6 +20,7 @@ from helpers.pictures import encoded, photographed, strokes, written
 from helpers.small_pages import ROWS, SmallPage, overlap, write_page
 from mnist_digits.dataset import Dataset
 from mnist_digits.errors import DataError
+from mnist_digits.evaluation.readings import score_page
 from mnist_digits.recognition import Page, Picture, Reader
 
 Digits = list[list[np.ndarray]]
@@ -208,14 +209,15 @@ def test_paper_and_pen(reader: Reader, page: SmallPage, kind: str):
     assert_read(reader.read(PAPERS[kind](page)), page)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_pen_that_leaves_gaps(reader: Reader, page: SmallPage, seed: int):
-    # Rough paper takes no chalk where it is low, here two pixels of five.
-    grain = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=page.labels.shape), (0, 0), 1)
-    pixels = page.pixels()
-    pixels[grain > 0.3 * grain.std()] = pixels.max()
-    found, there = ("".join(text.split()) for text in (reader.read(pixels).text, page.text))
-    assert sum(one != other for one, other in zip(found, there, strict=True)) <= 1
+def test_a_pen_that_leaves_gaps(reader: Reader, page: SmallPage):
+    edits = 0
+    for seed in range(3):
+        # Rough paper takes no chalk where it is low, here two pixels of five.
+        grain = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=page.labels.shape), (0, 0), 1)
+        pixels = page.pixels()
+        pixels[grain > 0.3 * grain.std()] = pixels.max()
+        edits += score_page(page.text.split("\n"), [line.text for line in reader.read(pixels).lines]).edits
+    assert edits <= 3
 
 
 @pytest.mark.parametrize("colour", [(95, 70, 50), (190, 160, 120)])
