@@ -32,13 +32,13 @@ def begin(beginning: Beginning) -> "MlflowRun":
     """A new run with its parameters, or the one that an interrupted training began."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, get_tracking_uri
     from mlflow.entities import Param
 
     # It tells of every table of a new store.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    _check_database(get_tracking_uri())
     client = MlflowClient()
-    _check_database(client.tracking_uri)
     if beginning.key and (found := _unfinished(client, beginning.key)):
         return MlflowRun(client, found, beginning.run)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
