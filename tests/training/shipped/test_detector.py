@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,19 @@ def test_a_detector_that_never_saw_lines_goes_on_as_it_was(
     kernel = after.get_layer("quarter").layers[0].kernel
     assert kernel.shape[2] == 2
     assert not np.asarray(kernel)[:, :, 1].any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc alone")
+def test_a_batch_takes_no_new_memory(pages: Pages):
+    resource, faults = pytest.importorskip("resource"), list[int]()
+
+    def count(epoch: int, logs: dict[str, float]) -> None:
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+    counter = keras.callbacks.LambdaCallback(on_epoch_end=count)
+    detector.fit(detector.build(SMALL), pages, replace(SMALL, epochs=5, batch_size=1), 0, [counter])
+    # Pages of 4 kB; the tensors of a batch take some thousands.
+    assert min(np.diff(faults)) < 300 * len(pages)
 
 
 class Crash(Exception):
