@@ -130,8 +130,8 @@ def page(
 ) -> None:
     """Write the page to draw on as static files, for any web host.
 
-    Digits are read in the browser, without a service: below a megabyte in all. Photos, numbers of several digits, and
-    training need `digits serve`, and the page says so.
+    Digits, and numbers whose digits stand apart, are read in the browser, without a service: below a megabyte in all.
+    Photos and training need `digits serve`, and the page says so.
     """
     from mnist_digits.recognition import Classifier
     from mnist_digits.serving.page.static import write_page
