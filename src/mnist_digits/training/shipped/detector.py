@@ -221,10 +221,11 @@ class _MemoryKeeper(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Undo that; by then the first batch has come."""
         if batch == 0 and sys.platform == "linux":
+            library = ctypes.CDLL(None)
             # Other C libraries than glibc lack the function.
-            set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-            for option, most in ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30)) if set_option else ():
-                set_option(option, most)
+            if hasattr(library, "mallopt"):
+                library.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+                library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
 class _EpochKeeper(keras.callbacks.Callback):
