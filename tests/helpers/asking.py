@@ -58,7 +58,7 @@ def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
 def behind_a_socket(app: ASGIApp) -> Iterator[tuple[str, int]]:
     """Address of the application, served on a free port by a thread of this process."""
     config = uvicorn.Config(
-        app, http=Connection, ws="none", lifespan="on", log_level="critical", server_header=False, timeout_keep_alive=2
+        app, http=Connection, ws="none", lifespan="on", log_config=None, server_header=False, timeout_keep_alive=2
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -106,8 +106,8 @@ def serving(*arguments: str | Path, command: str = "serve") -> Iterator[tuple[su
         try:
             said = process.stdout.readline()
             assert said, process.stderr.read()
-            address = said.split()[0].partition("/#")[0]
-            httpx.get(f"{address}/readyz", timeout=60).raise_for_status()
+            address = said.split()[0].removesuffix("/#label")
+            httpx.get(httpx.URL(address).join("/readyz").copy_with(fragment=None), timeout=60).raise_for_status()
             yield process, address
         finally:
             if process.poll() is None:
