@@ -30,11 +30,12 @@ def main() -> None:
     with serving("--playground") as (_, address), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         for scheme, name in (("light", "draw.png"), ("dark", "draw-dark.png")):
-            page = opened(browser, address, viewport={"width": 1200, "height": 1190}, color_scheme=scheme)
+            page = opened(browser, address, viewport={"width": 1200, "height": 1460}, color_scheme=scheme)
             draw(page, 7)
             expect(page.locator("#shares-say")).to_contain_text("against a 7", timeout=60_000)
             store(page, name)
-        page = opened(browser, f"{address}/#photo", viewport={"width": 390, "height": 844}, device_scale_factor=1.5)
+        phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5}
+        page = opened(browser, f"{address}/#photo", color_scheme="dark", **phone)
         page.set_input_files("#file", ROOT / "docs" / "pages" / "note.jpg")
         page.locator("#boxes button").first.wait_for(timeout=60_000)
         page.locator("#photo-says").scroll_into_view_if_needed()
