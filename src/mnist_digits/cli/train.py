@@ -178,6 +178,7 @@ def _train_seeds(job: _Job, count: int) -> Path:
 @command(
     "digits models",
     "digits models runs/quick --minutes 12",
+    "digits models runs/detector --only detector",
     "digits models --install",
     "digits models /tmp/models --tiny",
 )
@@ -193,6 +194,10 @@ def models(
             help="Train fewer epochs on fewer synthetic pictures and pages, as many as fit in so many minutes "
             "here. \\[default: train in full]",
         ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="Make reader, detector or dense-plus alone; may be given twice."),
     ] = None,
     install: Annotated[
         bool, typer.Option("--install", help="At the end, replace the models in the package by these.")
@@ -211,9 +216,10 @@ def models(
 
     if tiny and install:
         raise UsageError("--tiny with --install: tiny models are useless; leave one of them out")
-    job = making.Job(folder, load_mnist(), seed, minutes, tiny)
+    job = making.Job(folder, load_mnist(), seed, minutes, tiny, tuple(only or making.NETWORKS))
     asked = [*(["--minutes", f"{minutes:g}"] if minutes else []), *["--tiny"] * tiny, *["--install"] * install]
-    command = ("digits", "models", str(folder), "--seed", str(seed), *asked)
+    chosen = [part for name in only or () for part in ("--only", name)]
+    command = ("digits", "models", str(folder), "--seed", str(seed), *chosen, *asked)
     with continued_by(*command), progress_of_runs() as announce:
         made = making.make_models(job, lambda line: messages.print(line, markup=False), announce)
     if install:

@@ -239,7 +239,7 @@ class _Lesson:
         from mnist_digits.training.engine.augmentation import Distortion
         from mnist_digits.training.engine.corruption import Corruption
         from mnist_digits.training.engine.loop import compile_prediction, compile_rejection
-        from mnist_digits.training.engine.step import Step
+        from mnist_digits.training.engine.step import ClassifierStep
         from mnist_digits.training.engine.weight_average import WeightAverage
         from mnist_digits.training.export.onnx import load_weights
 
@@ -256,7 +256,7 @@ class _Lesson:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
         corruption = Corruption(recipe.corruption) if recipe.corruption else None
-        step = Step(model, Distortion.of(recipe), corruption, WeightAverage(model, recipe.ema_decay))
+        step = ClassifierStep(model, WeightAverage(model, recipe.ema_decay), Distortion.of(recipe), corruption)
         read, accept = (make(model, start.temperature) for make in (compile_prediction, compile_rejection))
         initial = [np.array(variable) for variable in step.variables]
         return cls(
@@ -272,7 +272,7 @@ class _Lesson:
         from mnist_digits.training.engine.loop import compile_epoch
 
         recipe, all_ = self.start.lesson, joined([self.pictures, self.others])
-        return compile_epoch(self.step, all_.images, all_.labels, recipe.batch_size, recipe.jit_compile)
+        return compile_epoch(self.step, (all_.images, all_.labels), recipe.batch_size, recipe.jit_compile)
 
     def cross_validate(self, progress: Progress) -> Gain:
         """How the pictures are read before, and each after teaching with the others."""

@@ -6,9 +6,11 @@ import pytest
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.training import find_recipe
+from mnist_digits.training.export.calibration import PICTURES_PER_KIND
 from mnist_digits.training.shipped import budget
 from mnist_digits.training.shipped.budget import Speed
 from mnist_digits.training.shipped.detector import DetectorRecipe
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, PAGES_PER_CHUNK, Pages
 
 READER, DETECTOR = find_recipe("reader"), DetectorRecipe()
@@ -49,27 +51,29 @@ def seconds_of(recipe, data: Dataset) -> float:
 
 
 @pytest.mark.usefixtures("_known_machine")
-def test_pictures_are_drawn_for_a_part_of_the_time(mnist: Dataset):
-    assert budget.fit_reader(READER, mnist, 1e5) == READER
-    # Two copies of 60,000 digits and half as many others take 180 s.
-    assert budget.fit_reader(READER, mnist, 180 / budget.DRAWING + 1).synthetic_copies == 2
-    fitted = budget.fit_reader(READER, mnist, 180 / budget.DRAWING - 1)
-    assert fitted.synthetic_copies == 1
-    assert 1 < fitted.epochs < READER.epochs
-    assert seconds_of(fitted, mnist) < 180 / budget.DRAWING
+def test_pictures_come_before_epochs(mnist: Dataset):
+    assert budget.fit_reader(READER, mnist, 1e6) == READER
+    scored = DRAWING_S * (len(mnist.validation) + PICTURES_PER_KIND * len(NON_DIGITS))
+    for copies in (1, READER.synthetic_copies):
+        wanted = replace(READER, synthetic_copies=copies)
+        enough = (seconds_of(wanted, mnist) + scored) / budget.USABLE
+        assert budget.fit_reader(READER, mnist, enough + 1) == wanted
+        fewer = budget.fit_reader(READER, mnist, enough - 1)
+        assert (fewer.synthetic_copies, fewer.epochs) == (
+            (copies - 1, READER.epochs) if copies > 1 else (1, READER.epochs - 1)
+        )
     fastest = budget.fit_reader(READER, mnist, 1)
     assert (fastest.synthetic_copies, fastest.epochs) == (1, 1)
 
 
 @pytest.mark.usefixtures("_known_machine")
-def test_pages_come_before_epochs(small: Dataset):
+def test_as_many_pages_as_leave_time_for_all_epochs(small: Dataset):
     assert budget.fit_detector(DETECTOR, small.train, 1e5) == DETECTOR
+    page = 0.005 + DETECTOR.epochs * 0.02
     for seconds in (60, 120, 300):
         fitted = budget.fit_detector(DETECTOR, small.train, seconds)
-        assert fitted == replace(DETECTOR, pages=fitted.pages, epochs=fitted.epochs)
-        composing, each = fitted.pages * 0.005, fitted.rounds * fitted.pages * 0.02
-        assert composing <= budget.DRAWING * seconds
-        assert composing + fitted.epochs * each + 2 * 5 <= seconds
+        assert fitted == replace(DETECTOR, pages=fitted.pages)
+        assert fitted.pages * page <= budget.USABLE * seconds - 5 < (fitted.pages + 1) * page
     assert budget.fit_detector(DETECTOR, small.train, 1).pages == DETECTOR.batch_size
 
 

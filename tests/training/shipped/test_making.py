@@ -136,6 +136,20 @@ def test_a_folder_goes_on_as_it_was_begun(made: Made, mnist: Dataset, digits: Di
     assert "begun with minutes None, asked to go on with 5" in result.stderr
 
 
+def test_one_network_is_made_alone(mnist: Dataset, tmp_path: Path):
+    folder, package = tmp_path / "models", tmp_path / "package"
+    with pytest.raises(UsageError, match="best: no network of the package; expected reader, detector, dense-plus"):
+        making.make_models(making.Job(folder, mnist, tiny=True, only=("best",)), print)
+    result = making.make_models(making.Job(folder, mnist, tiny=True, only=("dense-plus",)), print)
+    assert [one["file"] for one in result["models"]] == ["dense.npz"]
+    assert not (folder / "detector").exists()
+    results = json.loads((folder / making.RESULTS).read_text())
+    (folder / making.RESULTS).write_text(json.dumps({**results, "tiny": False}))
+    assert {path.name for path in making.install(folder, package)} == {"dense.npz", "README.md"}
+    with pytest.raises(UsageError, match="begun with only"):
+        making.make_models(making.Job(folder, mnist, tiny=True), print)
+
+
 def test_only_models_that_are_of_use_are_installed(made: Made, tmp_path: Path, digits: Digits):
     folder, package = made[0], tmp_path / "package"
     with pytest.raises(UsageError, match="made with --tiny"):

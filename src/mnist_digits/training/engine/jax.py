@@ -13,7 +13,7 @@ from jax import lax
 from jax import numpy as jnp
 from numpy.typing import NDArray
 
-from mnist_digits.training.engine.step import EpochProgram, Step
+from mnist_digits.training.engine.step import Arrays, EpochProgram, Step
 
 
 def compile_function(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
@@ -30,32 +30,29 @@ def compile_function(function: Callable[..., Any], model: keras.Model) -> Callab
     return call
 
 
-def compile_epoch(
-    step: Step, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch_size: int, jit_compile: bool
-) -> EpochProgram:
-    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,), compiled when this returns.
+def compile_epoch(step: Step, examples: Arrays, batch_size: int, jit_compile: bool) -> EpochProgram:
+    """The program for epochs on examples, which stay on the device, compiled when this returns.
 
     jit_compile: ignored, JAX always compiles with XLA.
     """
-    resident = jax.device_put((images, labels))
-    full_batches, remainder = divmod(len(labels), batch_size)
+    resident = jax.device_put(examples)
+    count = len(examples[0])
+    full_batches, remainder = divmod(count, batch_size)
     advance = _define_step(step)
 
     @jax.jit
     def train(
         values: list[jax.Array],
-        data: tuple[jax.Array, jax.Array],
+        data: tuple[jax.Array, ...],
         order: jax.Array,
         key: jax.Array,
         strength: jax.Array,
     ) -> tuple[list[jax.Array], jax.Array]:
-        images, labels = data
-
         def take(values: list[jax.Array], batch: tuple[jax.Array, Any]) -> tuple[list[jax.Array], jax.Array]:
             chosen, index = batch
             random = jax.random.fold_in(jax.random.key(key), index)
             draws = jax.random.uniform(random, (len(chosen), step.draws), minval=-1.0)
-            return advance(values, step.prepare(images[chosen], draws, strength), labels[chosen])
+            return advance(values, *step.prepare(tuple(array[chosen] for array in data), draws, strength))
 
         full, last = order[: len(order) - remainder], order[len(order) - remainder :]
         batches = (full.reshape(full_batches, batch_size), jnp.arange(full_batches))
@@ -65,7 +62,7 @@ def compile_epoch(
         values, last_totals = take(values, (last, full_batches))
         return values, totals.sum(0) + last_totals
 
-    order = np.zeros(len(labels), np.int32)
+    order = np.zeros(count, np.int32)
     compiled = train.lower(_values(step.variables), resident, order, np.int32(0), np.float32(0)).compile()
 
     def epoch(order: NDArray[np.int32], key: int, strength: float) -> NDArray[np.floating]:
@@ -78,7 +75,7 @@ def compile_epoch(
 
 
 def _define_step(step: Step) -> Callable[..., tuple[list[jax.Array], jax.Array]]:
-    """A function from values of `step.variables`, inputs and labels to the new values and the batch's totals, (2,)."""
+    """A function from values of `step.variables`, and a batch, to the new values and the batch's totals, (2,)."""
     evaluate, update = (_stateless(function, step.variables) for function in (step.evaluate, step.update))
     count = len(step.model.trainable_variables)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mnist_digits.training.engine.augmentation import Distortion
 from mnist_digits.training.engine.corruption import Corruption
-from mnist_digits.training.engine.step import Step, scale
+from mnist_digits.training.engine.step import ClassifierStep, scale
 from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.recipes import DIGIT_CLASSES
 
@@ -81,9 +81,9 @@ def fit(
     uncompiled model.
     """
     _check(model, images, labels)
-    step = Step(model, distortion, corruption, average)
+    step = ClassifierStep(model, average, distortion, corruption)
     start = time.perf_counter()
-    run_epoch = compile_epoch(step, images, labels, batch_size, jit_compile)
+    run_epoch = compile_epoch(step, (images, labels), batch_size, jit_compile)
     compile_seconds = time.perf_counter() - start
     run_validation = _compile_evaluation(step)
     history = keras.callbacks.History()
@@ -97,7 +97,7 @@ def fit(
     for epoch in range(initial_epoch, epochs):
         observers.on_epoch_begin(epoch)
         start = time.perf_counter()
-        totals = run_epoch(sample_order(len(labels), seed, epoch), _draw_key(seed, epoch), strength(epoch))
+        totals = run_epoch(sample_order(len(labels), seed, epoch), draw_key(seed, epoch), strength(epoch))
         loss, accuracy = (totals / len(labels)).tolist()
         logs = {"loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - start}
         logs["compile_seconds"] = compile_seconds if epoch == initial_epoch else 0.0
@@ -171,12 +171,12 @@ def _check(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.uin
         )
 
 
-def _draw_key(seed: int, epoch: int) -> int:
-    """Seed of an epoch's random distortions, independent of the order of its images."""
+def draw_key(seed: int, epoch: int) -> int:
+    """Seed of an epoch's random changes, independent of the order of its images."""
     return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
 
 
-def _compile_evaluation(step: Step) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], tuple[float, float]]:
+def _compile_evaluation(step: ClassifierStep) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], tuple[float, float]]:
     """A function from images and labels to their mean loss and accuracy."""
     totals = compile_function(lambda x, y: step.evaluate(scale(x), y, training=False)[1], step.model)
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mnist_digits.training.engine.step import EpochProgram, Step
+from mnist_digits.training.engine.step import Arrays, EpochProgram, Step
 
 # Each model needs a program of its own: no reason to warn, however many models a process trains.
 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
@@ -46,23 +46,21 @@ def _full_precision() -> Iterator[None]:
         options.enable_tensor_float_32_execution(before)
 
 
-def compile_epoch(
-    step: Step, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch_size: int, jit_compile: bool
-) -> EpochProgram:
-    """The program for epochs on images, uint8 (n, 28, 28), and labels, (n,), compiled when this returns.
+def compile_epoch(step: Step, examples: Arrays, batch_size: int, jit_compile: bool) -> EpochProgram:
+    """The program for epochs on examples, which stay in memory, compiled when this returns.
 
     jit_compile: compile with XLA.
     """
-    resident_images, resident_labels = tf.constant(images), tf.constant(labels)
-    full_batches, remainder = divmod(len(labels), batch_size)
+    resident = [tf.constant(array) for array in examples]
+    count = len(examples[0])
+    full_batches, remainder = divmod(count, batch_size)
 
-    def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+    def prepare(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor) -> Any:
         draws = tf.random.stateless_uniform((order.shape[0], step.draws), key, -1.0, 1.0, alg="philox")
-        return step.prepare(tf.gather(resident_images, order), draws, strength)
+        return step.prepare(tuple(tf.gather(array, order) for array in resident), draws, strength)
 
-    # Augmentation consists of many small operations, which XLA fuses, within a plain graph too.
-    augmented = step.distortion or step.corruption
-    compiled_prepare = tf.function(prepare, jit_compile=True) if augmented and not jit_compile else prepare
+    # Within a plain graph, too.
+    compiled_prepare = tf.function(prepare, jit_compile=True) if step.fuses and not jit_compile else prepare
 
     @tf.function(jit_compile=jit_compile)
     def train_on_full_batches(order: tf.Tensor, key: tf.Tensor, strength: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
@@ -71,8 +69,7 @@ def compile_epoch(
         index = tf.constant(0)
         # XLA would compile `tf.range` anew for another number of steps.
         while index < steps:
-            inputs = compiled_prepare(batches[index], tf.stack([key, index]), strength)
-            totals += _advance(step, inputs, tf.gather(resident_labels, batches[index]))
+            totals += _advance(step, *compiled_prepare(batches[index], tf.stack([key, index]), strength))
             index += 1
         return totals
 
@@ -84,8 +81,8 @@ def compile_epoch(
             totals += train_on_full_batches(*arguments, tf.constant(full_batches)).numpy()
         if remainder:
             # Compiling for another batch size takes longer than one eager step an epoch.
-            inputs = prepare(tf.constant(last), tf.constant([key, full_batches], tf.int32), strength)
-            totals += _advance(step, inputs, tf.gather(resident_labels, last)).numpy()
+            batch = prepare(tf.constant(last), tf.constant([key, full_batches], tf.int32), strength)
+            totals += _advance(step, *batch).numpy()
         return totals
 
     if full_batches:
@@ -95,10 +92,10 @@ def compile_epoch(
     return epoch
 
 
-def _advance(step: Step, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def _advance(step: Step, *batch: tf.Tensor) -> tf.Tensor:
     """Take one step, as `model.fit` does; returns the batch's totals, float32 (2,)."""
     with tf.GradientTape() as tape, _named_random_algorithm():
-        loss, totals = step.evaluate(inputs, labels, training=True)
+        loss, totals = step.evaluate(*batch, training=True)
     step.update(tape.gradient(loss, [variable.value for variable in step.model.trainable_variables]))
     return totals
 

@@ -1,14 +1,13 @@
 """How much is trained when the time is limited: from what a little of it takes here, to copies, pages and epochs.
 
-Nothing else is changed: the networks, their learning rates and what is drawn are those of the recipes.
+What is drawn anew is worth more than what is seen once more, so all epochs are kept where they can be. Nothing else is
+changed: the networks, their learning rates and what is drawn are those of the recipes.
 """
 
 import os
 import time
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 
 from mnist_digits.dataset import Dataset, Split
@@ -27,11 +26,8 @@ from mnist_digits.training.synthesis.pages import PAGES_PER_CHUNK, Pages, compos
 
 USABLE = 0.85
 """Share of a network's time that is planned; scores, reports and exports take the rest."""
-DRAWING = 0.3
-"""Largest share of a network's time in which pictures or pages are drawn for it."""
 TRIAL_IMAGES = 4096
 TRIAL_DRAWINGS = 100
-TRIAL_PAGES = 32
 
 
 @dataclass(frozen=True)
@@ -55,34 +51,32 @@ def fit_recipe(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
 
 
 def fit_reader(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
-    """A recipe that draws pictures, with as many copies of each digit, and then of its epochs, as fit; at least one.
+    """A recipe that draws pictures, with as many copies of each digit as leave time for its epochs; at least one.
 
-    Pictures are drawn by all cores, and those by which rejection is measured, by one.
+    Where there is no time for all epochs with one, it has fewer. Pictures are drawn by all cores, and those by which
+    rejection is measured, by one.
     """
-    drawing, cores = measure_drawing(data.train), os.cpu_count() or 1
+    drawing, speed = measure_drawing(data.train), measure_training(recipe, data)
     # Half as many pictures as of digits show none.
-    copy = 1.5 * drawing * (len(data.train) + len(data.validation)) / cores
-    copies = max(1, min(recipe.synthetic_copies, int(DRAWING * seconds / copy)))
+    copy = 1.5 * drawing * (len(data.train) + len(data.validation)) / (os.cpu_count() or 1)
     scored = drawing * (len(data.validation) + PICTURES_PER_KIND * len(NON_DIGITS))
-    speed = measure_training(recipe, data)
-    count = round(len(data.train) * (1 + 1.5 * copies))
-    epochs = speed.epochs(USABLE * seconds - copies * copy - scored, count, recipe.epochs)
-    return replace(recipe, synthetic_copies=copies, epochs=epochs)
+    left = USABLE * seconds - scored - speed.start
+    image = speed.each * len(data.train)
+    copies = int((left - recipe.epochs * image) / (copy + recipe.epochs * 1.5 * image))
+    copies = max(1, min(recipe.synthetic_copies, copies))
+    epochs = int((left - copies * copy) / (image * (1 + 1.5 * copies)))
+    return replace(recipe, synthetic_copies=copies, epochs=max(1, min(epochs, recipe.epochs)))
 
 
 def fit_detector(recipe: DetectorRecipe, split: Split, seconds: float) -> DetectorRecipe:
-    """A detector's recipe with as many of its pages, and then of its epochs, as fit. split: digits to compose of."""
+    """A detector's recipe with as many of its pages as leave time for its epochs. split: digits to compose of."""
     start = time.perf_counter()
     # Each core composes a chunk.
     pages = compose(split, PAGES_PER_CHUNK * (os.cpu_count() or 1), 0)
     composing = (time.perf_counter() - start) / len(pages)
     speed = measure_detector(recipe, pages)
-    left = USABLE * seconds - recipe.rounds * speed.start
-    # So few that an epoch of each round fits beside composing them.
-    affordable = left / (composing + recipe.rounds * speed.each)
-    count = int(max(recipe.batch_size, min(recipe.pages, DRAWING * seconds / composing, affordable)))
-    epochs = Speed(0, speed.each).epochs(left - count * composing, recipe.rounds * count, recipe.epochs)
-    return replace(recipe, pages=count, epochs=epochs)
+    count = int((USABLE * seconds - speed.start) / (composing + recipe.epochs * speed.each))
+    return replace(recipe, pages=max(recipe.batch_size, min(count, recipe.pages)))
 
 
 def measure_training(recipe: Recipe, data: Dataset) -> Speed:
@@ -114,10 +108,12 @@ def measure_drawing(split: Split) -> float:
 
 
 def measure_detector(recipe: DetectorRecipe, pages: Pages) -> Speed:
-    """Two epochs of a few pages, of which the second is measured."""
-    few = Pages(*(np.asarray(getattr(pages, field.name)[:TRIAL_PAGES]) for field in fields(Pages)))
+    """Two epochs of the pages, of which the second is measured."""
     times = [time.perf_counter()]
-    clock: Any = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(time.perf_counter()))
-    detector.fit(detector.build(recipe), few, replace(recipe, rounds=1, epochs=2), 0, [clock])
+
+    def clock(epoch: int, loss: float) -> None:
+        times.append(time.perf_counter())
+
+    detector.fit(detector.build(recipe), pages, replace(recipe, epochs=2), 0, clock)
     first, second = np.diff(times)
-    return Speed(max(0.0, first - second), second / len(few))
+    return Speed(max(0.0, first - second), second / len(pages))

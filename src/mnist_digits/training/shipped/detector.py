@@ -8,7 +8,6 @@ pages composed of MNIST's training images (`synthesis.pages`).
 """
 
 import argparse
-import ctypes
 import functools
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
-from keras import layers, ops
+from keras import layers
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -29,50 +28,37 @@ from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
 from mnist_digits.training.engine import checkpoint
+from mnist_digits.training.engine.loop import compile_epoch, compile_function, draw_key, sample_order
+from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.export.onnx import Graph, as_model, translate_all
 from mnist_digits.training.export.parity import TOLERANCE
-from mnist_digits.training.synthesis.pages import CELL_PX, MIN_CELL_INK, OTHER, PAGE_PX, Pages, compose
+from mnist_digits.training.shipped.page_step import CLASSES, PLANES, PageStep, arrays_of, batch_of, loss
+from mnist_digits.training.synthesis.pages import Pages, compose
 from mnist_digits.training.synthesis.stock import compose_kept
 
-CLASSES = OTHER + 1
-"""Score channels of the output, one a digit and one for letters and signs; the digit mask is one more."""
-PLANES = 2
-"""Of the input: ink, and ink before lines were removed."""
 OUTPUT = "marks"
 """Name of the ONNX model's output, which `recognition` reads."""
 PARTS = ("quarter", "eighth", "sixteenth", "joined_eighth", "joined_quarter")
 """Names of the network's parts, in the order of its constants in a file."""
-EMPTY_CELL_WEIGHT = 0.05
-"""Weight of a cell without ink in the loss of the digit mask; 1 of all others."""
 VALIDATION_PAGES = 400
 """Pages of validation images on which the loss in the file's metadata is measured."""
-TURNED_SHARE = 0.08
-"""Fraction of the pages that are turned on a side or upside down, where nothing counts as a digit."""
-PEAK_RADIUS_CELLS = 3
-"""Distance from a digit's centre beyond which its target score is 0."""
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's numbers of the options for how much freed memory the process keeps, and how large a part of it may be."""
 
 
 @dataclass(frozen=True)
 class DetectorRecipe:
     """Everything that decides a detector, but for the seed."""
 
-    stem: int = 12
+    stem: int = 16
     """Channels at half the page's resolution."""
-    channels: tuple[int, int, int] = (24, 56, 96)
+    channels: tuple[int, int, int] = (24, 64, 128)
     """Channels at a fourth, an eighth and a sixteenth of it."""
-    pages: int = 24_000
+    pages: int = 40_000
     """Pages to train on."""
-    rounds: int = 1
-    """Cycles of the learning rate; the peak is halved from one to the next."""
-    epochs: int = 9
-    """Passes over the pages in each round."""
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    """Peak of the first round; reached after a twentieth of its steps, followed by a cosine decay to 1 %."""
+    epochs: int = 12
+    """Passes over the pages."""
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    """Peak; reached after a twentieth of the steps, followed by a cosine decay to 1 %."""
     weight_decay: float = 1e-4
     ema_decay: float = 0.999
     """Decay per step of the exponential moving average of the weights."""
@@ -161,24 +147,30 @@ def train(
     model = build(recipe)
     if initial:
         load_onnx(model, initial)
-    progress = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: report(f"epoch {epoch + 1} of {recipe.epochs}  loss {logs['loss']:.4f}")
+    fit(
+        model,
+        pages,
+        recipe,
+        seed,
+        lambda epoch, loss: report(f"epoch {epoch} of {recipe.epochs}  loss {loss:.4f}"),
+        folder and folder / "state.npz",
     )
-    fit(model, pages, recipe, seed, [progress], folder and folder / "state.npz")
     metadata = {
         **{name: str(value) for name, value in asdict(recipe).items()},
         "seed": str(seed),
         "validation_loss": f"{mean_loss(model, unseen, recipe.batch_size):.4f}",
         "version": __version__,
     }
-    export_onnx(model, path, metadata, planes_of(unseen, np.array([0]))[0])
+    first = (array[:1] for array in arrays_of(unseen))
+    export_onnx(model, path, metadata, keras.ops.convert_to_numpy(batch_of(*first)[0])[0])
 
 
 def mean_loss(model: keras.Model, pages: Pages, batch_size: int) -> float:
-    """The mean loss over all batches of the pages."""
-    batches = Batches(pages, batch_size, 0)
-    pairs = (batches[i] for i in range(len(batches)))
-    return float(np.mean([loss(target, model(ink, training=False)) for ink, target in pairs]))
+    """The mean loss over all full batches of the pages."""
+    evaluate = compile_function(lambda *page: loss(batch_of(*page)[1], model(batch_of(*page)[0])), model)
+    starts = range(0, len(pages) - batch_size + 1, batch_size)
+    arrays = [[np.asarray(array[start:][:batch_size]) for array in arrays_of(pages)] for start in starts]
+    return float(np.mean([evaluate(*batch) for batch in arrays]))
 
 
 def fit(
@@ -186,156 +178,30 @@ def fit(
     pages: Pages,
     recipe: DetectorRecipe,
     seed: int,
-    callbacks: list[Any],
+    report: Callable[[int, float], None],
     state: Path | None = None,
 ) -> None:
-    """Train the network on composed pages. callbacks: Keras's. state: see `_EpochKeeper`."""
-    steps = recipe.epochs * len(pages) // recipe.batch_size
-    keeper = _EpochKeeper(state, recipe.epochs)
-    for number in range(keeper.current_round, recipe.rounds):
-        peak = recipe.learning_rate / 2**number
-        rate = keras.optimizers.schedules.CosineDecay(0.0, steps, 0.01, warmup_target=peak, warmup_steps=steps // 20)
-        optimiser = keras.optimizers.AdamW(
-            rate, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=recipe.ema_decay, global_clipnorm=5.0
-        )
-        # XLA is slow at convolutions on a CPU.
-        model.compile(optimiser, loss=loss, jit_compile=False)
-        done = keeper.restore(model, number)
-        batches = Batches(pages, recipe.batch_size, seed + number, done)
-        model.fit(
-            batches,
-            initial_epoch=done,
-            epochs=recipe.epochs,
-            verbose=0,
-            callbacks=[_MemoryKeeper(), keeper, *callbacks],
-        )
+    """Train the network on composed pages, which are held in memory, or on the accelerator.
 
-
-class _MemoryKeeper(keras.callbacks.Callback):
-    """Has the process keep freed memory for the next batch.
-
-    TensorFlow 2.21 has glibc give it back to the system wherever batches come from Python, and getting it anew took
-    half of the time: 1.07 seconds of a core a batch instead of 0.58.
+    report: called after each epoch with its number, from 1, and its mean loss. state: a file that keeps what was
+    reached after each epoch, from which the same call goes on.
     """
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Undo that; by then the first batch has come."""
-        if batch == 0 and sys.platform == "linux":
-            library = ctypes.CDLL(None)
-            # Other C libraries than glibc lack the function.
-            if hasattr(library, "mallopt"):
-                library.mallopt(M_MMAP_THRESHOLD, 32 << 20)
-                library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
-
-
-class _EpochKeeper(keras.callbacks.Callback):
-    """Keeps what `fit` has reached after each epoch, and returns to it."""
-
-    def __init__(self, path: Path | None, epochs: int) -> None:
-        """path: the file, which need not exist yet; None keeps nothing. epochs: in each round."""
-        super().__init__()
-        self._path, self._epochs = path, epochs
-        exists = path is not None and path.exists()
-        self._done = checkpoint.count_epochs(path) if path is not None and exists else 0
-        # A round that has ended is entered once more: its end replaces the weights by their average.
-        self.current_round = max(0, self._done - 1) // epochs
-
-    def restore(self, model: keras.Model, number: int) -> int:
-        """Set the model and its optimiser, new for this round, to what was kept; returns how many of its epochs are."""
-        model.optimizer.build(model.trainable_variables)
-        if self._path is None or not self._done or number > self.current_round:
-            return 0
-        checkpoint.restore(self._path, [*model.variables, *model.optimizer.variables])
-        return self._done - number * self._epochs
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep an epoch, counted from 0 in each round."""
-        self._done += 1
-        if self._path is not None:
-            variables = [*self.model.variables, *self.model.optimizer.variables]
-            checkpoint.save(self._path, variables, np.zeros((self._done, 1)))
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches of pages, shuffled anew for each epoch: ink, float32 (n, h, w, 2) in [0, 1], and `targets`.
-
-    A batch depends on the seed, the number of the epoch and its own alone.
-    """
-
-    def __init__(self, pages: Pages, batch_size: int, seed: int, epoch: int = 0) -> None:
-        super().__init__()
-        self._pages, self._batch_size, self._seed = pages, batch_size, seed
-        self._epoch = epoch - 1
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
-        """Shuffle."""
-        self._epoch += 1
-        self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._pages))
-
-    def __len__(self) -> int:
-        return len(self._order) // self._batch_size
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        chosen = self._order[index * self._batch_size :][: self._batch_size]
-        ink, mask, digits = planes_of(self._pages, chosen), self._pages.digit_mask[chosen], self._pages.digits[chosen]
-        random = np.random.default_rng([self._seed, self._epoch, index])
-        for page in np.flatnonzero(random.random(len(chosen)) < TURNED_SHARE):
-            ink[page] = np.rot90(ink[page], int(random.integers(1, 4)))
-            mask[page], digits[page] = 0, -1
-        return ink, targets(ink, mask, digits)
-
-
-def planes_of(pages: Pages, chosen: NDArray[np.int_]) -> NDArray[np.float32]:
-    """The network's input for some pages: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. chosen: their numbers."""
-    return np.stack([pages.ink[chosen], pages.lined_ink[chosen]], axis=-1).astype(np.float32) / np.float32(255)
-
-
-def targets(
-    ink: NDArray[np.float32], digit_mask: NDArray[np.uint8], digits: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The wanted output for some pages, and the weight of each cell in the digit mask's loss: float32 (n, h, w, 13).
-
-    ink: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. digit_mask, digits: as in `Pages`. Channels 0-10: a peak of 1 in
-    the cell of each digit's, letter's or sign's centre. 11: the digit mask. 12: the weight.
-    """
-    count, cells = len(ink), PAGE_PX // CELL_PX
-    result = np.zeros((count, cells, cells, CLASSES + 2), np.float32)
-    mean_ink = ink.reshape(count, cells, CELL_PX, cells, CELL_PX, PLANES).mean(axis=(2, 4))
-    result[..., CLASSES] = digit_mask / np.float32(255)
-    result[..., CLASSES + 1] = np.where((mean_ink > MIN_CELL_INK).any(axis=-1), 1, EMPTY_CELL_WEIGHT)
-    _add_peaks(result, digits)
-    return result
-
-
-def _add_peaks(result: NDArray[np.float32], digits: NDArray[np.float32]) -> None:
-    """Write a Gaussian into each digit's channel, 1 at its centre, as wide and high as the digit requires."""
-    page, place = np.nonzero(digits[..., 0] >= 0)
-    label, x, y, width, height = digits[page, place].T
-    column, row = (np.clip(centre / CELL_PX, 0, result.shape[1] - 1).astype(int) for centre in (x, y))
-    near = np.arange(-PEAK_RADIUS_CELLS, PEAK_RADIUS_CELLS + 1)
-    sigma_x, sigma_y = (np.clip(size / CELL_PX * 0.14, 0.45, 1.4)[:, None] for size in (width, height))
-    peak = np.exp(-((near / sigma_y) ** 2) / 2)[:, :, None] * np.exp(-((near / sigma_x) ** 2) / 2)[:, None, :]
-    rows, columns = row[:, None, None] + near[:, None], column[:, None, None] + near
-    inside = (rows >= 0) & (rows < result.shape[1]) & (columns >= 0) & (columns < result.shape[2])
-    where = np.broadcast_arrays(page[:, None, None], rows, columns, label[:, None, None].astype(int))
-    np.maximum.at(result, tuple(index[inside] for index in where), peak[inside])
-
-
-def loss(target: Any, output: Any) -> Any:
-    """The scores' focal loss per digit, plus twice the digit mask's weighted mean cross entropy.
-
-    target: as `targets` gives it. output: the network's. The focal loss is that of Zhou et al., equation 1.
-    """
-    score, mask, weight = target[..., :CLASSES], target[..., CLASSES], target[..., CLASSES + 1]
-    predicted = ops.clip(output[..., :CLASSES], 1e-5, 1 - 1e-5)
-    centre = ops.cast(score > 0.999, "float32")
-    missed = -centre * (1 - predicted) ** 2 * ops.log(predicted)
-    false = -((1 - score) ** 4) * (1 - centre) * predicted**2 * ops.log(1 - predicted)
-    digits = ops.maximum(ops.sum(centre), 1.0)
-    predicted_mask = ops.clip(output[..., CLASSES], 1e-5, 1 - 1e-5)
-    entropy = -(mask * ops.log(predicted_mask) + (1 - mask) * ops.log(1 - predicted_mask))
-    return ops.sum(missed + false) / digits + 2 * ops.sum(weight * entropy) / ops.sum(weight)
+    steps = recipe.epochs * (len(pages) // recipe.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, 0.01, warmup_target=recipe.learning_rate, warmup_steps=steps // 20
+    )
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0))
+    average = WeightAverage(model, recipe.ema_decay)
+    step = PageStep(model, average)
+    done = len(checkpoint.restore(state, step.variables)) if state is not None and state.exists() else 0
+    # XLA is slow at convolutions on a CPU.
+    run_epoch = compile_epoch(step, arrays_of(pages), recipe.batch_size, jit_compile=False)
+    for epoch in range(done, recipe.epochs):
+        total, count = run_epoch(sample_order(len(pages), seed, epoch), draw_key(seed, epoch), 1.0)
+        if state is not None:
+            checkpoint.save(state, step.variables, np.zeros((epoch + 1, 1)))
+        report(epoch + 1, float(total / count))
+    average.apply()
 
 
 def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], ink: NDArray[np.float32]) -> None:
@@ -349,7 +215,8 @@ def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], ink: N
     content = _to_onnx(model, metadata).SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (output,) = session.run([OUTPUT], {"ink": ink.transpose(2, 0, 1)[None]})
-    expected = np.asarray(model(ink[None], training=False)).transpose(0, 3, 1, 2)
+    answer = compile_function(lambda planes: model(planes, training=False), model)
+    expected = keras.ops.convert_to_numpy(answer(ink[None])).transpose(0, 3, 1, 2)
     difference = float(np.abs(output - expected).max())
     if difference > TOLERANCE:
         raise DataError(
@@ -399,7 +266,9 @@ def _upsampled(graph: Graph, value: str) -> str:
 
 def main() -> None:
     """Train a detector from the command line."""
-    parser = argparse.ArgumentParser(description="Train a page detector on composed pages: 1-2 hours on one core.")
+    parser = argparse.ArgumentParser(
+        description="Train a page detector on composed pages: minutes on a GPU, a night on two cores."
+    )
     parser.add_argument("path", type=Path, metavar="FILE.onnx", help="the file to write")
     parser.add_argument("--seed", type=int, default=0, help="decides the pages and the first weights (default: 0)")
     parser.add_argument("--from", dest="initial", type=Path, metavar="FILE.onnx", help="a detector to go on training")

@@ -16,12 +16,12 @@ class Ledger:
     """The file of a making, which a killed process leaves behind for the next."""
 
     def __init__(self, path: Path, asked: dict[str, Any]) -> None:
-        """asked: what was asked for, JSON by name; `minutes` is the budget or None.
+        """asked: what was asked for, JSON by name: `only`, the networks to make, and `minutes`, the budget or None.
 
         Raises UsageError when the file was begun otherwise.
         """
         self._path, self._last = path, time.monotonic()
-        self._content = read_json(path) if path.exists() else {**asked, "training": {}, "seconds": {}}
+        self._content: dict[str, Any] = read_json(path) if path.exists() else {**asked, "training": {}, "seconds": {}}
         for name, value in asked.items():
             if self._content.get(name) != value:
                 raise UsageError(
@@ -51,7 +51,7 @@ class Ledger:
         minutes = self._content["minutes"]
         if minutes is None:
             return None
-        names = list(SHARES)
+        names = [one for one in SHARES if one in self._content["only"]]
         following = sum(SHARES[one] for one in names[names.index(name) :])
         return float(max(0.0, 60 * minutes - sum(self.seconds.values())) * SHARES[name] / following)
 

@@ -29,11 +29,11 @@ DESTINATIONS = {
 }
 """Each file that is made, and its place in the package."""
 NETWORKS = {
-    "reader": "digits.onnx",
-    "detector": "detector.onnx",
-    "dense-plus": "dense.npz",
+    "reader": ("digits.onnx", "digits.md"),
+    "detector": ("detector.onnx", "detector.md"),
+    "dense-plus": ("dense.npz", "page.md"),
 }
-"""Each network's name in the ledger, and its file."""
+"""Each network's name in the ledger, its file and its card."""
 RESULTS, LEDGER = "models.json", "making.json"
 UNDISTORTED = dict.fromkeys(("rotation", "scaling", "shear", "translation", "elastic"), 0.0)
 TINY: dict[str, dict[str, Any]] = {
@@ -55,10 +55,12 @@ class Job:
     """A budget, kept by fewer epochs, synthetic pictures and composed pages; None trains in full."""
     tiny: bool = False
     """As little as shows that it works."""
+    only: tuple[str, ...] = tuple(NETWORKS)
+    """Names of the networks to make."""
 
 
 def make_models(job: Job, report: Callable[[str], None], announce: Announce | None = None) -> dict[str, Any]:
-    """Train the simple network of the page, the classifier and the detector; returns what was made, as in RESULTS.
+    """Train the job's networks, by default the page's, the classifier and the detector; returns what is in RESULTS.
 
     The job's folder gets the files in DESTINATIONS and RESULTS, the runs, and the composed pages; the same call goes on
     with an interrupted one after its last finished epoch. report: called with a line of progress. announce: as in
@@ -67,13 +69,27 @@ def make_models(job: Job, report: Callable[[str], None], announce: Announce | No
     """
     if job.minutes is not None and not job.minutes > 0:
         raise UsageError(f"{job.minutes:g} minutes: expected more than 0")
+    unknown = [name for name in job.only if name not in NETWORKS]
+    if unknown:
+        raise UsageError(f"{unknown[0]}: no network of the package; expected {', '.join(NETWORKS)}")
     backend.check_installed()
-    asked = {"seed": job.seed, "minutes": job.minutes, "tiny": job.tiny, "backend": backend.chosen_backend()}
+    asked = {
+        "seed": job.seed,
+        "minutes": job.minutes,
+        "tiny": job.tiny,
+        "only": [name for name in NETWORKS if name in job.only],
+        "backend": backend.chosen_backend(),
+    }
     with sole_use(job.folder / LEDGER):
         making = _Making(_with_few_images(job) if job.tiny else job, report, announce, asked)
-        making.make_page_network()
-        making.make_reader()
-        making.make_detector()
+        # In the order of the ledger's shares.
+        for name, make in (
+            ("dense-plus", making.make_page_network),
+            ("reader", making.make_reader),
+            ("detector", making.make_detector),
+        ):
+            if name in job.only:
+                make()
         write_json(job.folder / RESULTS, making.results())
     return {"folder": str(job.folder), **read_json(job.folder / RESULTS)}
 
@@ -83,12 +99,16 @@ def install(folder: Path, package: Path = PACKAGE) -> list[Path]:
 
     Raises DataError when one is missing, UsageError when they were made with `tiny`.
     """
-    for name in (*DESTINATIONS, RESULTS):
+    if not (folder / RESULTS).exists():
+        raise DataError(f"{folder}: has no {RESULTS}; expected finished models: make them first")
+    made = read_json(folder / RESULTS)
+    files = [name for network in made["training"] for name in NETWORKS[network]]
+    for name in files:
         if not (folder / name).exists():
             raise DataError(f"{folder}: has no {name}; expected finished models: make them first")
-    if read_json(folder / RESULTS)["tiny"]:
+    if made["tiny"]:
         raise UsageError(f"{folder}: made with --tiny, which only shows that it works; make others to install them")
-    return [_copy(folder / name, package / place) for name, place in DESTINATIONS.items()]
+    return [_copy(folder / name, package / DESTINATIONS[name]) for name in files]
 
 
 class _Making:
@@ -102,7 +122,7 @@ class _Making:
 
     def make_page_network(self) -> None:
         """The simple network that the page shows, from a run of `dense-plus`, with its card."""
-        if self._has("dense.npz", "page.md"):
+        if self._has("dense-plus"):
             return
         run = self._train("dense-plus")
         from mnist_digits.training.export.page_network import export_dense
@@ -113,7 +133,7 @@ class _Making:
 
     def make_reader(self) -> None:
         """The classifier, from a run of `reader`, with its card."""
-        if self._has("digits.onnx", "digits.md"):
+        if self._has("reader"):
             return
         run = self._train("reader")
         _copy(run.onnx, self.job.folder / "digits.onnx")
@@ -121,7 +141,7 @@ class _Making:
 
     def make_detector(self) -> None:
         """The detector, from composed pages, and its card."""
-        if self._has("detector.onnx", "detector.md"):
+        if self._has("detector"):
             return
         path = self.job.folder / "detector.onnx"
         backend.start_keras()
@@ -197,30 +217,33 @@ class _Making:
 
     def results(self) -> dict[str, Any]:
         """What was made, as in RESULTS."""
-        metrics = {name: read_json(self._run(name).metrics) for name in ("dense-plus", "reader")}
-        figures = {name: {"test_accuracy": one["test"]["accuracy"]} for name, one in metrics.items()}
-        figures["detector"] = {
-            "validation_loss": float(_metadata(self.job.folder / "detector.onnx")["validation_loss"])
-        }
+        # Nothing else does where all networks were made before.
+        backend.start_keras()
         return {
             "version": __version__,
             **{name: getattr(self.job, name) for name in ("seed", "minutes", "tiny")},
-            "environment": read_json(self._run("reader").environment),
+            "environment": backend.describe_environment(),
             "training": self.ledger.training,
-            "models": [
-                {
-                    "file": file,
-                    "bytes": (self.job.folder / file).stat().st_size,
-                    "seconds": self.ledger.seconds[name],
-                    **figures[name],
-                }
-                for name, file in NETWORKS.items()
-            ],
+            "models": [self._described(name) for name in NETWORKS if name in self.job.only],
         }
 
-    def _has(self, *names: str) -> bool:
-        """Whether all of these files were made."""
-        return all((self.job.folder / name).exists() for name in names)
+    def _described(self, network: str) -> dict[str, Any]:
+        """A network's file, size, seconds and how good it is."""
+        path = self.job.folder / NETWORKS[network][0]
+        if network == "detector":
+            figure = {"validation_loss": float(_metadata(path)["validation_loss"])}
+        else:
+            figure = {"test_accuracy": read_json(self._run(network).metrics)["test"]["accuracy"]}
+        return {
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "seconds": self.ledger.seconds[network],
+            **figure,
+        }
+
+    def _has(self, network: str) -> bool:
+        """Whether it and its card were made."""
+        return all((self.job.folder / name).exists() for name in NETWORKS[network])
 
     def _series(self, name: str) -> Path:
         return self.job.folder / "runs" / name

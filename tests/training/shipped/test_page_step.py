@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+import pytest
+
+from mnist_digits.dataset import Dataset
+from mnist_digits.training.shipped import page_step
+from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, OTHER, PAGE_PX, compose_page
+
+CELLS = PAGE_PX // CELL_PX
+Page = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def pages(mnist: Dataset) -> Page:
+    random = np.random.default_rng(0)
+    composed = [compose_page(mnist.train, random) for _ in range(2)]
+    ink, lined_ink, mask, digits = (np.stack(arrays) for arrays in zip(*composed, strict=True))
+    return ink, lined_ink, mask, digits
+
+
+def table(*digits: tuple[float, ...]) -> np.ndarray:
+    rows = np.full((1, MAX_DIGITS_PER_PAGE, 5), -1, np.float32)
+    for row, digit in zip(rows[0], digits, strict=False):
+        row[:] = digit
+    return rows
+
+
+def targets(planes: np.ndarray, mask: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(page_step.targets(planes, mask, digits))
+
+
+def test_the_score_peaks_where_a_digit_has_its_centre():
+    ink, mask = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32), np.zeros((1, CELLS, CELLS), np.uint8)
+    target = targets(ink, mask, table((3, 41, 102, 16, 24), (7, 1, 287, 10, 20)))
+    score = target[0, ..., : page_step.CLASSES]
+    assert score[102 // CELL_PX, 41 // CELL_PX, 3] == 1
+    assert score[287 // CELL_PX, 0, 7] == 1
+    assert (score == 1).sum() == 2
+    # Lower than wide cells away, and nothing far away or for another digit.
+    assert 0 < score[102 // CELL_PX, 41 // CELL_PX + 1, 3] < score[102 // CELL_PX + 1, 41 // CELL_PX, 3] < 1
+    assert score[..., [0, 1, 2, 4, 5, 6, 8, 9, OTHER]].max() == 0
+    assert score[40:60, 20:].max() == 0
+
+
+def test_where_digits_overlap_the_nearer_one_counts(pages: Page):
+    ink, lined_ink, mask, digits = pages
+    score = targets(np.stack([ink, lined_ink], -1) / np.float32(255), mask, digits)[..., : page_step.CLASSES]
+    wanted = np.zeros_like(score)
+    for page, rows in enumerate(digits):
+        for label, x, y, width, height in rows[rows[:, 0] >= 0]:
+            column, row = (min(max(int(centre // CELL_PX), 0), CELLS - 1) for centre in (x, y))
+            spread_x, spread_y = (min(max(0.14 * size / CELL_PX, 0.45), 1.4) for size in (width, height))
+            for j in range(max(0, row - 3), min(CELLS, row + 4)):
+                for i in range(max(0, column - 3), min(CELLS, column + 4)):
+                    peak = np.exp(-(((j - row) / spread_y) ** 2 + ((i - column) / spread_x) ** 2) / 2)
+                    wanted[page, j, i, int(label)] = max(wanted[page, j, i, int(label)], peak)
+    assert (wanted > 0).any()
+    np.testing.assert_allclose(score, wanted, atol=1e-5)
+
+
+def test_the_digit_mask_counts_where_there_is_ink_or_was_before_lines_were_removed():
+    ink = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32)
+    ink[0, :CELL_PX, :CELL_PX, 0] = 1
+    ink[0, :CELL_PX, : 2 * CELL_PX, 1] = 1
+    mask = np.zeros((1, CELLS, CELLS), np.uint8)
+    mask[0, 0, 0] = 255
+    target = targets(ink, mask, table())
+    assert target[0, 0, :3, page_step.CLASSES].tolist() == [1, 0, 0]
+    # A cell without ink has little weight.
+    assert target[0, 0, :3, page_step.CLASSES + 1].tolist() == pytest.approx([1, 1, page_step.EMPTY_CELL_WEIGHT])
+
+
+def test_the_loss_is_least_for_the_truth(pages: Page):
+    target = keras.ops.convert_to_numpy(page_step.batch_of(*pages)[1])
+    truth, random = target[..., :-1], np.random.default_rng(0)
+    best = float(page_step.loss(target, truth))
+    near = np.clip(truth + random.normal(0, 0.1, truth.shape).astype(np.float32), 0, 1)
+    assert best < min(float(page_step.loss(target, other)) for other in (near, 0 * truth, 0 * truth + 1))
+
+
+@pytest.mark.parametrize(("draw", "quarters"), [(-1.0, 1), (0.0, 2), (0.99, 3)])
+def test_what_is_turned_has_no_digits(pages: Page, draw: float, quarters: int):
+    model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd")
+    # The first page is turned, the second is not.
+    draws = np.array([[-1, draw], [1, draw]], np.float32)
+    planes, target = map(keras.ops.convert_to_numpy, page_step.PageStep(model).prepare(pages, draws, 1.0))
+    upright, wanted = map(keras.ops.convert_to_numpy, page_step.batch_of(*pages))
+    np.testing.assert_array_equal(planes[0], np.rot90(upright[0], quarters))
+    assert not target[0, ..., : page_step.CLASSES + 1].any()
+    np.testing.assert_array_equal(planes[1], upright[1])
+    np.testing.assert_array_equal(target[1], wanted[1])
