@@ -323,6 +323,29 @@ def round_numbers(page: Page, style: WritingStyle, split: Split) -> None:
         y += style.height_px * random.uniform(1.3, 2.2)
 
 
+def crowded(page: Page, style: WritingStyle, split: Split) -> None:
+    """Two or three digits at a time, so broad, narrow or close that they run into one another.
+
+    So are the numbers in small pictures that are filled by them.
+    """
+    random = page.random
+    style = replace(style, pen=random.uniform(0.1, 0.3), slant=random.normal(0, 0.2))
+    width, overlap = random.uniform(0.5, 1.0), random.uniform(-0.06, 0.22) * style.height_px
+    pitch = style.height_px * random.uniform(1.3, 2)
+    for y in np.arange(random.uniform(0, 1) * pitch, PAGE_PX, pitch):
+        x = random.uniform(0, 1.5) * style.height_px
+        while x < PAGE_PX:
+            for _ in range(int(random.integers(2, 4))):
+                ink, label = draw_digit(style, split, random)
+                narrow = cv2.resize(
+                    ink, (max(2, round(width * ink.shape[1])), ink.shape[0]), interpolation=cv2.INTER_AREA
+                )
+                middle = y + random.normal(0, 0.04) * style.height_px
+                page.put(narrow, x + narrow.shape[1] / 2, middle, label)
+                x += max(0.2 * style.height_px, narrow.shape[1] - overlap)
+            x += style.height_px * random.uniform(0.5, 2)
+
+
 def _join_tops(page: Page, style: WritingStyle, known: int) -> None:
     """Draw strokes from zero to zero among the digits from this one on."""
     for before, after in zip(page.digits[known:], page.digits[known + 1 :], strict=False):
@@ -375,14 +398,15 @@ def scattered(page: Page, style: WritingStyle, split: Split) -> None:
 
 
 DOCUMENTS: dict[Callable[[Page, WritingStyle, Split], None], float] = {
-    write_lines: 0.24,
+    write_lines: 0.22,
     table: 0.14,
-    form: 0.16,
+    form: 0.15,
     pad: 0.09,
     puzzle: 0.04,
     sums: 0.12,
     label: 0.05,
-    round_numbers: 0.08,
+    round_numbers: 0.07,
+    crowded: 0.04,
     letters: 0.06,
     scattered: 0.02,
 }

@@ -144,7 +144,9 @@ def draw_digit(style: WritingStyle, split: Split, random: Random, label: int | N
 
 def write_sign(page: Page, style: WritingStyle, line: TextLine, x: float, sign: str) -> float:
     """Write a sign, or a letter for @, from x on; returns where it ends, with a gap."""
-    gap = max(0.04, style.gap) * style.height_px
+    # Now and then a hasty sign touches its neighbours.
+    touching = page.random.random() < 0.15
+    gap = (page.random.uniform(-0.2, 0.04) if touching else max(0.04, style.gap)) * style.height_px
     if sign == "@":
         sign = str(page.random.choice(list(UNLIKE_DIGITS)))
     if sign in SIGN_STROKES and page.random.random() < 0.7 and not style.typeface:
