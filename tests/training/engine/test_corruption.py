@@ -91,6 +91,18 @@ def test_outlines_of_a_square_are_its_border():
     assert edges[:6].max() == 0
 
 
+def test_coarse_images_have_so_few_pixels_and_even_ones_stay_even():
+    amounts = np.random.default_rng(1).uniform(-1, 1, (40, AMOUNTS)).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(0, 255, (40, 28, 28)).astype(np.float32)
+    some = Numbers(amounts, noise, noise, noise)
+    np.testing.assert_allclose(corruption.coarse(np.full((40, 28, 28), 90, np.float32), some), 90, atol=1e-2)
+    # A row made of k pixels is a sum of k patterns.
+    ranks = np.linalg.matrix_rank(np.asarray(corruption.coarse(noise, some)), tol=1)
+    assert ranks.min() >= 8
+    assert ranks.max() <= 15
+    assert len(set(ranks.tolist())) > 4
+
+
 def test_blur_keeps_the_light_of_an_image(small: Dataset):
     images = small.train.images[:5].astype(np.float32)
     blurred = np.asarray(corruption.blur(images, numbers(5, amount=1.0)))

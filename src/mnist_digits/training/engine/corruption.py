@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from mnist_digits.training.engine.augmentation import SIDE, tents
 
@@ -194,15 +195,37 @@ def impulses(images: Any, numbers: Numbers) -> Any:
     return ops.where(lost, ops.where(numbers.more_noise > 0, 255.0, 0.0), images)
 
 
+COARSEST = 8
+"""Pixels a side of the coarsest images, and how many sizes from there on there are."""
+
+
+def _resampling(smooth: bool) -> NDArray[np.float32]:
+    """What reduces a row or column to fewer pixels and enlarges it again, for each size: float32 (COARSEST, 28, 28)."""
+    matrices, edges = [], np.arange(SIDE + 1)
+    for size in range(COARSEST, 2 * COARSEST):
+        bounds = np.linspace(0, SIDE, size + 1)[:, None]
+        # Each coarse pixel is the mean of what it covers.
+        covered = np.minimum(bounds[1:], edges[1:]) - np.maximum(bounds[:-1], edges[:-1])
+        place = (np.arange(SIDE)[:, None] + 0.5) * size / SIDE - 0.5
+        distance = np.abs(np.clip(place, 0, size - 1) - np.arange(size))
+        nearest = np.rint(place) == np.arange(size)
+        matrices.append((np.maximum(1 - distance, 0) if smooth else nearest) @ np.maximum(covered, 0) * size / SIDE)
+    return np.array(matrices, np.float32)
+
+
+_COARSE = np.concatenate([_resampling(smooth=False), _resampling(smooth=True)])
+
+
 def coarse(images: Any, numbers: Numbers) -> Any:
-    """Pixels twice as large."""
-    blocks = ops.mean(ops.reshape(images, (-1, SIDE // 2, 2, SIDE // 2, 2)), axis=(2, 4))
-    return ops.repeat(ops.repeat(blocks, 2, axis=1), 2, axis=2)
+    """Of 8 to 15 pixels a side, enlarged again with edges or without."""
+    size = ops.cast(numbers.amount(0, 0, COARSEST - 1e-3)[:, 0, 0], "int32")
+    matrices = ops.take(_COARSE, size + COARSEST * ops.cast(numbers.coin(1)[:, 0, 0], "int32"), axis=0)
+    return ops.matmul(ops.matmul(matrices, images), ops.transpose(matrices, (0, 2, 1)))
 
 
 KINDS: dict[Callable[[Any, Numbers], Any], int] = {
-    line: 2, spatter: 1, patches: 1, outlines: 1, pale: 1, stripe: 1, negative: 1, paper: 2, threshold: 1,
-    blur: 1, motion: 1, glass: 1, coarse: 1, grain: 2, impulses: 2,
+    line: 4, spatter: 1, patches: 1, outlines: 1, pale: 1, stripe: 1, negative: 1, paper: 2, threshold: 1,
+    blur: 1, motion: 1, glass: 1, coarse: 2, grain: 2, impulses: 2,
 }  # fmt: skip
 """Kind of corruption → its weight: how many images it is for, relative to others."""
 AMOUNTS = 10

@@ -20,7 +20,7 @@ from mnist_digits.training.export.calibration import PICTURES_PER_KIND
 from mnist_digits.training.recipes import Recipe
 from mnist_digits.training.shipped import detector
 from mnist_digits.training.shipped.detector import DetectorRecipe
-from mnist_digits.training.synthesis.digits import draw_digits
+from mnist_digits.training.synthesis.digits import NON_DIGITS_PER_DIGIT, draw_digits
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 from mnist_digits.training.synthesis.pages import PAGES_PER_CHUNK, Pages, compose
 
@@ -57,14 +57,14 @@ def fit_reader(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
     rejection is measured, by one.
     """
     drawing, speed = measure_drawing(data.train), measure_training(recipe, data)
-    # Half as many pictures as of digits show none.
-    copy = 1.5 * drawing * (len(data.train) + len(data.validation)) / (os.cpu_count() or 1)
+    pictures = 1 + NON_DIGITS_PER_DIGIT
+    copy = pictures * drawing * (len(data.train) + len(data.validation)) / (os.cpu_count() or 1)
     scored = drawing * (len(data.validation) + PICTURES_PER_KIND * len(NON_DIGITS))
     left = USABLE * seconds - scored - speed.start
     image = speed.each * len(data.train)
-    copies = int((left - recipe.epochs * image) / (copy + recipe.epochs * 1.5 * image))
+    copies = int((left - recipe.epochs * image) / (copy + recipe.epochs * pictures * image))
     copies = max(1, min(recipe.synthetic_copies, copies))
-    epochs = int((left - copies * copy) / (image * (1 + 1.5 * copies)))
+    epochs = int((left - copies * copy) / (image * (1 + pictures * copies)))
     return replace(recipe, synthetic_copies=copies, epochs=max(1, min(epochs, recipe.epochs)))
 
 

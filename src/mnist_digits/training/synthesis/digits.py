@@ -1,14 +1,14 @@
 """Single pictures made from MNIST's digits: digits in other writing styles, and pictures that show no digit.
 
 A network that has seen only MNIST knows one kind of pen, one country's habits and no letters. Each digit is enlarged
-and drawn with another stroke width, distorted, and at times broken, cropped or specked, or given the bar, slash, flag
-or foot that other countries write. Non-digits are letters, symbols, shapes, scribbles, blots, fragments and numbers
-of several digits, which the network must reject. Every drawing passes through `recognition`, as any picture does,
-before the network sees it.
+and drawn with another pen, distorted, and at times broken, cropped or specked, or written as in other countries
+(`habits.py`). Non-digits (`non_digits.py`) are letters, symbols, shapes, scribbles, blots, fragments, scenes and
+numbers of several digits, which the network must reject. Every drawing passes through `recognition`, as any picture
+does, before the network sees it; some as photographs, some damaged (`damage.py`).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import cv2
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.recognition import find_ink, normalise
+from mnist_digits.recognition.preprocessing.single_digit import plain_view
+from mnist_digits.training.synthesis.damage import damage
 from mnist_digits.training.synthesis.drawing import (
     CANVAS_PX,
     Ink,
     Random,
     as_jpeg,
-    blank,
     bounds,
     distort,
     draw_line,
@@ -33,7 +34,8 @@ from mnist_digits.training.synthesis.drawing import (
     uneven_light,
     with_stroke_width,
 )
-from mnist_digits.training.synthesis.non_digits import NON_DIGITS, NOT_WRITTEN
+from mnist_digits.training.synthesis.habits import VARIANTS
+from mnist_digits.training.synthesis.non_digits import NON_DIGITS, NOT_WRITTEN, PHOTOGRAPHS
 
 NON_DIGIT_LABEL = 10
 """Label of pictures that show no digit."""
@@ -43,8 +45,22 @@ LENGTHENED_SHARE = 0.35
 """Fraction of the digits whose upper or lower strokes are lengthened."""
 BROAD_PEN_SHARE = 0.12
 """Fraction of the drawings whose pen is wider along one direction."""
+BRUSH_SHARE = 0.1
+"""Fraction of the drawings whose strokes swell and thin out, as a brush's do."""
+VERY_BROAD_SHARE = 0.06
+"""Fraction of the digits whose strokes are so wide that their loops nearly close."""
+TURNED_SHARE = 0.12
+"""Fraction of the digits that are turned far."""
 PHOTOGRAPHED_SHARE = 0.3
 """Fraction of the drawings that are photographed on paper, and their ink found again."""
+DAMAGED_SHARE, DAMAGED_NON_DIGITS_SHARE = 0.2, 0.12
+"""Fraction of the digits, and of the non-digits, to learn from that are pictures damaged before their ink is found."""
+PLAIN_SHARE = 0.3
+"""Fraction of the photographs and damaged pictures to learn from that the network sees plainly, without finding ink."""
+MIN_FOUND = 0.6
+"""Least part of a drawing's longer side that has to be found in its picture."""
+NON_DIGITS_PER_DIGIT = 0.75
+"""How many non-digits are drawn for each digit drawn."""
 
 Images = NDArray[np.uint8]
 
@@ -52,8 +68,9 @@ Images = NDArray[np.uint8]
 def synthesise(data: Dataset, copies: int, seed: int) -> Dataset:
     """The dataset with pictures added to its training and validation split, drawn from the split's own images.
 
-    copies: how often each digit is drawn anew, at least 1; half as many non-digits are added, labelled
-    NON_DIGIT_LABEL. The result depends on the data and the seed alone, not on the number of processors.
+    copies: how often each digit is drawn anew, at least 1; NON_DIGITS_PER_DIGIT as many non-digits are added, labelled
+    NON_DIGIT_LABEL; some of all are damaged. The result depends on the data and the seed alone, not on the number of
+    processors.
     """
     splits = []
     for number, split in enumerate((data.train, data.validation)):
@@ -79,22 +96,27 @@ def draw_non_digits(split: Split, count: int, seed: int) -> dict[str, Images]:
     """
     random = np.random.default_rng([seed, len(split)])
     return {
-        kind: np.stack([_as_network_input(draw_non_digit(kind, split, random), random) for _ in range(count)])
+        kind: np.stack(
+            [_as_network_input(draw_non_digit(kind, split, random), random, kind in PHOTOGRAPHS) for _ in range(count)]
+        )
         for kind in NON_DIGITS
     }
 
 
 def _synthesise_chunk(task: tuple[Split, int, tuple[int, ...]]) -> Split:
-    """Drawn digits, `copies` of each in the part, and half as many non-digits. task: part, copies, seed."""
+    """Drawn digits, `copies` of each in the part, and NON_DIGITS_PER_DIGIT as many others. task: part, copies, seed."""
     part, copies, seed = task
     random = np.random.default_rng(seed)
     digits = [
-        _as_network_input(draw_digit(image, int(label), random), random)
+        _to_learn_from(draw_digit(image, int(label), random), random, DAMAGED_SHARE)
         for _ in range(copies)
         for image, label in zip(part.images, part.labels, strict=True)
     ]
-    kinds = random.choice(list(NON_DIGITS), len(digits) // 2)
-    others = [_as_network_input(draw_non_digit(str(kind), part, random), random) for kind in kinds]
+    kinds = random.choice(list(NON_DIGITS), round(NON_DIGITS_PER_DIGIT * len(digits)))
+    others = [
+        _to_learn_from(draw_non_digit(str(kind), part, random), random, DAMAGED_NON_DIGITS_SHARE, kind in PHOTOGRAPHS)
+        for kind in kinds
+    ]
     labels = [*[part.labels] * copies, np.full(len(others), NON_DIGIT_LABEL, np.uint8)]
     return Split(np.stack(digits + others), np.concatenate(labels))
 
@@ -108,13 +130,39 @@ def _join(parts: Iterable[Split]) -> Split:
     return Split(np.concatenate(images), np.concatenate(labels))
 
 
-def _as_network_input(ink: Ink, random: Random) -> Images:
-    """What recognition makes of a drawing, at times of its photograph: uint8 (28, 28)."""
-    if random.random() < PHOTOGRAPHED_SHARE:
-        found = find_ink(_photograph(ink, random))
-        # From a photograph in which no ink is found nothing can be learned.
-        ink = found if found.any() else ink
+def _as_network_input(ink: Ink, random: Random, photograph: bool = False) -> Images:
+    """What recognition makes of a drawing, at times, or always, of its photograph: uint8 (28, 28)."""
+    if photograph or random.random() < PHOTOGRAPHED_SHARE:
+        return _seen(_photograph(ink, random), ink)
     return normalise(ink).image
+
+
+def _to_learn_from(ink: Ink, random: Random, damaged: float, photograph: bool = False) -> Images:
+    """The same for training: a share of the drawings is damaged, and some pictures are seen plainly, as in `classify`.
+
+    Only here: the threshold of rejection is set by digits as people write and photograph them.
+    """
+    if random.random() < damaged:
+        picture = damage(ink, random)
+    elif photograph or random.random() < PHOTOGRAPHED_SHARE:
+        picture = _photograph(ink, random)
+    else:
+        return normalise(ink).image
+    plain = plain_view(picture) if random.random() < PLAIN_SHARE else None
+    return _seen(picture, ink) if plain is None else plain
+
+
+def _seen(picture: Images, ink: Ink) -> Images:
+    """What recognition makes of a drawing's picture, uint8 (28, 28).
+
+    Where no ink is found, or only a fragment, nothing could be learned: then the picture itself, or else the drawing.
+    """
+    found = normalise(find_ink(picture))
+    left, top, right, bottom = bounds(ink)
+    if max(found.box[2:]) * CANVAS_PX >= MIN_FOUND * len(picture) * max(right - left, bottom - top):
+        return found.image
+    plain = plain_view(picture)
+    return normalise(ink).image if plain is None else plain
 
 
 def _photograph(ink: Ink, random: Random) -> Images:
@@ -123,7 +171,8 @@ def _photograph(ink: Ink, random: Random) -> Images:
     The side is between CANVAS_PX and a third of it, as where a whole page has to fit a small picture; but no stroke
     becomes thinner than about a pixel.
     """
-    reduction = math.exp(min(0.0, random.uniform(math.log(1 / 3), 0.5)))
+    # Rarely as large as that, because finding ink takes several times as long then.
+    reduction = math.exp(min(0.0, random.uniform(math.log(1 / 3), 0.1)))
     side = round(CANVAS_PX * min(1.0, max(reduction, 1.2 / stroke_width(ink))))
     reduced = cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA)
     light = uneven_light(side, (110, 250), 0.25, random)
@@ -141,7 +190,9 @@ def draw_digit(image: Images, label: int, random: Random) -> Ink:
 
     image: uint8 (28, 28). label: 0-9. Returns float32 (CANVAS_PX, CANVAS_PX) in [0, 1].
     """
-    ink = _with_any_pen(_distort_randomly(draw_variant(image, label, random), random), random)
+    # A one that leans already would lie down.
+    turned = _distort_randomly(draw_variant(image, label, random), random, TURNED_SHARE if label != 1 else 0)
+    ink = _with_any_pen(turned, random, VERY_BROAD_SHARE)
     for share, flaw in FLAWS:
         if random.random() < share:
             ink = flaw(ink, random)
@@ -169,109 +220,6 @@ def draw_non_digit(kind: str, split: Split, random: Random) -> Ink:
     return ink if kind in NOT_WRITTEN else _with_any_pen(_distort_randomly(ink, random), random)
 
 
-# Forms that other countries write.
-
-
-def _slash_zero(ink: Ink, random: Random) -> Ink:
-    left, top, right, bottom = bounds(ink)
-    reach = random.uniform(-0.2, 0.15, 2) * (right - left)
-    ends = [(left - reach[0], bottom + reach[0]), (right + reach[1], top - reach[1])]
-    return draw_line(ink, ends, stroke_width(ink))
-
-
-def _cross_seven(ink: Ink, random: Random) -> Ink:
-    left, top, right, bottom = bounds(ink)
-    y = round(top + random.uniform(0.42, 0.62) * (bottom - top))
-    stem = np.flatnonzero(ink[min(y, CANVAS_PX - 1)] > 0.5)
-    if not len(stem):
-        return ink
-    half, slope = random.uniform(0.22, 0.4) * (right - left), random.uniform(-0.3, 0.15)
-    x = float(stem.mean())
-    return draw_line(ink, [(x - half, y - half * slope), (x + half, y + half * slope)], stroke_width(ink))
-
-
-def _flag_one(ink: Ink, random: Random) -> Ink:
-    """A one with a flag at its head, and sometimes a foot."""
-    _, top, _, bottom = bounds(ink)
-    height, width = bottom - top, stroke_width(ink)
-    rows = slice(top, top + max(2, height // 10)), slice(bottom - max(2, height // 10), bottom)
-    head, heel = (float(np.average(np.arange(CANVAS_PX), weights=ink[part].sum(0) + 1e-6)) for part in rows)
-    length, steepness = random.uniform(0.15, 0.5) * height, random.uniform(0.5, 1.5)
-    angle = math.atan(steepness)
-    flag = (head - length * math.cos(angle), top + length * math.sin(angle))
-    ink = draw_line(ink, [(head, top + width / 3), flag], width)
-    if random.random() < 0.5:
-        half = random.uniform(0.15, 0.32) * height
-        ink = draw_line(ink, [(heel - half, bottom - width / 3), (heel + half, bottom - width / 3)], width)
-    return ink
-
-
-Points = Sequence[tuple[float, float]]
-
-
-def _written(strokes: Sequence[Points], random: Random) -> Ink:
-    """Strokes by points in a box of 0 to 1, each point moved a little, drawn in the middle of the canvas."""
-    ink, size = blank(), np.array([random.uniform(0.35, 0.5), 0.62])
-    for points in strokes:
-        moved = (np.array(points) + random.normal(0, 0.035, (len(points), 2)) - 0.5) * size + 0.5
-        ink = draw_line(ink, list(map(tuple, _smooth(moved) * CANVAS_PX)), 4)
-    return ink
-
-
-def _smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A smooth curve through points, float64 (n, 2): the spline of Catmull and Rom (1974)."""
-    padded = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
-    p0, p1, p2, p3 = (padded[start : len(padded) - 3 + start, None] for start in range(4))
-    t = np.linspace(0, 1, 10)[None, :, None]
-    curve = 2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * (p1 - p2) + p3 - p0) * t**3
-    return np.asarray(curve.reshape(-1, 2) / 2)
-
-
-def _open_four(ink: Ink, random: Random) -> Ink:
-    """A four in two strokes that do not meet at the top, angular or round at the left."""
-    left, knee = random.uniform(0, 0.3), (random.uniform(-0.05, 0.15), random.uniform(0.5, 0.68))
-    end = (random.uniform(0.9, 1.2), knee[1] + random.uniform(-0.12, 0.08))
-    top = left + random.uniform(0.4, 0.7)
-    stem = [(top, random.uniform(-0.1, 0.35)), (top - random.uniform(0, 0.15), 0.7), (top - random.uniform(0, 0.25), 1)]
-    if random.random() < 0.5:
-        return _written([[(left, 0), knee], [knee, end], stem], random)
-    return _written([[(left, 0), (knee[0], knee[1] - 0.15), (knee[0] + 0.2, knee[1]), end], stem], random)
-
-
-def _looped_four(ink: Ink, random: Random) -> Ink:
-    """A four in one stroke, which turns back above the bar and crosses it."""
-    right, low = random.uniform(0.75, 1), random.uniform(0.5, 0.65)
-    turn = [(right, low - 0.12), (right - 0.08, random.uniform(0.05, 0.3)), (right - 0.3, low)]
-    return _written([[(random.uniform(0.25, 0.45), 0), (0.05, low), (0.4, low + 0.06), *turn, (0.45, 1)]], random)
-
-
-def _open_nine(ink: Ink, random: Random) -> Ink:
-    """A nine whose head does not close: at its top, or where it comes back to the stem."""
-    stem = [(0.85, random.uniform(-0.05, 0.1)), (0.83, 0.5), (random.uniform(0.55, 0.85), 1)]
-    head = [(0.4, 0.0), (0.05, random.uniform(0.15, 0.3)), (0.3, random.uniform(0.42, 0.52))]
-    gap = random.uniform(0.12, 0.3)
-    if random.random() < 0.5:
-        return _written([[(0.85 - gap, 0.08), *head, (0.84, 0.35)], stem], random)
-    return _written([[stem[0], *head, (0.85 - gap, 0.44)], stem], random)
-
-
-def _tailed_nine(ink: Ink, random: Random) -> Ink:
-    """A nine whose tail comes back across its stem."""
-    head = [(0.8, 0.12), (0.45, 0), (0.1, 0.2), (0.4, 0.42), (0.82, 0.2)]
-    tail = [(0.78, 0.7), (0.5, 1), (0.15, random.uniform(0.8, 0.95)), (0.4, 0.72), (random.uniform(0.85, 1.1), 0.6)]
-    return _written([[*head, *tail]], random)
-
-
-VARIANTS: dict[int, tuple[tuple[float, Callable[[Ink, Random], Ink]], ...]] = {
-    0: ((0.08, _slash_zero),),
-    1: ((0.4, _flag_one),),
-    4: ((0.2, _open_four), (0.06, _looped_four)),
-    7: ((0.25, _cross_seven),),
-    9: ((0.12, _open_nine), (0.02, _tailed_nine)),
-}
-"""Digit → fractions of its drawings in forms that other hands and countries write, and the functions that draw them."""
-
-
 # Writing styles.
 
 
@@ -286,22 +234,61 @@ def _lengthen(ink: Ink, random: Random) -> Ink:
     return np.asarray(cv2.remap(ink, x, y, cv2.INTER_LINEAR), np.float32)
 
 
-def _distort_randomly(ink: Ink, random: Random) -> Ink:
-    rotation, shear = math.radians(random.uniform(-14, 14)), random.uniform(-0.25, 0.25)
+def _distort_randomly(ink: Ink, random: Random, turned: float = 0.0) -> Ink:
+    most = 38 if random.random() < turned else 14
+    rotation, shear = math.radians(random.uniform(-most, most)), random.uniform(-0.25, 0.25)
     # Hasty writing is narrower more often than wider.
     wide, high = np.exp((random.uniform(-0.4, 0.2), random.uniform(-0.2, 0.2)))
     offsets = random.normal(0, random.uniform(0, 0.027) * CANVAS_PX, (5, 5, 2))
     return distort(ink, rotation, shear, (wide, high), offsets)
 
 
-def _with_any_pen(ink: Ink, random: Random) -> Ink:
-    """The same strokes 0.02 to 0.22 times as wide as the drawing is large: from a fine pen to a marker or a brush."""
+def _with_any_pen(ink: Ink, random: Random, very_broad: float = 0.0) -> Ink:
+    """The same strokes 0.04 to 0.22 times as wide as the drawing is large, or wider: from a fine pen to a brush.
+
+    very_broad: share of the drawings whose strokes are so wide that their loops nearly close.
+    """
     left, top, right, bottom = bounds(ink)
     size = max(right - left, bottom - top, 1)
-    wanted = size * math.exp(random.uniform(math.log(0.02), math.log(0.22)))
+    wanted, edge = size * math.exp(random.uniform(math.log(0.04), math.log(0.22))), random.uniform(1, 3)
     if random.random() < BROAD_PEN_SHARE:
         ink = _with_broad_pen(ink, size * random.uniform(0.04, 0.14), random)
-    return with_stroke_width(ink, wanted, random.uniform(1, 3))
+    kind = random.random()
+    if kind < BRUSH_SHARE:
+        return _with_brush(ink, size, random)
+    if kind < BRUSH_SHARE + very_broad:
+        return with_stroke_width(ink, _most(ink, size * random.uniform(0.2, 0.34)))
+    # Most hands that write with a broad pen write large enough for it.
+    if wanted > 0.12 * size and random.random() < 0.75:
+        wanted = _most(ink, wanted)
+    return with_stroke_width(ink, wanted, edge)
+
+
+def _most(ink: Ink, wanted_px: float) -> float:
+    """The stroke width, or as much of it as leaves a pixel of paper in the largest loop of the strokes."""
+    paper = cv2.distanceTransform((ink <= 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    count, labels = cv2.connectedComponents((ink <= 0.5).astype(np.uint8), connectivity=4)
+    if count < 3:
+        return wanted_px
+    inner = float(paper[(labels > 0) & (labels != labels[0, 0])].max(initial=0))
+    return min(wanted_px, stroke_width(ink) + max(0.0, 2 * (inner - 0.8)))
+
+
+def _with_brush(ink: Ink, size: float, random: Random) -> Ink:
+    """Strokes as of a brush: they swell and thin out with its pressure, and its hairs leave streaks where it is dry."""
+    fine = with_stroke_width(ink, size * random.uniform(0.045, 0.08))
+    paper = cv2.distanceTransform((fine <= 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    pressure = np.clip(0.5 + 0.6 * smooth_noise(random, int(random.integers(3, 6))), 0, 1)
+    painted = np.clip(0.5 + (size * random.uniform(0.05, 0.11) * pressure - paper) / random.uniform(1, 2) + fine, 0, 1)
+    if random.random() < 0.35:
+        angle, reach = random.uniform(0, math.pi), int(random.integers(7, 14)) | 1
+        hairs, middle = np.zeros((reach, reach), np.float32), reach // 2
+        dx, dy = round(middle * math.cos(angle)), round(middle * math.sin(angle))
+        cv2.line(hairs, (middle - dx, middle - dy), (middle + dx, middle + dy), 1)
+        streaks = cv2.filter2D(smooth_noise(random, CANVAS_PX), -1, hairs / np.sqrt(hairs.sum()))
+        dry = np.clip(2 * (streaks - random.uniform(0.3, 1.2)), 0, 1) * (0.3 + 0.7 * (1 - pressure))
+        painted = painted * (1 - random.uniform(0.3, 0.7) * dry)
+    return np.asarray(painted, np.float32)
 
 
 def _with_broad_pen(ink: Ink, width_px: float, random: Random) -> Ink:

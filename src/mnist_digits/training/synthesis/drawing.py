@@ -67,6 +67,10 @@ def _exit_with_parent() -> None:
 # Strokes.
 
 
+_PLACES = np.stack(np.meshgrid(*[np.arange(CANVAS_PX, dtype=np.float32) - np.float32((CANVAS_PX - 1) / 2)] * 2), -1)
+"""Each pixel's place from the canvas's middle, x and y: float32 (CANVAS_PX, CANVAS_PX, 2)."""
+
+
 def blank() -> Ink:
     """An empty canvas."""
     return np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
@@ -90,6 +94,15 @@ def draw_line(ink: Ink, points: Sequence[tuple[float, float]], width_px: float) 
     path = np.round(np.array(points) * 16).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(drawn, [path], False, 255, max(1, round(width_px)), cv2.LINE_AA, shift=4)
     return np.maximum(ink, drawn.astype(np.float32) / 255)
+
+
+def smooth_curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A smooth curve through points, float64 (n, 2): the spline of Catmull and Rom (1974)."""
+    padded = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
+    p0, p1, p2, p3 = (padded[start : len(padded) - 3 + start, None] for start in range(4))
+    t = np.linspace(0, 1, 10)[None, :, None]
+    curve = 2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * (p1 - p2) + p3 - p0) * t**3
+    return np.asarray(curve.reshape(-1, 2) / 2)
 
 
 def stroke_width(ink: Ink) -> float:
@@ -127,17 +140,18 @@ def distort(ink: Ink, rotation: float, shear: float, scale: tuple[float, float],
     turn = np.array([[math.cos(rotation), -math.sin(rotation)], [math.sin(rotation), math.cos(rotation)]])
     matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag([1 / scale[0], 1 / scale[1]])
     centre = (CANVAS_PX - 1) / 2
-    position = np.stack(np.meshgrid(np.arange(CANVAS_PX), np.arange(CANVAS_PX)), -1) - centre
-    bent = cv2.resize(offsets, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
-    source = (position @ matrix.T + centre + bent).astype(np.float32)
-    return np.clip(cv2.remap(ink, source[..., 0], source[..., 1], cv2.INTER_LINEAR), 0, 1)
+    bent = cv2.resize(offsets.astype(np.float32), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
+    affine = np.column_stack([matrix, np.full(2, centre)])
+    source = cv2.add(cv2.transform(_PLACES, affine), bent)
+    return np.clip(cv2.remap(ink, source, None, cv2.INTER_LINEAR), 0, 1)
 
 
 def smooth_noise(random: Random, cells: int) -> Ink:
     """Standard normal noise with a correlation length of CANVAS_PX / cells, float32 (CANVAS_PX, CANVAS_PX)."""
     coarse = random.normal(size=(cells, cells)).astype(np.float32)
     noise = cv2.resize(coarse, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
-    return np.asarray((noise - noise.mean()) / (noise.std() + 1e-6), np.float32)
+    mean, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(noise))
+    return np.asarray((noise - np.float32(mean)) / np.float32(deviation + 1e-6), np.float32)
 
 
 # Printed text.

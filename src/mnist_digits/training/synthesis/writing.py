@@ -59,7 +59,18 @@ SIGN_STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
 }  # fmt: skip
 """Signs as a hand writes them: the points of each stroke, x to the right and y down from a digit's middle, in digit
 heights."""
-NON_DIGIT_CLUTTER = ("letter", "symbol", "word", "shape", "scribble", "lines", "blot", "texture", "specks")
+NON_DIGIT_CLUTTER = (
+    "letter",
+    "symbol",
+    "word",
+    "shape",
+    "filled shape",
+    "scribble",
+    "lines",
+    "blot",
+    "texture",
+    "specks",
+)
 
 
 @dataclass(frozen=True)
