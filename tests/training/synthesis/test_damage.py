@@ -19,7 +19,7 @@ def drawing(mnist: Dataset, number: int, side: int = 28) -> np.ndarray:
 def test_pictures_depend_on_the_numbers_alone_and_have_several_sizes_and_both_polarities(mnist: Dataset):
     inks = [enlarge(image) for image in mnist.validation.images[:60]]
     first, again = (
-        [damage(ink, random) for ink in inks] for random in (np.random.default_rng(3), np.random.default_rng(3))
+        [damage(ink, random)[0] for ink in inks] for random in (np.random.default_rng(3), np.random.default_rng(3))
     )
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -79,6 +79,18 @@ def test_patches_leave_most_of_the_strokes(mnist: Dataset):
 
 def test_most_damaged_digits_can_still_be_read(mnist: Dataset):
     random, count = np.random.default_rng(8), 150
-    pictures = [damage(enlarge(image), random) for image in mnist.validation.images[:count]]
+    pictures = [damage(enlarge(image), random)[0] for image in mnist.validation.images[:count]]
     read = np.array([one.probabilities.argmax() for one in Classifier().classify_many(pictures)])
     assert (read == mnist.validation.labels[:count]).mean() > 0.7
+
+
+def test_the_digits_own_ink_is_told_apart_from_the_damage(mnist: Dataset):
+    random, unmoved = np.random.default_rng(9), 0
+    for image in mnist.validation.images[:60]:
+        picture, own = damage(enlarge(image), random)
+        assert own.shape == picture.shape
+        assert 0 <= own.min() <= own.max() < 1.001
+        plain = cv2.resize(enlarge(image), own.shape, interpolation=cv2.INTER_AREA)
+        unmoved += np.allclose(own, plain, atol=0.01)
+    # Two kinds in nine move the strokes.
+    assert 30 < unmoved < 58

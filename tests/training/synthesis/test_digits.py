@@ -66,7 +66,7 @@ def test_digits_in_other_writing_styles_are_still_those_digits(mnist: Dataset):
     images, labels = mnist.train.images[:20_400], mnist.train.labels[:20_400]
     nearest = KNeighborsClassifier(3).fit(images[:20_000].reshape(20_000, -1), labels[:20_000])
     drawn = draw_digits(Split(images[20_000:], labels[20_000:]), seed=0)
-    assert nearest.score(drawn.reshape(400, -1), labels[20_000:]) > 0.75
+    assert nearest.score(drawn.reshape(400, -1), labels[20_000:]) > 0.7
     assert not np.array_equal(drawn, images[20_000:])
 
 

@@ -29,19 +29,22 @@ MIN_WORN = 0.3
 Images = NDArray[np.uint8]
 
 
-def damage(ink: Ink, random: Random) -> Images:
-    """A picture of a drawing, damaged in a random way or two: uint8 (side, side), light on dark or dark on light.
+def damage(ink: Ink, random: Random) -> tuple[Images, Ink]:
+    """A picture of a drawing, damaged in a random way or two, and where the drawing's own ink lies on it.
 
-    ink: float32 (CANVAS_PX, CANVAS_PX) in [0, 1].
+    ink: float32 (CANVAS_PX, CANVAS_PX) in [0, 1]. Returns uint8 (side, side), light on dark or dark on light, and
+    float32 (side, side) in [0, 1].
     """
     side = round(math.exp(random.uniform(*np.log(SIDES_PX)))) if random.random() < 0.7 else SIDES_PX[0]
-    picture = cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA)
+    own = picture = cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA)
     for _ in range(2 if random.random() < TWICE_SHARE else 1):
         change = _KINDS[random.choice(len(_KINDS), p=_SHARES)]
         picture = np.clip(change(picture, random), 0, 1).astype(np.float32)
+        # What moves the strokes moves all that is on the picture.
+        own = picture if change in MOVING else own
     paper, pen = random.uniform(0, 50) if random.random() < 0.5 else 0, random.uniform(150, 255)
     grey = np.rint(paper + (pen - paper) * picture).astype(np.uint8)
-    return np.asarray(255 - grey if random.random() < 0.4 else grey, np.uint8)
+    return np.asarray(255 - grey if random.random() < 0.4 else grey, np.uint8), own
 
 
 def _crossed(picture: Ink, random: Random) -> Ink:
@@ -184,9 +187,11 @@ def _noisy(picture: Ink, random: Random) -> Ink:
 
 
 KINDS: dict[Callable[[Ink, Random], Ink], int] = {
-    _crossed: 6, _striped: 3, _patched: 3, _coarse: 4, _tilted: 3, _fogged: 2, _smeared: 2, _worn: 2, _hollow: 1,
+    _crossed: 8, _striped: 3, _patched: 3, _coarse: 4, _tilted: 3, _fogged: 2, _smeared: 2, _worn: 2, _hollow: 1,
     _noisy: 2,
 }  # fmt: skip
 """Kind of damage → its weight: how many pictures have it, relative to others."""
+MOVING = (_coarse, _tilted)
+"""Kinds that may move the strokes."""
 _KINDS = list(KINDS)
 _SHARES = np.array(list(KINDS.values())) / sum(KINDS.values())

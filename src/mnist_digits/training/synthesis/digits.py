@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnist_digits.dataset import Dataset, Split
 from mnist_digits.recognition import find_ink, normalise
+from mnist_digits.recognition.preprocessing.ruling import MIN_RULED_SIDE_PX
 from mnist_digits.recognition.preprocessing.single_digit import plain_view
 from mnist_digits.training.synthesis.damage import damage
 from mnist_digits.training.synthesis.drawing import (
@@ -53,12 +54,15 @@ TURNED_SHARE = 0.12
 """Fraction of the digits that are turned far."""
 PHOTOGRAPHED_SHARE = 0.3
 """Fraction of the drawings that are photographed on paper, and their ink found again."""
-DAMAGED_SHARE, DAMAGED_NON_DIGITS_SHARE = 0.2, 0.12
+LARGE_SHARE = 0.2
+"""Fraction of the photographs that are so large that ruled lines are searched on them."""
+DAMAGED_SHARE, DAMAGED_NON_DIGITS_SHARE = 0.25, 0.15
 """Fraction of the digits, and of the non-digits, to learn from that are pictures damaged before their ink is found."""
 PLAIN_SHARE = 0.3
 """Fraction of the photographs and damaged pictures to learn from that the network sees plainly, without finding ink."""
-MIN_FOUND = 0.6
-"""Least part of a drawing's longer side that has to be found in its picture."""
+MIN_FOUND, MIN_LIKENESS = 0.6, 0.45
+"""Least part of a drawing's longer side that has to be found in its picture, and least likeness, the cosine, of what is
+found to a digit's own ink."""
 NON_DIGITS_PER_DIGIT = 0.75
 """How many non-digits are drawn for each digit drawn."""
 
@@ -108,13 +112,17 @@ def _synthesise_chunk(task: tuple[Split, int, tuple[int, ...]]) -> Split:
     part, copies, seed = task
     random = np.random.default_rng(seed)
     digits = [
-        _to_learn_from(draw_digit(image, int(label), random), random, DAMAGED_SHARE)
+        _to_learn_from(draw_digit(image, int(label), random), random, DAMAGED_SHARE, ink_is_digit=True)
         for _ in range(copies)
         for image, label in zip(part.images, part.labels, strict=True)
     ]
     kinds = random.choice(list(NON_DIGITS), round(NON_DIGITS_PER_DIGIT * len(digits)))
     others = [
-        _to_learn_from(draw_non_digit(str(kind), part, random), random, DAMAGED_NON_DIGITS_SHARE, kind in PHOTOGRAPHS)
+        _to_learn_from(
+            *(draw_non_digit(str(kind), part, random), random, DAMAGED_NON_DIGITS_SHARE),
+            ink_is_digit=False,
+            photograph=kind in PHOTOGRAPHS,
+        )
         for kind in kinds
     ]
     labels = [*[part.labels] * copies, np.full(len(others), NON_DIGIT_LABEL, np.uint8)]
@@ -137,32 +145,44 @@ def _as_network_input(ink: Ink, random: Random, photograph: bool = False) -> Ima
     return normalise(ink).image
 
 
-def _to_learn_from(ink: Ink, random: Random, damaged: float, photograph: bool = False) -> Images:
+def _to_learn_from(ink: Ink, random: Random, damaged: float, *, ink_is_digit: bool, photograph: bool = False) -> Images:
     """The same for training: a share of the drawings is damaged, and some pictures are seen plainly, as in `classify`.
 
-    Only here: the threshold of rejection is set by digits as people write and photograph them.
+    Only here: the threshold of rejection is set by digits as people write and photograph them. ink_is_digit: whether
+    ink that is found must be mainly the drawing's; if it is a stripe or noise, only the picture itself shows the digit.
     """
     if random.random() < damaged:
-        picture = damage(ink, random)
+        picture, own = damage(ink, random)
     elif photograph or random.random() < PHOTOGRAPHED_SHARE:
-        picture = _photograph(ink, random)
+        picture, own = _photograph(ink, random), ink
     else:
         return normalise(ink).image
-    plain = plain_view(picture) if random.random() < PLAIN_SHARE else None
-    return _seen(picture, ink) if plain is None else plain
+    plain = plain_view(picture)
+    if plain is not None and random.random() < PLAIN_SHARE:
+        return plain
+    return _seen(picture, ink, own if ink_is_digit else None)
 
 
-def _seen(picture: Images, ink: Ink) -> Images:
+def _seen(picture: Images, ink: Ink, own: Ink | None = None) -> Images:
     """What recognition makes of a drawing's picture, uint8 (28, 28).
 
-    Where no ink is found, or only a fragment, nothing could be learned: then the picture itself, or else the drawing.
+    Where only a fragment is found, or mainly something else than the drawing's own ink, if that is given, nothing could
+    be learned: then the picture itself, or else the drawing.
     """
-    found = normalise(find_ink(picture))
+    found = find_ink(picture)
+    normalised = normalise(found)
     left, top, right, bottom = bounds(ink)
-    if max(found.box[2:]) * CANVAS_PX >= MIN_FOUND * len(picture) * max(right - left, bottom - top):
-        return found.image
+    large = max(normalised.box[2:]) * CANVAS_PX >= MIN_FOUND * len(picture) * max(right - left, bottom - top)
+    if large and (own is None or _likeness(found, own) >= MIN_LIKENESS):
+        return normalised.image
     plain = plain_view(picture)
     return normalise(ink).image if plain is None else plain
+
+
+def _likeness(found: Ink, own: Ink) -> float:
+    """The cosine between two inks, of which the second may be larger: 0 to 1."""
+    own = cv2.resize(own, found.shape, interpolation=cv2.INTER_AREA)
+    return float((found * own).sum()) / max(cv2.norm(found) * cv2.norm(own), 1e-6)
 
 
 def _photograph(ink: Ink, random: Random) -> Images:
@@ -171,8 +191,10 @@ def _photograph(ink: Ink, random: Random) -> Images:
     The side is between CANVAS_PX and a third of it, as where a whole page has to fit a small picture; but no stroke
     becomes thinner than about a pixel.
     """
-    # Rarely as large as that, because finding ink takes several times as long then.
-    reduction = math.exp(min(0.0, random.uniform(math.log(1 / 3), 0.1)))
+    # Rarely so large that ruled lines are searched, because finding ink takes several times as long then.
+    smallest, limit = math.log(1 / 3), math.log(MIN_RULED_SIDE_PX / CANVAS_PX) - 0.01
+    logarithm = random.uniform(limit, 0.1) if random.random() < LARGE_SHARE else random.uniform(smallest, limit)
+    reduction = math.exp(min(0.0, logarithm))
     side = round(CANVAS_PX * min(1.0, max(reduction, 1.2 / stroke_width(ink))))
     reduced = cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA)
     light = uneven_light(side, (110, 250), 0.25, random)

@@ -311,12 +311,13 @@ TURNS: tuple[tuple[tuple[int, ...], Callable[[Ink], Ink]], ...] = (
     ((3, 4, 7, 9), np.fliplr),
     ((3, 4), np.rot90),
     ((3, 4), lambda ink: np.rot90(ink, 3)),
-    ((3, 4), lambda ink: np.rot90(ink, 2)),
+    ((3,), lambda ink: np.rot90(ink, 2)),
 )
 """Digits, and what makes something else of each of them, however it is slanted.
 
 Left out is what many hands turn into another digit: a six in a mirror is a two with a loop; a six or nine on its side
-another six or nine, a five on its side a six or an open four; a seven on its head a one with a foot, or a two.
+another six or nine, a five on its side a six or an open four; a seven on its head a one with a foot, or a two; and a
+four on its head another four.
 """
 
 
