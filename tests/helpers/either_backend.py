@@ -18,6 +18,8 @@ from mnist_digits.training import backend, create_run, find_recipe, resume, trai
 if TYPE_CHECKING:
     import keras
 
+    from mnist_digits.training.engine.session import TrainingSession
+
 RECIPE = replace(find_recipe("dense-plus"), epochs=2, batch_size=110, dropout=0.1)
 """A recipe with every source of randomness: initial weights, order, distortion, dropout."""
 
@@ -92,6 +94,34 @@ def flat(model: "keras.Model") -> np.ndarray:
     return np.concatenate([w.ravel() for w in model.get_weights()])
 
 
+def train_two(data: Dataset, at_once: bool) -> np.ndarray:
+    """All that two networks with other seeds are after training, one after another or at the same time: (2, n)."""
+    from mnist_digits.training.engine.session import TrainingSession
+
+    sessions = [TrainingSession.start(RECIPE, seed, len(data.train), "float32") for seed in (3, 4)]
+    if at_once:
+        fit_at_once(sessions, data)
+    for session in () if at_once else sessions:
+        session.fit(data)
+    states = ([np.asarray(variable).ravel() for variable in session.variables] for session in sessions)
+    return np.stack([np.concatenate(state, dtype=np.float64) for state in states])
+
+
+def fit_at_once(sessions: "list[TrainingSession]", data: Dataset) -> None:
+    """Train networks by RECIPE at the same time."""
+    from mnist_digits.training.engine import jax, loop
+    from mnist_digits.training.engine.augmentation import Distortion
+    from mnist_digits.training.engine.step import ClassifierStep
+
+    images, labels = data.train.images, data.train.labels
+    steps = [ClassifierStep(one.model, one.average, Distortion.of(RECIPE)) for one in sessions]
+    program = jax.compile_epochs_at_once(steps, (images, labels), RECIPE.batch_size)
+    for epoch in range(RECIPE.epochs):
+        orders = np.stack([loop.sample_order(len(labels), one.seed, epoch) for one in sessions])
+        keys = np.array([loop.draw_key(one.seed, epoch) for one in sessions], np.int32)
+        program(orders, keys, RECIPE.distortion_strength(epoch))
+
+
 class Crash(Exception):
     """An interruption between two epochs."""
 
@@ -131,12 +161,13 @@ def crash(epoch: int, row: dict[str, float]) -> None:
 
 
 def main(data_folder: str, output: str) -> None:
-    """Write `results.npz` and two runs: an uninterrupted one, and a resumed one without a report."""
+    """Write `results.npz`, `two.npz` and two runs: an uninterrupted one, and a resumed one without a report."""
     # Whatever else is installed here, JAX must do without it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     backend.start_keras()
     data, folder = load_mnist(Path(data_folder)), Path(output)
     np.savez(folder / "results.npz", allow_pickle=False, **compute(data))
+    np.savez(folder / "two.npz", alone=train_two(data, at_once=False), at_once=train_two(data, at_once=True))
     for guarded in (True, False):
         name = "guarded" if guarded else "unguarded"
         reason = export_where_matrices_are_rounded(data, folder / f"{name}.onnx", guarded)

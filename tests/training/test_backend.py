@@ -93,6 +93,12 @@ def test_both_backends_take_the_same_steps(both: tuple):
     np.testing.assert_allclose(jax["accuracy"], tensorflow["accuracy"], atol=0.011)
 
 
+def test_networks_trained_at_the_same_time_are_those_trained_alone(on_jax: Path):
+    two = np.load(on_jax / "two.npz")
+    np.testing.assert_allclose(two["at_once"], two["alone"], rtol=1e-4, atol=1e-4)
+    assert np.abs(two["alone"][0] - two["alone"][1]).max() > 0.1, "the seeds made no difference"
+
+
 def test_a_run_on_jax_is_whole_and_says_so(on_jax: Path):
     run = Run(on_jax / "whole")
     assert run.finished
