@@ -45,7 +45,7 @@ def test_as_many_epochs_as_fit(small: Dataset):
 
 def seconds_of(recipe, data: Dataset) -> float:
     """What a reader takes on that machine, but for the pictures by which rejection is measured."""
-    copies = 1.75 * recipe.synthetic_copies
+    copies = 2 * recipe.synthetic_copies
     drawn = copies * (len(data.train) + len(data.validation)) * DRAWING_S / 2
     return SPEED.start + drawn + recipe.epochs * (1 + copies) * len(data.train) * SPEED.each
 

@@ -56,14 +56,14 @@ PHOTOGRAPHED_SHARE = 0.3
 """Fraction of the drawings that are photographed on paper, and their ink found again."""
 LARGE_SHARE = 0.2
 """Fraction of the photographs that are so large that ruled lines are searched on them."""
-DAMAGED_SHARE, DAMAGED_NON_DIGITS_SHARE = 0.25, 0.15
+DAMAGED_SHARE, DAMAGED_NON_DIGITS_SHARE = 0.2, 0.15
 """Fraction of the digits, and of the non-digits, to learn from that are pictures damaged before their ink is found."""
 PLAIN_SHARE = 0.3
 """Fraction of the photographs and damaged pictures to learn from that the network sees plainly, without finding ink."""
 MIN_FOUND, MIN_LIKENESS = 0.6, 0.45
 """Least part of a drawing's longer side that has to be found in its picture, and least likeness, the cosine, of what is
 found to a digit's own ink."""
-NON_DIGITS_PER_DIGIT = 0.75
+NON_DIGITS_PER_DIGIT = 1.0
 """How many non-digits are drawn for each digit drawn."""
 
 Images = NDArray[np.uint8]
