@@ -57,7 +57,8 @@ def start_keras() -> None:
     check_installed()
     # The variable takes precedence over ~/.keras/keras.json, which may name another backend.
     os.environ["KERAS_BACKEND"] = chosen_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # JAX warns on a GPU, whenever a program is compiled, that its clocks are not exact.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if chosen_backend() == "jax" else "1")
     started = "keras" in sys.modules
     with nullcontext() if started else without_startup_messages(), _without_garbage_collection():
         import keras  # noqa: F401

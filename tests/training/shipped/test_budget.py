@@ -74,6 +74,9 @@ def test_as_many_pages_as_leave_time_for_all_epochs(small: Dataset):
         fitted = budget.fit_detector(DETECTOR, small.train, seconds)
         assert fitted == replace(DETECTOR, pages=fitted.pages)
         assert fitted.pages * page <= budget.USABLE * seconds - 5 < (fitted.pages + 1) * page
+    # No block of pages is composed for a few of them.
+    long = budget.fit_detector(DETECTOR, small.train, 2.5 * budget.PAGES_PER_BLOCK * page / budget.USABLE)
+    assert long.pages == 2 * budget.PAGES_PER_BLOCK
     assert budget.fit_detector(DETECTOR, small.train, 1).pages == DETECTOR.batch_size
 
 

@@ -406,15 +406,15 @@ def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_
     values = _parallels(plane, along, across, offsets).astype(np.float32)
     peaks = values.max(axis=1)
     # Strokes on the line are darker than the line and would draw it aside.
-    weight = np.where(peaks < 1.5 * np.median(peaks), peaks, 0) + 1e-3
+    weight = np.where(peaks < 1.5 * _median(peaks), peaks, 0) + 1e-3
     squares = values * values + 1e-3
     darkest = across + squares @ offsets / squares.sum(axis=1)
-    fitted = np.polyval(np.polyfit(along, darkest, 2, w=weight), along)
+    fitted = _parabola(along, darkest, weight)
     found = _parallels(plane, along, np.rint(fitted).astype(int), (-1, 0, 1, -4, 4)).astype(np.float32)
     on, beside = found[:, :3].max(axis=1), found[:, 3:].min(axis=1)
     # A line that ends early is judged by itself.
-    level = float(np.median(on))
-    level = float(np.median(on[on > level / 2]))
+    level = _median(on)
+    level = _median(on[on > level / 2])
     covered = on > level / 2
     stretch = _longest_run(covered.astype(np.uint8))
     own = np.s_[stretch[0] : stretch[1]]
@@ -423,6 +423,25 @@ def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_
     if not steady:
         return None
     return RuledLine(np.stack([fitted, along] if upright else [along, fitted], axis=1), level, stretch)
+
+
+def _median(values: NDArray[np.floating]) -> float:
+    """The median of (n,) values: NumPy's own takes five times as long for a few hundred; NaN for none."""
+    if not len(values):
+        return math.nan
+    middle = len(values) // 2
+    parted = np.partition(values, middle)
+    return float(parted[middle] if len(values) % 2 else (parted[:middle].max() + parted[middle]) / 2)
+
+
+def _parabola(x: NDArray[np.int_], y: NDArray[np.floating], weight: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The parabola through weighted points, (n,) each, by least squares: its values at x, float64 (n,)."""
+    # Between -1 and 1, where the powers are of one size and the normal equations are well conditioned.
+    scaled = (2.0 * x - x[0] - x[-1]) / max(1, abs(int(x[-1]) - int(x[0])))
+    powers = np.stack([np.ones_like(scaled), scaled, scaled * scaled])
+    weighted = powers * np.square(weight, dtype=np.float64)
+    coefficients: NDArray[np.float64] = np.linalg.solve(weighted @ powers.T, weighted @ y)
+    return coefficients @ powers
 
 
 def _parallels(

@@ -5,6 +5,7 @@ changed: the networks, their learning rates and what is drawn are those of the r
 """
 
 import os
+import statistics
 import time
 from dataclasses import dataclass, replace
 
@@ -21,13 +22,15 @@ from mnist_digits.training.recipes import Recipe
 from mnist_digits.training.shipped import detector
 from mnist_digits.training.shipped.detector import DetectorRecipe
 from mnist_digits.training.synthesis.digits import NON_DIGITS_PER_DIGIT, draw_digits
+from mnist_digits.training.synthesis.drawing import map_on_all_cores
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
 from mnist_digits.training.synthesis.pages import PAGES_PER_CHUNK, Pages, compose
+from mnist_digits.training.synthesis.stock import PAGES_PER_BLOCK
 
 USABLE = 0.85
 """Share of a network's time that is planned; scores, reports and exports take the rest."""
 TRIAL_IMAGES = 4096
-TRIAL_DRAWINGS = 100
+TRIAL_DRAWINGS = 300
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,18 @@ def fit_reader(recipe: Recipe, data: Dataset, seconds: float) -> Recipe:
 
 
 def fit_detector(recipe: DetectorRecipe, split: Split, seconds: float) -> DetectorRecipe:
-    """A detector's recipe with as many of its pages as leave time for its epochs. split: digits to compose of."""
+    """A detector's recipe with as many of its pages as leave time for its epochs; whole blocks of them, if it can.
+
+    split: digits to compose of.
+    """
     start = time.perf_counter()
     # Each core composes a chunk.
     pages = compose(split, PAGES_PER_CHUNK * (os.cpu_count() or 1), 0)
     composing = (time.perf_counter() - start) / len(pages)
     speed = measure_detector(recipe, pages)
     count = int((USABLE * seconds - speed.start) / (composing + recipe.epochs * speed.each))
+    if count > PAGES_PER_BLOCK:
+        count -= count % PAGES_PER_BLOCK
     return replace(recipe, pages=max(recipe.batch_size, min(count, recipe.pages)))
 
 
@@ -98,8 +106,13 @@ def measure_training(recipe: Recipe, data: Dataset) -> Speed:
 
 
 def measure_drawing(split: Split) -> float:
-    """Seconds in which one core draws a picture."""
+    """Seconds in which a core draws a picture while all others do."""
     few = Split(split.images[:TRIAL_DRAWINGS], split.labels[:TRIAL_DRAWINGS])
+    return statistics.fmean(map_on_all_cores(_time_drawing, [few] * (os.cpu_count() or 1)))
+
+
+def _time_drawing(few: Split) -> float:
+    """Seconds for each picture."""
     # What is loaded with the first picture is none of the others' time.
     draw_digits(Split(few.images[:1], few.labels[:1]), 0)
     start = time.perf_counter()

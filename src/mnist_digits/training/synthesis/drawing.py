@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import cv2
 import matplotlib
@@ -43,9 +44,13 @@ def map_on_all_cores(
             initializer(*arguments)
         return [function(tasks[0])]
     # Spawned, because a process that runs TensorFlow or JAX must not be forked.
-    with ProcessPoolExecutor(
-        mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(initializer, *arguments)
-    ) as pool:
+    with (
+        # Where every core has a process, NumPy's threads would only wait for one another.
+        mock.patch.dict(os.environ, {"OPENBLAS_NUM_THREADS": "1"}),
+        ProcessPoolExecutor(
+            mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(initializer, *arguments)
+        ) as pool,
+    ):
         return list(pool.map(function, tasks))
 
 

@@ -17,7 +17,7 @@ from mnist_digits.files import read_json, write_json
 from mnist_digits.recognition.preprocessing import ink
 from mnist_digits.training.synthesis.pages import Pages
 
-PAGES_PER_BLOCK = 1600
+PAGES_PER_BLOCK = 2000
 """Pages that are composed and kept at a time, by all cores: minutes of two, seconds of many."""
 
 Compose = Callable[[Split, int, int], Pages]
