@@ -71,6 +71,8 @@ class RuledLine:
     """Its median darkness where it is uninterrupted, 0 to 255."""
     stretch: tuple[int, int]
     """Its longest uninterrupted stretch: the first of these points, and the one after the last."""
+    upright: bool
+    """Whether there is a point in each row; otherwise there is one in each column."""
 
     @property
     def length(self) -> int:
@@ -81,11 +83,6 @@ class RuledLine:
     def run(self) -> float:
         """The stretch as a share of the way through the picture."""
         return self.length / len(self.points)
-
-    @property
-    def upright(self) -> bool:
-        """Whether it is nearer to a vertical than to a horizontal line."""
-        return bool(np.ptp(self.points[:, 1]) > np.ptp(self.points[:, 0]))
 
     @property
     def angle(self) -> float:
@@ -399,7 +396,7 @@ def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_
     at least half as dark as its median; a text line is too broad to count as a line at all, and digits that stand under
     one another are now at this side of their middle and now at that.
     """
-    upright = np.ptp(y) > np.ptp(x)
+    upright = bool(np.ptp(y) > np.ptp(x))
     along, across = (y, x) if upright else (x, y)
     plane = search.T if upright else search
     offsets = np.arange(-2, 3)
@@ -422,7 +419,7 @@ def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_
     steady = float(np.abs(darkest - fitted)[own][covered[own]].mean()) < MAX_WANDER_PX if narrow else False
     if not steady:
         return None
-    return RuledLine(np.stack([fitted, along] if upright else [along, fitted], axis=1), level, stretch)
+    return RuledLine(np.stack([fitted, along] if upright else [along, fitted], axis=1), level, stretch, upright)
 
 
 def _median(values: NDArray[np.floating]) -> float:
