@@ -3,7 +3,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helpers.small_pages import write_page
@@ -55,6 +55,30 @@ def test_lines_of_a_part_of_the_picture_are_removed(marks: np.ndarray):
     found = remove_ruling(pad, NOISE)
     assert missing(np.pad(marks, ((150, 200), (200, 150))), found) < 0.12
     assert (found > 100).sum() < 1.1 * (marks > 100).sum()
+
+
+@given(
+    side=st.integers(64, 200),
+    degrees=st.floats(43.5, 46.5),
+    falling=st.booleans(),
+    spacing=st.floats(10, 25),
+    bow=st.floats(-0.03, 0.03),
+)
+@example(side=128, degrees=45.158, falling=True, spacing=14.0, bow=0.0209)
+@example(side=90, degrees=44.927, falling=True, spacing=17.0, bow=-0.0166)
+def test_lines_halfway_between_level_and_upright_are_followed(
+    side: int, degrees: float, falling: bool, spacing: float, bow: float
+):
+    angle = math.radians(-degrees if falling else degrees)
+    along, across = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    way = np.linspace(-side, side, 80)[:, None]
+    page = np.zeros((side, side), np.uint8)
+    for offset in np.arange(-side, side, spacing):
+        points = side / 2 + way * along + (offset + bow * way**2 / side) * across
+        cv2.polylines(page, [np.rint(points * 16).astype(np.int32)], False, 110, 1, cv2.LINE_AA, 4)
+    found = remove_ruling(page, NOISE)
+    assert found.shape == page.shape
+    assert (found <= page).all()
 
 
 def test_a_few_dark_lines_may_be_strokes():

@@ -398,6 +398,9 @@ def _followed(search: NDArray[np.uint8], x: NDArray[np.int_], y: NDArray[np.int_
     """
     upright = bool(np.ptp(y) > np.ptp(x))
     along, across = (y, x) if upright else (x, y)
+    if along[0] > along[-1]:
+        # Found row by row, though it is as near to a level line.
+        along, across = along[::-1], across[::-1]
     plane = search.T if upright else search
     offsets = np.arange(-2, 3)
     values = _parallels(plane, along, across, offsets).astype(np.float32)
