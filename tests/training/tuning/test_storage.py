@@ -1,18 +1,22 @@
+import math
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
+from threading import Event
+from types import SimpleNamespace
 
 import optuna
 import pytest
 import sqlalchemy
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from helpers.studies import Begin, finish, finish_all, leave_running, sqlite_in
+from helpers.studies import Begin, finish, finish_all, leave_running, sqlite_in, wait_for
 from mnist_digits.errors import DataError, UsageError
 from mnist_digits.training.tuning import storage as storage_module
+from mnist_digits.training.tuning import study as study_module
 from mnist_digits.training.tuning.outcome import summarise
 from mnist_digits.training.tuning.storage import StudyStorage, open_storage, requeue
 from mnist_digits.training.tuning.study import Study
@@ -78,10 +82,12 @@ class Unreliable:
 def test_a_call_outlasts_an_outage_and_a_lost_answer(
     begin: Begin, monkeypatch: pytest.MonkeyPatch, method: str, after: bool
 ):
-    monkeypatch.setattr(storage_module, "STALE_AFTER_S", 1)
-    monkeypatch.setattr(storage_module, "RETRY_INTERVAL_S", 0.01)
     said: list[str] = []
     study = begin()
+    # The only worker has no other to wait for.
+    monkeypatch.setattr(storage_module, "STALE_AFTER_S", 0)
+    monkeypatch.setattr(storage_module, "RETRY_INTERVAL_S", 0.01)
+    monkeypatch.setattr(study_module, "POLL_S", 0.01)
     study.storage._on_wait = said.append
     Unreliable(study.storage, monkeypatch, method, 2, after)
     values = finish_all(study, 3, "me")
@@ -156,19 +162,65 @@ def test_an_interrupted_trial_goes_back_and_is_given_up_in_the_end(begin: Begin)
         assert (given.params == taken.params) == (attempt < storage_module.MAX_RETRIES - 1)
 
 
+class Clock:
+    """The monotonic clock of the storages, which can be put forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self._ahead_s = 0.0
+        ahead = lambda: time.monotonic() + self._ahead_s  # noqa: E731
+        monkeypatch.setattr(storage_module, "time", SimpleNamespace(monotonic=ahead, sleep=time.sleep))
+
+    def advance(self) -> None:
+        """Let the time pass after which a worker that was not heard of counts as dead."""
+        self._ahead_s += storage_module.STALE_AFTER_S + 1
+
+
+def heartbeat_age_s(study: Study, trial: FrozenTrial) -> float:
+    """Infinite before the first."""
+    query = "SELECT strftime('%s', 'now') - strftime('%s', heartbeat) FROM trial_heartbeats WHERE trial_id = ?"
+    with study.storage.engine.begin() as connection:
+        age = connection.exec_driver_sql(query, (trial._trial_id,)).scalar()
+    return math.inf if age is None else float(age)
+
+
+def age_heartbeat(study: Study, trial: FrozenTrial) -> None:
+    """Make the trial's last heartbeat so old that its worker counts as dead."""
+    with study.storage.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, ?) WHERE trial_id = ?",
+            (f"-{storage_module.STALE_AFTER_S + 1} seconds", trial._trial_id),
+        )
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_trial_whose_worker_is_silent_is_given_to_another(begin: Begin, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(storage_module, "STALE_AFTER_S", 1)
-    monkeypatch.setattr(storage_module, "HEARTBEAT_S", 0.3)
-    study = begin()
+    monkeypatch.setattr(storage_module, "HEARTBEAT_S", 0.05)
+    clock, study = Clock(monkeypatch), begin()
     silent = leave_running(study, 3, "silent")
     # As if its worker had died before it could claim it.
     orphan = study.storage.create_new_trial(study.optuna._study_id)
     assert silent is not None
-    others_done = threading.Event()
+    begun: Queue[FrozenTrial] = Queue()
+    others_done = Event()
+
+    def train(_: optuna.Trial, frozen: FrozenTrial) -> float:
+        begun.put(frozen)
+        assert others_done.wait(60)
+        return 0.5
+
     with ThreadPoolExecutor(1) as pool:
-        alive = pool.submit(study.run_next, lambda *_: others_done.wait(60) and 0.5, 3, "alive")
-        found = [finish(begin(), 3, "other") for _ in range(2)]
+        alive = pool.submit(study.run_next, train, 3, "alive")
+        training, other = begun.get(timeout=60), begin()
+        heard_of = lambda: heartbeat_age_s(study, training) < storage_module.STALE_AFTER_S  # noqa: E731
+        wait_for(heard_of)
+        for trial in (silent, training):
+            age_heartbeat(study, trial)
+        # The next heartbeat of the one that lives.
+        wait_for(heard_of)
+        other.requeue_stale()
+        assert summarise(other)["running"] == 3
+        clock.advance()
+        found = [finish(other, 3, "other") for _ in range(2)]
         assert not alive.done()
         others_done.set()
     assert {trial.system_attrs["failed_trial"] for trial in found if trial} == {
@@ -195,14 +247,16 @@ def test_one_that_was_taken_for_dead_is_too_late_and_does_no_harm(begin: Begin, 
 
 
 def test_after_an_outage_nobody_is_taken_for_dead_at_once(begin: Begin, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(storage_module, "STALE_AFTER_S", 1)
-    study = begin()
-    leave_running(study, 1, "silent")
-    time.sleep(2.1)
-    study.storage.contact_since = time.monotonic()
+    clock, study = Clock(monkeypatch), begin()
+    silent = leave_running(study, 1, "silent")
+    assert silent is not None
+    age_heartbeat(study, silent)
+    clock.advance()
+    Unreliable(study.storage, monkeypatch, "_get_trials", 1, after=False)
+    monkeypatch.setattr(storage_module, "RETRY_INTERVAL_S", 0)
     study.requeue_stale()
     assert summarise(study)["running"] == 1
-    study.storage.contact_since -= 2
+    clock.advance()
     study.requeue_stale()
     assert summarise(study)["running"] == 0
 
