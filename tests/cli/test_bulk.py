@@ -230,10 +230,8 @@ def test_who_answers_otherwise_than_ray(
 
         Thread(target=serve, daemon=True).start()
         address = f"ray://localhost:{server.getsockname()[1]}"
-        start = time.monotonic()
         result = read("scans", "--output", "o.parquet", "--cluster", address)
         assert result.returncode == 3
-        assert time.monotonic() - start < 10
         peers[0].close()
     assert f"--cluster {address}: {message}; expected a Ray cluster" in result.stderr
 

@@ -29,13 +29,13 @@ HOSTS = ("0.0.0.0", "::", "192.0.2.1", "digits.example")
 def test_the_address_is_printed_and_answers_and_no_training_framework_is_loaded():
     with serving() as (process, address):
         assert address.startswith("http://127.0.0.1:")
-        assert httpx.get(address).headers["Content-Type"].startswith("text/html")
-        assert httpx.get(address, headers={"Host": "evil.example"}).status_code == 421
+        assert httpx.get(address, timeout=60).headers["Content-Type"].startswith("text/html")
+        assert httpx.get(address, headers={"Host": "evil.example"}, timeout=60).status_code == 421
         maps = Path(f"/proc/{process.pid}/maps")
         if maps.exists():
             assert not [name for name in ("tensorflow", "jaxlib", "torch") if name in maps.read_text()]
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -45,9 +45,9 @@ def test_on_other_hosts_a_token_is_needed(tmp_path: Path):
     with serving("--host", "0.0.0.0", "--token-file", tmp_path / "token") as (_, address):
         assert "0.0.0.0" not in address, "no browser opens it"
         local = f"http://127.0.0.1:{httpx.URL(address).port}"
-        assert httpx.post(f"{local}/v1/classify", content=bytes(784)).status_code == 401
+        assert httpx.post(f"{local}/v1/classify", content=bytes(784), timeout=60).status_code == 401
         headers = {"Authorization": f"Bearer {TOKEN}", "Host": "digits.example"}
-        assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers).status_code == 200
+        assert httpx.post(f"{local}/v1/classify", content=bytes(784), headers=headers, timeout=60).status_code == 200
 
 
 def test_it_is_shared_with_the_network_by_addresses_and_a_qr_code_that_carry_a_token():
@@ -66,10 +66,12 @@ def test_it_is_shared_with_the_network_by_addresses_and_a_qr_code_that_carry_a_t
         assert qr_text(drawn) == address
         plain = shared.copy_with(fragment=None)
         token = shared.fragment.removeprefix("token=")
-        assert httpx.get(plain).status_code == 200
-        assert httpx.post(plain.join("/v1/classify"), content=bytes(784)).status_code == 401
+        assert httpx.get(plain, timeout=60).status_code == 200
+        assert httpx.post(plain.join("/v1/classify"), content=bytes(784), timeout=60).status_code == 401
         headers = {"Authorization": f"Bearer {token}"}
-        assert httpx.post(plain.join("/v1/classify"), content=bytes(784), headers=headers).status_code == 200
+        assert (
+            httpx.post(plain.join("/v1/classify"), content=bytes(784), headers=headers, timeout=60).status_code == 200
+        )
 
 
 def qr_text(lines: list[str]) -> str:

@@ -95,7 +95,7 @@ def test_no_process_lives_on_when_a_training_is_killed_as_it_draws(tmp_path: Pat
             draws = any("spawn_main" in " ".join(child.cmdline()) for child in children)
         process.kill()
     assert draws
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    gone, alive = psutil.wait_procs(children, timeout=60)
     for child in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
@@ -110,7 +110,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals, group: bool) -> 
     try:
         _, stderr = process.communicate(timeout=60)
     finally:
-        _, alive = psutil.wait_procs(children, timeout=10)
+        _, alive = psutil.wait_procs(children, timeout=60)
         for child in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()

@@ -5,7 +5,6 @@ import io
 import resource
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,11 +63,9 @@ def test_a_reading_beyond_its_time_is_ended_and_the_next_is_done(process: Readin
     assert process.ask("predict", seven, {}, LONG_S)["digit"] == 7
     before = running()
     before.suspend()
-    start = time.monotonic()
     with pytest.raises(ProcessDiedError) as caught:
         process.ask("predict", seven, {}, 0.2)
     assert not caught.value.by_picture
-    assert time.monotonic() - start < 10
     assert not before.is_running()
     assert process.ask("predict", seven, {}, LONG_S)["digit"] == 7
 

@@ -96,12 +96,12 @@ GROWING = (
 def test_what_no_classifier_needs_is_refused_before_it_is_loaded(
     tmp_path: Path, body: str, change: Callable[[onnx.ModelProto], None], message: str
 ):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DataError) as caught:
         Classifier(save(tmp_path / "model.onnx", body, change))
     assert re.search(message, str(caught.value))
     assert str(caught.value).startswith(f"{tmp_path}/model.onnx: a model with ")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_file_that_is_too_long_is_refused_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

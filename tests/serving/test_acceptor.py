@@ -69,7 +69,7 @@ def connect(listener: socket.socket, opened: ExitStack) -> Callable[[int], list[
     address = listener.getsockname()
 
     def connect(count: int) -> list[socket.socket]:
-        return [opened.enter_context(socket.create_connection(address, timeout=10)) for _ in range(count)]
+        return [opened.enter_context(socket.create_connection(address, timeout=60)) for _ in range(count)]
 
     return connect
 

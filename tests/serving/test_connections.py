@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from helpers.asking import behind_a_socket, exchange
+from helpers.asking import behind_a_socket, exchange, wait_for
 from mnist_digits.recognition import Reader
 from mnist_digits.serving import Settings, connections, create_app, middleware
 
@@ -59,10 +59,8 @@ def test_unfinished_requests_time_out(address: Address):
         ],
     }
     cases = [(message, parts) for message, requests in expected.items() for parts in requests]
-    start = time.monotonic()
     with ThreadPoolExecutor(len(cases)) as pool:
         answers = list(pool.map(lambda case: exchange(address, *case[1], pause=0.1), cases))
-    assert time.monotonic() - start < 10
     for (message, parts), answer in zip(cases, answers, strict=True):
         assert status(answer) == 408, parts
         assert message in error(answer), parts
@@ -158,11 +156,10 @@ def test_a_client_that_does_not_read_its_response_is_disconnected(address: Addre
 
 def test_too_many_connections_are_refused(address: Address):
     crowd = [socket.create_connection(address) for _ in range(40)]
-    time.sleep(0.2)
+    # Accepted in their order.
     answer = exchange(address, CLOSING)
     for connection in crowd:
         connection.close()
     assert status(answer) == 503
     assert b"retry-after" in answer
-    time.sleep(0.2)
-    assert status(exchange(address, CLOSING)) == 200
+    wait_for(lambda: status(exchange(address, CLOSING)) == 200)

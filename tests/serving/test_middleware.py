@@ -195,16 +195,18 @@ def test_compressed_bodies_are_refused(ask: InProcess):
 
 def test_all_bodies_together_have_a_limit(asking: Callable[..., InProcess]):
     ask = asking(Settings(most_held_bytes=2000))
-    released = asyncio.Event()
+    held, released = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield bytes(784)
+        # Asked for more, after the first part has been counted.
+        held.set()
         await released.wait()
         yield bytes(784)
 
     async def meet() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
         first = asyncio.create_task(ask.answer("POST", "/v1/classify", content=slow()))
-        await asyncio.sleep(0.05)
+        await held.wait()
         second = await ask.answer("POST", "/v1/classify", content=bytes(784 * 2))
         released.set()
         return await first, second, await ask.answer("POST", "/v1/classify", content=bytes(784 * 2))

@@ -117,7 +117,7 @@ def test_good_requests_do_not_wait_for_large_pictures(mnist: Dataset, digit_png:
         for reader in readers_of(process.pid):
             psutil.Process(reader).suspend()
         asked = [pool.submit(post, address, large(image)) for image in mnist.test.images[:4]]
-        wait_for(lambda: "digits_requests_in_flight 5.0" in httpx.get(f"{address}/metrics").text)
+        wait_for(lambda: "digits_requests_in_flight 5.0" in httpx.get(f"{address}/metrics", timeout=60).text)
         for _ in range(10):
             assert post(address, digit_png).json()["digit"] == 7
         for reader in readers_of(process.pid):
@@ -165,7 +165,7 @@ def test_no_process_outlives_a_service_that_is_killed(mnist: Dataset):
         process.kill()
         with pytest.raises(httpx.HTTPError):
             asked.result()
-        assert psutil.wait_procs(readers, timeout=20)[1] == []
+        assert psutil.wait_procs(readers, timeout=60)[1] == []
 
 
 def test_refused_pictures_are_known_to_all_workers_and_bounded(tmp_path: Path):

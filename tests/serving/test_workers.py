@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from mnist_digits.serving.workers import MAX_BATCH_IMAGES, MAX_SHARED_IMAGES, Ba
 
 def test_jobs_run_beside_each_other_and_off_the_loop():
     async def meet() -> list[int]:
-        workers, together = Workers(2, 10, 5), threading.Barrier(2, timeout=5)
+        workers, together = Workers(2, 10, 60), threading.Barrier(2, timeout=60)
         threads = await asyncio.gather(*[workers.do(lambda: (together.wait(), threading.get_ident())[1]) for _ in "ab"])
         workers.close()
         return threads
@@ -30,7 +30,7 @@ def test_jobs_run_beside_each_other_and_off_the_loop():
 
 def test_a_job_without_room_is_refused_at_once_and_room_is_freed():
     async def meet() -> None:
-        workers, released = Workers(1, 2, 5), threading.Event()
+        workers, released = Workers(1, 2, 60), threading.Event()
         waiting = [asyncio.create_task(workers.do(released.wait)) for _ in range(3)]
         await asyncio.sleep(0)
         assert workers.full
@@ -49,7 +49,7 @@ def test_a_job_without_room_is_refused_at_once_and_room_is_freed():
 
 def test_a_job_that_times_out_keeps_its_thread_until_it_is_done():
     async def meet() -> None:
-        workers, released, never = Workers(1, 1, 0.1), threading.Event(), threading.Event()
+        workers, released, never = Workers(1, 1, 0.5), threading.Event(), threading.Event()
         slow = asyncio.create_task(workers.do(released.wait))
         await asyncio.sleep(0)
         behind = asyncio.create_task(workers.do(never.set))
@@ -79,7 +79,7 @@ class Counting(Classifier):
         self.released = threading.Event()
 
     def judge(self, images: np.ndarray) -> Judgement:
-        self.released.wait(10)
+        self.released.wait(60)
         self.batches.append(len(images))
         return super().judge(images)
 
@@ -90,7 +90,7 @@ def test_requests_that_come_together_share_a_batch_and_each_gets_its_own(mnist: 
 
     async def meet() -> tuple[list[Judgement], list[int]]:
         classifier = Counting()
-        queue = BatchQueue(classifier, 100, 10)
+        queue = BatchQueue(classifier, 100, 60)
         tasks = [
             asyncio.create_task(queue.judge(mnist.test.images[start : start + size]))
             for start, size in zip(starts, sizes, strict=False)
@@ -123,7 +123,7 @@ def test_quick_batches_run_on_the_loop_and_slow_ones_in_a_thread(mnist: Dataset,
         monkeypatch.setattr("mnist_digits.serving.workers.MAX_INLINE_SECONDS", seconds)
         classifier = Located()
         classifier.released.set()
-        queue = BatchQueue(classifier, 100, 10)
+        queue = BatchQueue(classifier, 100, 60)
         await queue.judge(mnist.test.images[:1])
         assert classifier.thread != threading.get_ident(), "nothing is known of the network yet"
         answers = await asyncio.gather(*[queue.judge(mnist.test.images[n : n + 1]) for n in range(count)])
@@ -145,8 +145,14 @@ def test_a_full_queue_and_a_late_answer_are_503(mnist: Dataset):
         queue = BatchQueue(classifier, 2, 0.1)
         answers = await asyncio.gather(*[queue.judge(image) for _ in range(5)], return_exceptions=True)
         classifier.released.set()
-        await asyncio.sleep(0.05)
-        assert isinstance(await queue.judge(image), Judgement), "works again"
+
+        async def works_again() -> Judgement:
+            while True:
+                with suppress(HTTPException):
+                    return await queue.judge(image)
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(works_again(), 60)
         queue.close()
         return answers
 
@@ -164,7 +170,7 @@ def test_a_failure_is_reported_to_every_request_of_the_batch_and_later_ones_are_
             return reader.classifier.judge(images)
 
     async def meet() -> list[object]:
-        queue, blank = BatchQueue(FailsOnBlank(), 10, 5), np.zeros((1, 28, 28), np.uint8)  # type: ignore[arg-type]
+        queue, blank = BatchQueue(FailsOnBlank(), 10, 60), np.zeros((1, 28, 28), np.uint8)  # type: ignore[arg-type]
         answers = await asyncio.gather(*[queue.judge(blank) for _ in range(3)], return_exceptions=True)
         assert (await queue.judge(mnist.test.images[:1])).digits == [7]
         queue.close()
@@ -204,13 +210,11 @@ def test_the_service_answers_503_when_its_queue_is_full(page_png: bytes, asking:
 
 def test_closing_does_not_wait():
     async def meet() -> None:
-        workers, released = Workers(1, 1, 5), threading.Event()
-        job = asyncio.create_task(workers.do(released.wait))
+        workers, released = Workers(1, 1, 60), threading.Event()
+        # Were it waited for, it would not be released.
+        job = asyncio.create_task(workers.do(released.wait, 30))
         await asyncio.sleep(0)
-        start = time.monotonic()
         workers.close()
-        assert time.monotonic() - start < 1
-        assert not job.done()
         released.set()
         assert await job
 

@@ -45,12 +45,12 @@ def test_killed_in_the_middle_it_loses_nothing_and_goes_on(folder: Path):
             given[picture["file"]] = number % 10
             numbers.append(picture["number"])
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
     assert {one.file: one.label for one in Journal(folder).standing()} == given
     with serving(folder, command="label") as (process, address):
         assert httpx.get(f"{address}/v1/label/state", timeout=60).json()["pictures"] == 30
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert {one.file: one.label for one in Journal(folder).standing()} == given
     # Beside the pictures there is nothing but the labels.
     assert {path.suffix for path in folder.iterdir()} == {".png", ".jsonl"}

@@ -11,7 +11,7 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch":
 
 
 def answers(page: Page, text: str) -> None:
-    expect(page.locator("#answer")).to_have_text(text, timeout=30_000)
+    expect(page.locator("#answer")).to_have_text(text)
 
 
 @pytest.mark.parametrize(("hand", "options"), [(draw, {}), (touch, PHONE)], ids=["mouse", "finger"])

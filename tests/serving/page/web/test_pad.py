@@ -10,6 +10,11 @@ from helpers.hand import Open
 
 CORNERS = ((0.06, 0.08), (0.94, 0.08), (0.06, 0.92), (0.94, 0.92))
 """Where a dot is set, as shares of the pad's width and height."""
+FITS = """() => {
+  const pad = document.getElementById("pad");
+  return innerWidth === %d && pad.width === Math.round(pad.getBoundingClientRect().width * devicePixelRatio);
+}"""
+"""Whether the window is that wide, and the pad has been painted in its size."""
 
 
 def dots(page: Page, density: float) -> np.ndarray:
@@ -58,6 +63,7 @@ def test_ink_is_under_the_pointer(look: Open, density: float, sizes: tuple[tuple
     # Resized, and turned: what was drawn stays where it is on the pad.
     for width, height in sizes[1:]:
         page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function(FITS % width)
         pad = page.locator("#pad").bounding_box()
         assert pad
         places = (dots(page, density) - (pad["x"], pad["y"])) / (pad["width"], pad["height"])

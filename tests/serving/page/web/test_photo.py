@@ -40,7 +40,7 @@ def lying(note: bytes) -> bytes:
 
 def drop(page: Page, content: bytes, kind: str = "drop") -> None:
     page.evaluate(DROP, [base64.b64encode(content).decode(), kind])
-    expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 lines", timeout=60_000)
+    expect(page.locator("#photo-says")).to_contain_text("33 digits in 5 lines")
 
 
 def test_a_dropped_page_is_read_and_each_box_shows_its_network_input(look: Open, note: bytes):
@@ -96,7 +96,7 @@ def test_boxes_are_walked_through_with_the_keyboard(look: Open, note: bytes):
 def test_a_photo_taken_sideways_has_its_boxes_where_the_digits_are_seen(look: Open, lying: bytes):
     page = look("photo")
     page.set_input_files("#file", {"name": "lying.jpg", "mimeType": "image/jpeg", "buffer": lying})
-    expect(page.locator("#photo-says")).to_contain_text("digits in 5 lines", timeout=60_000)
+    expect(page.locator("#photo-says")).to_contain_text("digits in 5 lines")
     size = page.evaluate("[document.getElementById('picture').width, document.getElementById('picture').height]")
     assert size[0] > size[1]
     # Within a box, the displayed picture has ink darker than its paper.
@@ -151,7 +151,7 @@ def test_several_files_and_all_pages_of_a_document_are_read(look: Open, note: by
     with huge.open("wb") as file:
         file.truncate(21_000_000)
     page.set_input_files("#file", [document, huge, blank])
-    expect(page.locator("#which")).to_have_text("1 of 3: document.tiff, page 1", timeout=60_000)
+    expect(page.locator("#which")).to_have_text("1 of 3: document.tiff, page 1")
     expect(page.locator("#photo-says")).to_have_text("No digits found in this picture.")
     expect(page.locator("#unread li")).to_contain_text("huge.jpg was not read: it has 21 MB, and at most 20 MB")
     page.get_by_role("button", name="The next page").click()

@@ -33,7 +33,9 @@ def test_a_network_is_trained_live_and_then_reads_drawings(look: Open):
     found = re.search(r"reads ([\d.]+)\s%", page.locator("#stage").inner_text())
     assert found
     assert float(found[1]) >= 96
-    assert before != page.locator("#learning canvas").first.evaluate("canvas => canvas.toDataURL()")
+    # The last epoch's weights are loaded and painted a little after it is said to have ended.
+    changed = "before => document.querySelector('#learning canvas').toDataURL() !== before"
+    page.wait_for_function(changed, arg=before)
     for chart in ("loss", "accuracy"):
         lines = page.locator(f"#{chart} .line:not(.faint)").evaluate_all("all => all.map(one => one.getAttribute('d'))")
         assert [line.count("L") for line in lines] == [4, 4]

@@ -69,13 +69,19 @@ def labels(folder: Path) -> dict[str, list[object]]:
     return found
 
 
+def press(page: Page, key: str) -> None:
+    """Press a key once the picture that was asked for is there: before, it would be ignored."""
+    expect(page.locator("#label-desk.waiting")).to_have_count(0)
+    page.keyboard.press(key)
+
+
 def come_to(page: Page, file: str) -> None:
     """Move on until this picture is shown."""
     for _ in range(12):
+        expect(page.locator("#label-desk.waiting")).to_have_count(0)
         if page.locator("#label-name").inner_text() == file:
             return
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(150)
     raise AssertionError(f"{file} does not come")
 
 
@@ -84,28 +90,28 @@ def test_everything_is_labelled_with_the_keyboard_alone(look: Open, at: str, fol
     progress, says = page.locator("#label-progress"), page.locator("#label-sure")
     come_to(page, "7.png")
     expect(says).to_contain_text("Read as 7")
-    page.keyboard.press("4")
+    press(page, "4")
     expect(progress).to_contain_text("1 of 7")
-    page.keyboard.press("Control+z")
+    press(page, "Control+z")
     expect(progress).to_contain_text("0 of 7")
     expect(page.locator("#label-name")).to_have_text("7.png")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     come_to(page, "1.png")
-    page.keyboard.press("x")
+    press(page, "x")
     come_to(page, "0.png")
-    page.keyboard.press("s")
+    press(page, "s")
     expect(progress).to_contain_text("2 of 7, 1 skipped")
     come_to(page, "row.png")
-    page.keyboard.press("a")
+    press(page, "a")
     page.locator("#label-end").wait_for()
     expect(progress).to_contain_text("6 of 7, 1 skipped")
     expect(page.locator("#label-commands")).to_contain_text(f"digits teach {folder}")
     assert labels(folder) == {"7.png": [7], "1.png": [NO_DIGIT], "0.png": [SKIPPED], "row.png": [3, 4, 8, 2]}
     # What was skipped comes back.
     page.locator("#label-skipped").focus()
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     expect(page.locator("#label-name")).to_have_text("0.png")
-    page.keyboard.press("0")
+    press(page, "0")
     expect(progress).to_have_text("7 of 7")
     assert labels(folder)["0.png"] == [0]
 
@@ -131,19 +137,19 @@ def test_on_a_page_boxes_are_deleted_drawn_and_gone_through(look: Open, at: str,
     page.mouse.up()
     expect(boxes).to_have_count(4)
     expect(page.locator("#label-sure")).to_contain_text("Read as 4")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     # A box that is set with the keyboard, beside the last digit, and taken back.
-    page.keyboard.press("b")
+    press(page, "b")
     expect(page.locator("#label-says")).to_contain_text("Escape")
     for key in ("ArrowUp", "Shift+ArrowRight", "Enter"):
-        page.keyboard.press(key)
+        press(page, key)
     expect(boxes).to_have_count(5)
-    page.keyboard.press("u")
+    press(page, "u")
     expect(boxes).to_have_count(4)
-    page.keyboard.press("b")
-    page.keyboard.press("Escape")
+    press(page, "b")
+    press(page, "Escape")
     expect(boxes).to_have_count(4)
-    page.keyboard.press("a")
+    press(page, "a")
     expect(page.locator("#label-progress")).to_contain_text("4 of 7")
     digits = [one for one in Journal(folder).standing() if one.file == "row.png"]
     kept = [one for one in sorted(digits, key=lambda one: one.box or ()) if one.label != DELETED]
@@ -167,12 +173,12 @@ def test_a_full_disk_is_said_at_once_and_nothing_is_lost(
 
     come_to(page, "7.png")
     monkeypatch.setattr(journal, "_write", fail)
-    page.keyboard.press("7")
+    press(page, "7")
     fault = page.locator("#label-fault")
     expect(fault).to_contain_text("Not saved yet: 1.")
     expect(fault).to_contain_text("No space left on device")
     # Meanwhile nothing else is taken.
-    page.keyboard.press("3")
+    press(page, "3")
     assert labels(folder) == {}
     monkeypatch.setattr(journal, "_write", write)
     page.get_by_role("button", name="Try again").click()
@@ -184,17 +190,19 @@ def test_a_full_disk_is_said_at_once_and_nothing_is_lost(
 
 def test_two_people_label_at_the_same_time_and_the_last_answer_stands(look: Open, at: str, folder: Path):
     first, second = come(look, at), come(look, at)
-    for page, key in ((first, "1"), (second, "2")):
+    # Before either answers: what has an answer is shown to nobody.
+    for page in (first, second):
         come_to(page, "7.png")
-        page.keyboard.press(key)
+    for page, key in ((first, "1"), (second, "2")):
+        press(page, key)
         expect(page.locator("#label-progress")).to_contain_text("1 of 7")
     come_to(first, "row.png")
-    first.keyboard.press("a")
+    press(first, "a")
     expect(first.locator("#label-progress")).to_contain_text("5 of 7")
     assert labels(folder) == {"7.png": [2], "row.png": [3, 4, 8, 2]}
     # What was said before this page was opened is found by going back.
     third = come(look, at)
-    third.keyboard.press("ArrowLeft")
+    press(third, "ArrowLeft")
     expect(third.locator("#label-name")).to_have_text("row.png")
     expect(third.locator("#label-sure")).to_contain_text("You said")
 
