@@ -111,7 +111,7 @@ def test_workers_in_the_middle_of_everything_outlive_crashes_of_the_database(
 def test_two_machines_share_trials_through_kills_and_a_crash_of_the_database(
     server: Server, start: Start, small_folder: Path, tmp_path: Path
 ):
-    target = 12
+    target = 9
     options = ("--trials", f"{target}", "--seeds", "0", "--storage", server.address, "--data", small_folder)
     # At the same moment: the first that comes begins the study.
     one, two = (start(tmp_path / name, "tune", "dense", *options, *TINY) for name in ("one", "two"))

@@ -25,7 +25,7 @@ CHANGES: dict[str, Any] = dict.fromkeys(("corruption", "rotation", "scaling", "s
 LESSON: Any = teaching.Start.lesson
 
 
-def plain_lesson() -> Any:
-    """Within this context, teaching distorts and corrupts nothing, which takes seconds to compile, in one epoch."""
-    changed = property(lambda start: replace(LESSON.fget(start), epochs=1, **CHANGES))
+def plain_lesson(epochs: int = 1) -> Any:
+    """Within this context, teaching distorts and corrupts nothing, which takes seconds to compile, in few epochs."""
+    changed = property(lambda start: replace(LESSON.fget(start), epochs=epochs, **CHANGES))
     return mock.patch.object(teaching.Start, "lesson", changed)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks.training.teaching import write
 from helpers.command import Digits
+from helpers.small_set import plain_lesson
 from mnist_digits.dataset import Dataset
 from mnist_digits.recognition import Classifier
 from mnist_digits.serving.page.browser_network import pack_classifier
@@ -40,7 +41,7 @@ def test_a_hand_is_learned(
     monkeypatch.setattr(teaching, "NON_DIGITS_PER_KIND", 2)
     monkeypatch.setattr(calibration, "PICTURES_PER_KIND", 2)
     mine, others = (write_pictures(tmp_path / name, mnist, start, 60) for name, start in (("mine", 0), ("others", 100)))
-    with mock.patch("mnist_digits.evaluation.report.write_report"):
+    with plain_lesson(epochs=3), mock.patch("mnist_digits.evaluation.report.write_report"):
         result = digits("teach", "mine", "--json")
     assert result.returncode == 0, result.stderr
     said = result.stderr.splitlines()
