@@ -17,7 +17,11 @@ def printable(text: object) -> str:
     File names and messages of decoders may contain line feeds, control sequences of a terminal, marks that reverse
     the direction of writing, and bytes that are not UTF-8.
     """
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+    shown = str(text)
+    # Nearly always, and then at once, which counts for the pictures in a report.
+    if shown.isprintable():
+        return shown
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)
 
 
 def install_command(extra: str) -> str:

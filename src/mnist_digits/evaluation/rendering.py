@@ -40,7 +40,7 @@ def _shown(value: Any) -> Any:
     """What is put into a template: of names, nothing that a terminal or a browser would take for a command."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(sign if sign in "\n\N{NO-BREAK SPACE}" else printable(sign) for sign in value)
+    return re.sub(r"[^\n\N{NO-BREAK SPACE}]+", lambda found: printable(found[0]), value)
 
 
 def _percent(fraction: float, decimals: int = 2) -> str:
