@@ -36,7 +36,7 @@ from mnist_digits.recognition import Reader
 RESULTS = harness.RESULTS / "serving.json"
 SETTINGS = {
     "seconds": Setting(10.0, 1.0, "seconds of each throughput"),
-    "mixed_seconds": Setting(60, 3),
+    "mixed_seconds": Setting(60, 1),
     "connections": Setting((1, 8, 64), (2,)),
     "starts": Setting(10, 1),
 }

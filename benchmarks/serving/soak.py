@@ -49,7 +49,7 @@ from mnist_digits.recognition.reading_process import ReadingProcess
 
 RESULTS = harness.RESULTS / "soak.json"
 SETTINGS = {
-    "minutes": Setting(60.0, 0.1, "minutes of the soak"),
+    "minutes": Setting(60.0, 0.03, "minutes of the soak"),
     "height": Setting(7_800, 1_600),
     "width": Setting(7_949, 1_700),
     "kills": Setting(5, 1),

@@ -37,7 +37,7 @@ SETTINGS = {
     "together": Setting(0, 2, "trainings of each recipe at the same time, on JAX"),
     "recipes": Setting(("dense", "fast", "cnn"), ("dense",)),
     "side": Setting(8192, 256),
-    "changes": Setting({}, {"epochs": "2"}),
+    "changes": Setting({}, {"epochs": "2", "jit_compile": "false"}),
 }
 TARGETS = (0.97, 0.99, 0.995)
 """Test accuracies to reach."""
