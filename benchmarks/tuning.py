@@ -1,7 +1,7 @@
 """Gain from tuning: a study of `dense`, and its best configuration against the recipe's own, over five seeds.
 
     python -m benchmarks.tuning                                       # writes results/tuning.json, prints the table
-    python -m benchmarks.tuning --tiny --data FOLDER --output FILE    # three short trials on a small set, for the tests
+    python -m benchmarks.tuning --tiny --data FOLDER --output FILE    # two short trials on a small set, for the tests
 
 Everything is chosen by the validation images; the test images are scored once in each of the final runs, whose seeds
 the study did not use. When interrupted and started again it continues: the study is kept in runs/tune-dense below
@@ -21,7 +21,7 @@ from benchmarks.harness import Benchmark, Setting, as_percent
 
 RESULTS = harness.RESULTS / "tuning.json"
 SETTINGS = {
-    "trials": Setting(20, 3, "finished trials"),
+    "trials": Setting(20, 2, "finished trials"),
     "workers": Setting(2, 1, "processes"),
     "seeds": Setting(5, 1, "final runs of each configuration"),
 }

@@ -11,7 +11,7 @@ def test_tiny_mode_searches_and_compares(small_folder: Path, tmp_path: Path, cap
     arguments = ["--tiny", "--data", str(small_folder), "--folder", str(tmp_path), "--output", str(output)]
     tuning.BENCHMARK.main(arguments)
     result = json.loads(output.read_text())
-    assert result["finished"] == 3
+    assert result["finished"] == 2
     assert result["processor_seconds"] > 0
     assert result["validation_accuracy"]["best"] >= result["validation_accuracy"]["default"]
     assert capsys.readouterr().out.strip() == tuning.as_table(result)

@@ -23,12 +23,12 @@ from mnist_digits.training.tuning.study import Study
 @pytest.mark.usefixtures("no_report")
 def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, small_folder: Path, tmp_path: Path):
     storage = sqlite_in(tmp_path / "runs")
-    tune = ("tune", "dense", "--data", small_folder, *TINY, "--trials", "4")
+    tune = ("tune", "dense", "--data", small_folder, *TINY, "--trials", "3")
     pipe = subprocess.PIPE
     begun = subprocess.Popen(command_line(*tune), cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
     assert begun.stderr is not None
     first_line = begun.stderr.readline()
-    assert re.fullmatch(r"trial 0  1/4  validation .* s  best .* %\n", first_line), first_line
+    assert re.fullmatch(r"trial 0  1/3  validation .* s  best .* %\n", first_line), first_line
     begun.send_signal(signal.SIGINT)
     stdout, stderr = begun.communicate()
     assert begun.returncode == 130
@@ -41,12 +41,12 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
 
     result = digits(*tune, "--seeds", "1", "--json")
     assert result.returncode == 0, result.stderr
-    assert re.match(r"[123] of 4 trials are finished; going on\n", result.stderr)
+    assert re.match(r"[12] of 3 trials are finished; going on\n", result.stderr)
     found = json.loads(result.stdout)
     after = trials(storage)
     kept = [trial for trial in before if trial.state.is_finished()]
     assert [(trial.state, trial.value) for trial in after[: len(kept)]] == [(t.state, t.value) for t in kept]
-    assert found["finished"] == sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in after) == 4
+    assert found["finished"] == sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in after) == 3
     best = max((trial for trial in after if trial.state == TrialState.COMPLETE), key=lambda trial: trial.value or 0)
     assert found["best"]["validation_accuracy"] == best.value
     page = (tmp_path / found["report"]).read_text()
@@ -54,7 +54,7 @@ def test_a_study_is_stopped_continued_compared_and_described(digits: Digits, sma
     assert not re.search(r'(src|href)="(?!data:)', page)
     shown = digits("tune", "--show", "dense")
     assert f"{100 * best.value:.2f} %" in shown.stdout  # type: ignore[operator]
-    assert digits("tune", "--list").stdout.splitlines()[1].split()[:3] == ["dense", "dense", "4"]
+    assert digits("tune", "--list").stdout.splitlines()[1].split()[:3] == ["dense", "dense", "3"]
 
     # The winner as any other recipe.
     recipe = json.loads((tmp_path / found["best_recipe"]).read_text())["recipe"]

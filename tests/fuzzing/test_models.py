@@ -293,7 +293,7 @@ def test_one_hostile_field_of_keras_is_survived(folder: Path, small_folder: Path
         (folder / "model.keras").write_bytes(content)
         assert run_digits("evaluate", "model.keras", "--data", small_folder, folder=folder).returncode == 0
 
-    @settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(6), suppress_health_check=list(HealthCheck))
     @given(st.data())
     def survive(data: st.DataObject) -> None:
         content = data.draw(hostile_keras(data.draw(st.sampled_from(valid_keras))))

@@ -161,7 +161,7 @@ def crash(epoch: int, row: dict[str, float]) -> None:
 
 
 def main(data_folder: str, output: str) -> None:
-    """Write `results.npz`, `two.npz` and two runs: an uninterrupted one, and a resumed one without a report."""
+    """Write `results.npz`, `two.npz` and two runs without a report: an uninterrupted one, and a resumed one."""
     # Whatever else is installed here, JAX must do without it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     backend.start_keras()
@@ -172,8 +172,8 @@ def main(data_folder: str, output: str) -> None:
         name = "guarded" if guarded else "unguarded"
         reason = export_where_matrices_are_rounded(data, folder / f"{name}.onnx", guarded)
         (folder / f"{name}.txt").write_text(reason)
-    train(RECIPE, data, folder / "whole", seed=3)
     with mock.patch("mnist_digits.training.train.ReportProcess"):
+        train(RECIPE, data, folder / "whole", seed=3)
         run = create_run(RECIPE, data, folder / "broken", seed=3)
         try:
             resume(run, data, progress=crash)

@@ -102,7 +102,7 @@ def test_networks_trained_at_the_same_time_are_those_trained_alone(on_jax: Path)
 def test_a_run_on_jax_is_whole_and_says_so(on_jax: Path):
     run = Run(on_jax / "whole")
     assert run.finished
-    for path in (run.history, run.predictions, run.metrics, run.report):
+    for path in (run.history, run.predictions, run.metrics):
         assert path.exists()
     assert not run.checkpoint.exists()
     environment = json.loads(run.environment.read_text())

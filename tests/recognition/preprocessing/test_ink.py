@@ -242,7 +242,7 @@ def drawings(draw: st.DrawFn) -> np.ndarray:
     return np.dstack([picture] * 3) if draw(st.booleans()) else picture
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(drawings())
 def test_the_ink_of_a_drawing_is_found_quickly_and_is_the_same(picture: np.ndarray):
     for found, expected in zip(find_ink_and_lines(picture), inks_of_any_picture(picture), strict=True):

@@ -224,7 +224,7 @@ def test_the_process_trains_a_network_as_accurate_as_it_says_and_ends_with_its_s
     async def play(playground: Playground) -> None:
         playground.runs = tmp_path / "runs"
         states = playground.follow()
-        await playground.start(Choices(hidden_units=64, epochs=1, batch_size=64, dropout=0.1, distortion=0.1))
+        await playground.start(Choices(hidden_units=64, epochs=1, batch_size=64, dropout=0.1))
         state = await until(states, "done")
         network, row = playground.network, state["history"][-1]
         assert network is not None

@@ -7,18 +7,21 @@ from pathlib import Path
 import optuna
 import pytest
 
-from helpers.studies import Begin, plan
+from helpers.studies import plan, sqlite_in
 from mnist_digits.training import RECIPES
 from mnist_digits.training.recipes import write_recipe
 from mnist_digits.training.tuning.report import write_report
+from mnist_digits.training.tuning.storage import open_storage
+from mnist_digits.training.tuning.study import Study
 
 BEST = 11
 
 
-@pytest.fixture
-def report(begin: Begin, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That of twelve trials of the recipe with most fields, the last one the best."""
-    study = begin(plan(recipe=RECIPES["dense-plus"]), "dense-plus")
+    folder = tmp_path_factory.mktemp("report")
+    study = Study.begin(open_storage(sqlite_in(folder)), "dense-plus", plan(recipe=RECIPES["dense-plus"]))
 
     def score(trial: optuna.Trial, frozen: optuna.trial.FrozenTrial) -> float:
         for epoch in range(3):
@@ -27,9 +30,9 @@ def report(begin: Begin, tmp_path: Path) -> Path:
 
     for _ in range(BEST + 1):
         assert study.run_next(score, BEST + 1, "here")
-    best = tmp_path / "best.json"
+    best = folder / "best.json"
     write_recipe(best, RECIPES["dense-plus"])
-    return write_report(study, tmp_path / "study", best, None)
+    return write_report(study, folder / "study", best, None)
 
 
 def test_numbers_are_rounded_and_names_are_words(report: Path):
