@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -259,6 +260,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two machines with a core each, as processes of this one."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # or other tests leave it nothing
+    # It gives a machine half a minute to start.
+    slowly = SimpleNamespace(**{**vars(time), "monotonic": lambda: time.monotonic() / 10})
+    monkeypatch.setattr("ray._private.node.time", slowly)
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=machine)
     cluster.add_node(**machine)

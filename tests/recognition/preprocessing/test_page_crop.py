@@ -110,3 +110,21 @@ def test_a_box_is_where_it_was_before_the_picture_was_turned_and_reduced(
     placement = PagePlacement(turns, size, reduction, corner)
     found = placement.box_in_picture((x - corner[0], y - corner[1], wide, tall))
     assert found == tuple(round(side * reduction) for side in (left, top, right - left, bottom - top))
+
+
+@given(
+    sides=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    turns=st.integers(0, 3),
+    reduction=st.floats(0.3, 4),
+    shares=st.tuples(*[st.floats(0, 1)] * 4),
+)
+def test_no_box_reaches_beyond_the_picture(
+    sides: tuple[int, int], turns: int, reduction: float, shares: tuple[float, float, float, float]
+):
+    reduced = [max(1, int(side / reduction)) for side in sides]
+    place = [int(share * (side - 1)) for share, side in zip(shares, reduced, strict=False)]
+    size = [1 + int(share * (side - 1 - at)) for share, side, at in zip(shares[2:], reduced, place, strict=True)]
+    left, top, width, height = PagePlacement(turns, sides, reduction, (0, 0)).box_in_picture((*place, *size))
+    across, down = sides if turns % 2 == 0 else sides[::-1]
+    assert 0 <= left < left + width <= across
+    assert 0 <= top < top + height <= down

@@ -53,10 +53,13 @@ class PagePlacement:
 
     def box_in_picture(self, box: Box) -> Box:
         """A box of the crop in pixels of the picture as displayed."""
-        x, y = box[0] + self.corner[0], box[1] + self.corner[1]
-        left, top = round(x * self.reduction), round(y * self.reduction)
-        width, height = (max(1, round(side * self.reduction)) for side in box[2:])
         picture_width, picture_height = self.picture_size
+        sides = zip(box[2:], self.picture_size, strict=True)
+        width, height = (min(max(1, round(side * self.reduction)), most) for side, most in sides)
+        x, y = box[0] + self.corner[0], box[1] + self.corner[1]
+        # Place and size may both have been rounded up.
+        left = min(round(x * self.reduction), picture_width - width)
+        top = min(round(y * self.reduction), picture_height - height)
         for _ in range(self.quarter_turns):
             # Undo one counter-clockwise turn: the upper side becomes the right one.
             left, top = picture_height - top - height, left
