@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import confidence, inference, page, peers, reading, robustness, scale, serving, training, tuning
 from benchmarks.serving import soak
-from benchmarks.training import teaching
+from benchmarks.training import device, teaching
 from mnist_digits.cli.info import KNOWN
 from mnist_digits.recognition import reading_process
 from mnist_digits.recognition.preprocessing import image_io
@@ -46,6 +46,15 @@ def test_the_table_of_recipes_has_the_figures_of_every_recipe_with_results(path:
         assert seconds == (f"{mean:.1f} s" if mean < 600 else f"{mean / 60:.0f} min")
         assert (shown, seconds) == (KNOWN[path.stem].accuracy, KNOWN[path.stem].training)
         assert command in ([], [f"`digits train {path.stem} --seeds {summary['count']}`"])
+
+
+def test_the_figures_of_a_gpu_are_those_of_its_benchmark():
+    text = (ROOT / "docs" / "how-to" / "use-a-gpu.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in device.as_table(json.loads(device.RESULTS.read_text())).splitlines() if line.startswith("|")
+    ]
+    assert len(rows) > 6
+    assert [row for row in rows if row not in text] == []
 
 
 @pytest.mark.parametrize("path", SUMMARIES, ids=lambda path: path.stem)

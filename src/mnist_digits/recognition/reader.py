@@ -81,6 +81,9 @@ MIN_GAIN = 1.1
 MIN_GAIN_OF_MEASURED = 0.85
 """The same for a digit height measured on detected components; the fragments of a page always look like more digits."""
 
+SIGN_HEIGHTS = 0.3
+"""Side, in digit heights, of the box of a sign whose ink touches a digit's, around its centre."""
+
 
 @dataclass(frozen=True)
 class Writing:
@@ -153,10 +156,14 @@ class Reading:
 
     @property
     def _other_marks(self) -> NDArray[np.int_]:
-        """Boxes of the components that belong to no digit: int (n, 4)."""
+        """Boxes of the components that belong to no digit, and of signs that touch one: int (n, 4)."""
         components = self.writing.components
         share = components.mean_mask((self.digit_ink > 0).astype(np.float32))
-        return components.boxes[1:][share[1:] < MIN_COMPONENT_MASK]
+        apart = components.boxes[1:][share[1:] < MIN_COMPONENT_MASK]
+        side = max(1, round(SIGN_HEIGHTS * self.writing.digit_height))
+        corners = np.rint(self.writing.output.letter_centres - side / 2).astype(int)
+        signs = np.concatenate([corners, np.full_like(corners, side)], axis=1)
+        return np.concatenate([apart, signs[~_overlap(signs, apart)]])
 
     @property
     def _left_out(self) -> float:
@@ -177,6 +184,13 @@ class Reading:
         assert prediction is not None
         box, value = self.placement.box_in_picture(token.box), int(prediction.probabilities.argmax())
         return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
+
+
+def _overlap(boxes: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Which boxes overlap any of the others, bool (n,); each int (n, 4): x, y, width, height."""
+    start, stop = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]
+    found: NDArray[np.bool_] = ((start < others[:, :2] + others[:, 2:]) & (others[:, :2] < stop)).all(-1).any(-1)
+    return found
 
 
 def _find_inks(page: NDArray[np.uint8]) -> Inks:

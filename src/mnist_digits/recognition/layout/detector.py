@@ -40,6 +40,9 @@ CERTAIN_SCORE = 0.45
 MIN_SCORE_OF_LETTERS = 1.5
 """What scores so many times as high as a letter or sign as it does as a digit is none."""
 
+MIN_LETTER_SCORE = 0.4
+"""Score from which on a letter or sign parts the digits beside it, whether or not its ink touches theirs."""
+
 CELL_PX = 4
 """Width and height of a cell of the output, in pixels of the input."""
 
@@ -110,6 +113,16 @@ class DetectorOutput:
             peaks &= MIN_SCORE_OF_LETTERS * highest > cv2.dilate(self.letters, np.ones((3, 3), np.uint8))
         rows, columns = np.nonzero(peaks)
         return Detections((np.stack([columns, rows], 1) + 0.5) * self.cell_px, self.scores[:, rows, columns].T)
+
+    @cached_property
+    def letter_centres(self) -> NDArray[np.floating]:
+        """x, y in pixels of the page where a letter or a sign certainly has its centre: float (n, 2)."""
+        if self.letters is None:
+            return np.empty((0, 2))
+        around = cv2.dilate(self.letters, np.ones((3, 3), np.uint8))
+        digits = cv2.dilate(self.scores.max(axis=0), np.ones((3, 3), np.uint8))
+        rows, columns = np.nonzero((self.letters >= np.maximum(around, MIN_LETTER_SCORE)) & (self.letters > digits))
+        return (np.stack([columns, rows], 1) + 0.5) * self.cell_px
 
 
 class Detector:
