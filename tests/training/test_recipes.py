@@ -147,7 +147,7 @@ def test_fields_are_read_by_their_earlier_names(tmp_path: Path):
     path.write_text(OLD_READER)
     recipe = read_recipe(path)
     before = {"rotation": 10.0, "scaling": 0.1, "shear": 0.1, "translation": 2.0}
-    changed = {"epochs": 14, "ema_decay": 0.9, **before, "final_distortion": 1.0, "corruption": 0.0}
+    changed = {"ema_decay": 0.9, **before, "final_distortion": 1.0, "corruption": 0.0}
     assert recipe == read_plan(Run(tmp_path)).recipe == dataclasses.replace(find_recipe("reader"), **changed)
     assert recipe.changes() == changed
     old = {"averaging": "0.5", "momentum": "0.8", "second_momentum": "0.9", "pictures": "3"}

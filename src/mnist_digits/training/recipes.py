@@ -250,7 +250,7 @@ READER = replace(
     CNN,
     name="reader",
     network="reader",
-    epochs=12,
+    epochs=14,
     batch_size=256,
     learning_rate=5e-3,
     ema_decay=0.998,
