@@ -189,8 +189,8 @@ class Reading:
 def _overlap(boxes: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.bool_]:
     """Which boxes overlap any of the others, bool (n,); each int (n, 4): x, y, width, height."""
     start, stop = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]
-    found: NDArray[np.bool_] = ((start < others[:, :2] + others[:, 2:]) & (others[:, :2] < stop)).all(-1).any(-1)
-    return found
+    both: NDArray[np.bool_] = (start < others[:, :2] + others[:, 2:]) & (others[:, :2] < stop)
+    return np.asarray(both.all(axis=-1).any(axis=-1), np.bool_)
 
 
 def _find_inks(page: NDArray[np.uint8]) -> Inks:

@@ -120,6 +120,34 @@ def test_a_digit_with_two_detections_is_joined(classifier: Classifier, sure: lis
     assert right >= 7
 
 
+@pytest.mark.parametrize(("side", "place"), [(8, 0.95), (9, 0.6), (18, 0.6)], ids=["point", "raised point", "sign"])
+def test_a_mark_beside_a_digit_is_no_part_of_it(
+    classifier: Classifier, sure: list[list[np.ndarray]], side: int, place: float
+):
+    page = write_page(sure, ["31"], height=HEIGHT)
+    ink = np.pad(soft(page.mask), ((0, 0), (0, 60)))
+    x, y, width, height = page.boxes[1]
+    left, top = x + width + 3, round(y + place * height - side / 2)
+    ink[top : top + side, left : left + side] = 1
+    ((*digits, mark),) = read(ink, seen(page), classifier)
+    assert texts([digits]) == ["31"]
+    assert mark.prediction is None
+    assert mark.box == (left, top, side, side)
+    assert overlap(digits[1].box, page.boxes[1]) > 0.9
+    assert not mark.components & digits[1].components
+
+
+def test_what_broke_off_a_digit_above_or_within_is_a_part_of_it(classifier: Classifier, sure: list[list[np.ndarray]]):
+    page = write_page(sure, ["31"], height=HEIGHT)
+    ink = np.pad(soft(page.mask), ((0, 0), (0, 60)))
+    x, y, width, _ = page.boxes[1]
+    # As far aside, but at its top: the flag of a five is now and then written so.
+    ink[y : y + 6, x + width + 3 : x + width + 13] = 1
+    (tokens,) = read(ink, seen(page), classifier)
+    assert len(tokens) == 2
+    assert overlap(tokens[1].box, (x, y, width + 13, HEIGHT)) > 0.9
+
+
 def test_what_no_detection_is_near_is_left_out(classifier: Classifier, sure: list[list[np.ndarray]]):
     page = write_page(sure, ["40", "93"], height=HEIGHT)
     detections = seen(page)

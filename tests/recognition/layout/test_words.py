@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -89,3 +92,45 @@ def test_a_mark_between_two_digits_parts_them(mark: tuple[int, int, int, int], p
     words, found = part(line("12"), np.array([mark]), HEIGHT)
     assert texts(words) == (["1", "2"] if parted else ["12"])
     assert found == ([mark] if parted else [])
+
+
+def stroke(x: int, height: int, slant: float) -> Token:
+    """A straight stroke that is read as a one. height: in percent of a digit's. slant: pixels sideways per pixel up."""
+    image = np.zeros((28, 28), np.uint8)
+    reach = 10 * slant
+    cv2.line(image, (round(14 - reach), 24), (round(14 + reach), 4), 255, 2)
+    one = token(x, 1, height=HEIGHT * height // 100)
+    assert one.prediction
+    return replace(one, prediction=replace(one.prediction, image=image))
+
+
+def with_strokes(text: str, height: int, slant: float) -> list[Token]:
+    """A token for each digit, and such a stroke for each slash."""
+    return [
+        stroke(18 * place, height, slant) if character == "/" else token(18 * place, int(character))
+        for place, character in enumerate(text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "height", "slant", "read_as"),
+    [
+        ("24/12/1989", 110, 0.35, ["24", "12", "1989"]),
+        ("3/4/26", 110, 0.35, ["3", "4", "26"]),
+        ("45/7", 120, 0.35, ["45", "7"]),
+        ("24/12/1989", 100, 0.35, ["2411211989"]),
+        ("24/12/1989", 130, 0.05, ["2411211989"]),
+        ("24/12/1989", 130, -0.35, ["2411211989"]),
+        ("245/7", 110, 0.35, ["24517"]),
+        ("/45", 130, 0.35, ["145"]),
+        ("4//5", 130, 0.35, ["4115"]),
+        ("//", 130, 0.35, ["11"]),
+    ],
+    ids=["date", "short date", "fraction", "low", "upright", "leaning back", "one as high", "first", "eleven", "ones"],
+)
+def test_high_strokes_that_slant_are_slashes(text: str, height: int, slant: float, read_as: list[str]):
+    word = with_strokes(text, height, slant)
+    words, found = part(word, np.empty((0, 4), int), HEIGHT)
+    assert texts(words) == read_as
+    assert len(found) == len(read_as) - 1
+    assert set(found) <= {one.box for one in word}

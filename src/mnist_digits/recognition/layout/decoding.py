@@ -64,6 +64,9 @@ DETECTOR_EXPONENT, DETECTOR_FLOOR = 2.0, 0.05
 DISAGREEMENT_COST = 1.0
 """Cost of a digit that is not the one the detector certainly sees."""
 
+MARK_GAP_HEIGHTS, MAX_MARK_HEIGHTS = 0.03, 0.6
+"""Least space beside a digit, and largest side, in digit heights, of a mark that is no part of it."""
+
 Members = tuple[int, ...]
 """Indices of the segments of one hypothetical digit."""
 
@@ -147,11 +150,34 @@ def _best_path(lattice: _Lattice, own: Sequence[int]) -> list[Token]:
         cost, step = min(options, key=itemgetter(0))
         costs.append(cost)
         steps.append(step)
-    path, stop = [], len(steps)
+    path: list[Token] = []
+    stop = len(steps)
     while stop:
-        stop, token = steps[stop - 1]
-        path.append(token)
+        start, token = steps[stop - 1]
+        path += _without_marks(lattice, own[start:stop], token)[::-1]
+        stop = start
     return path[::-1]
+
+
+def _without_marks(lattice: _Lattice, members: Sequence[int], token: Token) -> list[Token]:
+    """A digit, without points and signs beside it that were taken for parts of it, and these, from left to right.
+
+    The classifier hardly minds a point. What is left of a broken stroke lies above or below the rest of the digit.
+    """
+    if not token.prediction or len(members) == 1:
+        return [token]
+    boxes = lattice.segments.boxes[list(members)]
+    x, y, width, height = boxes[boxes[:, 3].argmax()]
+    gap = MARK_GAP_HEIGHTS * lattice.digit_height
+    beside = (boxes[:, 0] >= x + width + gap) | (boxes[:, 0] + boxes[:, 2] <= x - gap)
+    low = boxes[:, 1] + boxes[:, 3] / 2 > y + height / 3
+    marks = beside & low & (boxes[:, 2:].max(axis=1) < MAX_MARK_HEIGHTS * lattice.digit_height)
+    if not marks.any():
+        return [token]
+    apart = [_rejected(lattice, segment) for segment, is_mark in zip(members, marks, strict=True) if is_mark]
+    read = token.components - frozenset().union(*(mark.components for mark in apart))
+    digit = replace(token, box=joint_box(boxes[~marks]), components=read)
+    return sorted([digit, *apart], key=lambda one: one.box[0])
 
 
 def _edge_cost(lattice: _Lattice, own: Sequence[int], place: int) -> float:

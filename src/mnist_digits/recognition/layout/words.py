@@ -1,6 +1,5 @@
 """Tokens of a text line → words, of which those that are not numbers are left out."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,16 @@ MIN_MARK_HEIGHTS, MIN_MARK_WIDTH_HEIGHTS = 0.12, 0.05
 
 MARK_REACH_HEIGHTS = 0.15
 """How far, in digit heights, a mark between two digits may reach into their boxes."""
+
+MIN_SLASH_SLANT = 0.22
+"""Pixels sideways per pixel upwards of the least slanting slash; most ones are more upright."""
+
+SLASH_HEIGHT, DATE_SLASH_HEIGHT = 1.14, 1.05
+"""Height of the lowest slash as a multiple of the digits' beside it: alone, and as one of the two of a date. Few ones
+that slant as much reach the second."""
+
+DATE_LENGTHS = ((1, 2), (1, 2), (2, 4))
+"""Numbers of digits that day, month and year may have, in any order of the first two."""
 
 MIN_WORD_CREDIBILITY = 0.2
 """Minimum mean credibility, weighted by width, of a word that is a number."""
@@ -58,18 +67,56 @@ def numbers(tokens: Sequence[Token], digit_height: float, mean_score: float = 1.
 
 
 def part(word: Sequence[Token], marks: NDArray[np.int_], digit_height: float) -> tuple[list[list[Token]], list[Box]]:
-    """The digits of a word, parted at marks that stand between two of them; and these marks.
+    """The digits of a word, parted at slashes, and at marks that stand between two of them; and boxes of all these.
 
     word: its digits from left to right. marks: boxes of what is no digit, int (n, 4). digit_height: in pixels.
     """
-    parts, found = [[word[0]]], []
-    for before, after in itertools.pairwise(word):
-        between = _between(marks, before.box, after.box, digit_height)
+    slashes = _slashes(word)
+    parts: list[list[Token]] = [[]]
+    found: list[Box] = []
+    for place, token in enumerate(word):
+        if place in slashes:
+            parts.append([])
+            found.append(token.box)
+            continue
+        between = _between(marks, word[place - 1].box, token.box, digit_height) if parts[-1] else marks[:0]
         if len(between):
             parts.append([])
             found += [(x, y, width, height) for x, y, width, height in between.tolist()]
-        parts[-1].append(after)
+        parts[-1].append(token)
     return parts, found
+
+
+def _slashes(word: Sequence[Token]) -> list[int]:
+    """Places of what was read as a one and is a slash: it slants, and is higher than the digits beside it."""
+    leaning = [
+        place
+        for place, token in enumerate(word[1:-1], 1)
+        if _digit_of(token) == 1 and _slant_of(token) > MIN_SLASH_SLANT
+    ]
+    others = [token.box[3] for place, token in enumerate(word) if place not in leaning]
+    high = [place for place in leaning if word[place].box[3] > DATE_SLASH_HEIGHT * np.median(others)]
+    lengths = np.diff([-1, *high, len(word)]) - 1
+    if len(lengths) == len(DATE_LENGTHS) and all(n in fit for n, fit in zip(lengths, DATE_LENGTHS, strict=True)):
+        return high
+    higher = [place for place in high if word[place].box[3] > SLASH_HEIGHT * np.median(others)]
+    # Two in a row are an eleven.
+    return [place for place in higher if not {place - 1, place + 1} & set(leaning)]
+
+
+def _digit_of(token: Token) -> int | None:
+    return int(token.prediction.probabilities.argmax()) if token.prediction else None
+
+
+def _slant_of(token: Token) -> float:
+    """Pixels sideways per pixel upwards, of a digit's ink as the classifier saw it."""
+    assert token.prediction is not None
+    ink = token.prediction.image.astype(float)
+    y, x = (np.arange(side) - (side - 1) / 2 for side in ink.shape)
+    total, down, right = max(ink.sum(), 1.0), ink.sum(axis=1), ink.sum(axis=0)
+    middle_y, middle_x = y @ down / total, x @ right / total
+    spread = float((y - middle_y) ** 2 @ down)
+    return -float((y - middle_y) @ ink @ (x - middle_x)) / spread if spread else 0.0
 
 
 def _between(marks: NDArray[np.int_], before: Box, after: Box, digit_height: float) -> NDArray[np.int_]:
