@@ -23,14 +23,20 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LONGEST_FILES = (
     "docs/test_notebook.py",
-    "training/test_train.py",
-    "cli/test_train.py",
     "cli/test_tune_machines.py",
-    "cli/test_bulk.py",
+    "cli/test_train.py",
     "package/test_privacy.py",
+    "training/test_train.py",
+    "cli/test_bulk.py",
+    "cli/test_streams.py",
+    "web/test_train.py",
+    "training/test_backend.py",
     "cli/test_tune.py",
     "page/test_playground.py",
-    "training/test_backend.py",
+    "benchmarks/test_soak.py",
+    "shipped/test_making.py",
+    "shipped/test_detector.py",
+    "evaluation/test_report.py",
 )
 """Files that are begun first, because one that is begun last runs on while the other processes are idle."""
 

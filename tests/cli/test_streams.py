@@ -65,20 +65,6 @@ def wait_for(path: Path, pattern: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_closed_terminal_ends_a_training_which_leaves_nothing_half_written(small_folder: Path, tmp_path: Path):
-    arguments = ("train", "dense", "--data", small_folder, "--set", "epochs=5000", "--output", tmp_path / "run")
-    with subprocess.Popen(
-        command_line(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for(tmp_path, "run/history.csv")
-        process.send_signal(signal.SIGHUP)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGHUP
-    assert "Traceback" not in stderr
-    assert f"interrupted; to continue: digits train dense --resume {tmp_path}/run" in stderr
-    assert not list((tmp_path / "run").rglob(".*"))
-
-
 def test_no_process_lives_on_when_a_training_is_killed_as_it_draws(tmp_path: Path):
     """On all of MNIST: for a few images no other process is started."""
     arguments = ("train", "reader", "--output", tmp_path / "run")

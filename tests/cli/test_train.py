@@ -11,7 +11,7 @@ from helpers.command import Digits, command_line
 from helpers.limits import files_of_at_most
 from mnist_digits.training.networks import load
 
-SMALL = ("train", "dense", "--set", "epochs=2", "--output", "run", "--data")
+SMALL = ("train", "dense", "--set", "epochs=2", "--set", "jit_compile=false", "--output", "run", "--data")
 
 
 def test_a_summary_goes_to_stdout_and_progress_to_stderr(training: tuple[Path, subprocess.CompletedProcess[str]]):
@@ -35,26 +35,27 @@ def follow(process: subprocess.Popen[str], text: str) -> None:
 @pytest.mark.usefixtures("no_report")
 def test_killed_and_interrupted_runs_end_with_the_weights_of_an_unbroken_one(digits: Digits, tmp_path: Path):
     """On all of MNIST, so that the signals arrive inside an epoch."""
-    train = ("train", "dense", "--set", "epochs=5")
+    train = ("train", "dense", "--set=epochs=12", "--set=batch_size=256", "--set=jit_compile=false")
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(command_line(*train, *arguments), cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
 
     with start("--output", "broken") as process:
-        follow(process, "epoch 1/5")
+        follow(process, "epoch 1/12")
         process.send_signal(signal.SIGKILL)
     with start("--resume", "broken") as process:
-        follow(process, "epoch 2/5")
-        process.send_signal(signal.SIGINT)
+        follow(process, "epoch 2/12")
+        process.send_signal(signal.SIGTERM)
         _, message = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal.SIGTERM
     *lines, last = message.splitlines()
     assert last == "interrupted; to continue: digits train dense --resume broken"
     assert all(line.startswith("epoch ") for line in lines)
     rows = (tmp_path / "broken/history.csv").read_text().splitlines()[1:]
-    assert 2 <= len(rows) < 5
+    assert 2 <= len(rows) < 12
     assert not (tmp_path / "broken/metrics.json").exists()
+    assert not list((tmp_path / "broken").rglob(".*")), "half-written"
     for arguments in (("--resume", "broken"), ("--output", "unbroken")):
         assert digits(*train, *arguments).returncode == 0
     broken, unbroken = (load(tmp_path / name / "model.keras").get_weights() for name in ("broken", "unbroken"))
@@ -128,7 +129,19 @@ def test_a_full_disk_at_the_first_checkpoint(digits: Digits, small_folder: Path,
 
 @pytest.mark.usefixtures("no_report")
 def test_several_seeds_as_json_and_with_tensorboard(digits: Digits, small_folder: Path, tmp_path: Path):
-    arguments = ("train", "--data", small_folder, "--set", "epochs=1", "--seeds", "2", "--seed", "3")
+    arguments = (
+        "train",
+        "--data",
+        small_folder,
+        "--set",
+        "epochs=1",
+        "--set",
+        "jit_compile=false",
+        "--seeds",
+        "2",
+        "--seed",
+        "3",
+    )
     result = digits(*arguments, "--tensorboard", "--output", "a [b] c", "--json")
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)

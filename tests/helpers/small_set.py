@@ -22,6 +22,7 @@ def write_set(folder: Path, mnist: Dataset, names: str = "{part}-{kind}-ubyte.gz
 
 
 CHANGES: dict[str, Any] = dict.fromkeys(("corruption", "rotation", "scaling", "shear", "translation", "elastic"), 0.0)
+CHANGES["jit_compile"] = False
 LESSON: Any = teaching.Start.lesson
 
 

@@ -69,13 +69,13 @@ def test_the_same_seed_gives_the_same_weights(small: Dataset):
     states = []
     for seed in (3, 3, 4):
         model = new_model("dense-dropout")
-        fit(model, small.train.images, small.train.labels, seed=seed, epochs=2)
+        fit(model, small.train.images, small.train.labels, seed=seed, epochs=2, jit_compile=False)
         states.append([w.tobytes() for w in model.get_weights()])
     assert states[0] == states[1] != states[2]
 
 
 def test_it_learns(small: Dataset):
-    history = fit(new_model(), small.train.images, small.train.labels, epochs=8).history
+    history = fit(new_model(), small.train.images, small.train.labels, epochs=8, jit_compile=False).history
     assert history["accuracy"][-1] > 0.95 > 0.7 > history["accuracy"][0]
 
 
@@ -90,7 +90,7 @@ def test_sample_order_is_a_permutation_of_seed_and_epoch():
 def test_validation_is_what_keras_evaluates(small: Dataset):
     model = new_model("dense-dropout")
     validation = (small.test.images, small.test.labels)
-    history = fit(model, small.train.images, small.train.labels, validation=validation).history
+    history = fit(model, small.train.images, small.train.labels, validation=validation, jit_compile=False).history
     loss, accuracy = model.evaluate(small.test.images / 255, small.test.labels, verbose=0)
     assert history["val_loss"] == pytest.approx([loss], rel=1e-5)
     assert history["val_accuracy"] == pytest.approx([accuracy])
@@ -131,7 +131,15 @@ def test_the_first_epoch_compiles_nothing(small: Dataset):
 
 def test_callbacks_see_every_epoch(small: Dataset):
     recorder = Recorder()
-    history = fit(new_model(), small.train.images, small.train.labels, epochs=4, initial_epoch=2, callbacks=[recorder])
+    history = fit(
+        new_model(),
+        small.train.images,
+        small.train.labels,
+        epochs=4,
+        initial_epoch=2,
+        callbacks=[recorder],
+        jit_compile=False,
+    )
     names = {"loss", "accuracy", "seconds", "compile_seconds"}
     assert recorder.events == ["begin", 2, (2, names), 3, (3, names), "end"]
     assert isinstance(history, keras.callbacks.History)
@@ -150,7 +158,13 @@ def test_keras_own_callbacks_work(small: Dataset, tmp_path: Path):
     model = new_model()
     validation = (small.test.images, small.test.labels)
     history = fit(
-        model, small.train.images, small.train.labels, validation=validation, epochs=9, callbacks=callbacks
+        model,
+        small.train.images,
+        small.train.labels,
+        validation=validation,
+        epochs=9,
+        callbacks=callbacks,
+        jit_compile=False,
     ).history
     assert len(history["loss"]) < 9, "EarlyStopping was not obeyed"
     assert history["learning_rate"][0] == 1
