@@ -48,9 +48,9 @@ VALIDATION_PAGES = 400
 class DetectorRecipe:
     """Everything that decides a detector, but for the seed."""
 
-    stem: int = 16
+    stem: int = 12
     """Channels at half the page's resolution."""
-    channels: tuple[int, int, int] = (24, 64, 128)
+    channels: tuple[int, int, int] = (24, 56, 96)
     """Channels at a fourth, an eighth and a sixteenth of it."""
     pages: int = 40_000
     """Pages to train on."""
