@@ -34,7 +34,8 @@ def router(playground: Playground) -> APIRouter:
     `GET /units`: the bytes of the trained network's `weight_images`. `GET /network.bin`: the network, packed for the
     browser; `GET /before.bin`: that of the training before. `GET /turned`: which digits the last epoch has turned.
     `GET /model.keras` and `/model.onnx`: the trained network as a file. `POST /run` keeps it as a run; 403 where the
-    service keeps none. Those that need a network are 404 while there is none.
+    service keeps none. While there is no network, what the page shows of it is 204, without a word in the browser's
+    console, because a training may begin at any time; files and runs are 404.
     """
 
     @asynccontextmanager
@@ -73,23 +74,28 @@ def router(playground: Playground) -> APIRouter:
 
     @routes.get("/units")
     async def units() -> Response:
-        return Response(_network(playground).weight_images().tobytes(), media_type=BYTES)
+        network = playground.network
+        return Response(network.weight_images().tobytes(), media_type=BYTES) if network else Response(status_code=204)
 
     @routes.get("/network.bin")
     async def packed() -> Response:
-        return Response(pack_dense(_network(playground)), media_type=BYTES)
+        return (
+            Response(pack_dense(playground.network), media_type=BYTES)
+            if playground.network
+            else Response(status_code=204)
+        )
 
     @routes.get("/before.bin")
     async def packed_before() -> Response:
-        if playground.before is None:
-            raise HTTPException(404, "only one network has been trained yet: train another, and this is the one before")
-        return Response(pack_dense(playground.before.network), media_type=BYTES)
+        return (
+            Response(pack_dense(playground.before.network), media_type=BYTES)
+            if playground.before
+            else Response(status_code=204)
+        )
 
-    @routes.get("/turned")
-    async def turned() -> dict[str, Any]:
-        if playground.turned is None:
-            raise HTTPException(404, "no epoch has ended yet: begin a training, or wait for it")
-        return playground.turned
+    @routes.get("/turned", response_model=None)
+    async def turned() -> dict[str, Any] | Response:
+        return Response(status_code=204) if playground.turned is None else playground.turned
 
     @routes.get("/model.{kind}")
     async def file(kind: Literal["keras", "onnx"]) -> Response:

@@ -76,7 +76,7 @@ export async function startBelow() {
   changed(performance.now());
 }
 
-/** A packed network; null where the service has one that the page cannot run. */
+/** A packed network; null where the page cannot run it, and where a new training has begun, which has no weights yet. */
 async function load(path) {
   const answered = await ask(path);
   return answered.status === 204 ? null : new Network(await answered.arrayBuffer());
@@ -92,9 +92,8 @@ export async function offerYours(there, before) {
     trained = there ? await load("v1/playground/network.bin") : null;
     earlier = there && before ? await load("v1/playground/before.bin") : null;
   } catch (error) {
-    // A new training that has no weights yet may have begun.
     [trained, earlier] = [null, null];
-    if (error.status !== 404) trouble(error);
+    trouble(error);
   }
   if (yours() || !there) changed(performance.now());
   else showAnswers();

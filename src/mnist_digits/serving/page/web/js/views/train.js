@@ -125,8 +125,9 @@ function showBefore() {
 async function refreshTurned() {
   find("turned-card").hidden = !state.history.length;
   if (!state.history.length) return;
-  const turned = await (await ask("v1/playground/turned")).json();
-  find("turned-says").textContent = showTurned(find("turned"), turned);
+  const answered = await ask("v1/playground/turned");
+  // A new training that has turned none yet may have begun.
+  if (answered.status !== 204) find("turned-says").textContent = showTurned(find("turned"), await answered.json());
 }
 
 function say({ stage, history, settings }) {
@@ -162,8 +163,7 @@ async function refresh() {
         weights = new Int8Array(await (await ask("v1/playground/units")).arrayBuffer());
         await refreshTurned();
       } catch (error) {
-        // A new training that has no weights yet may have begun.
-        if (error.status !== 404) trouble(error);
+        trouble(error);
       }
     }
     paint();
