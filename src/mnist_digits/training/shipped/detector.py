@@ -52,7 +52,7 @@ class DetectorRecipe:
     """Channels at half the page's resolution."""
     channels: tuple[int, int, int] = (24, 56, 96)
     """Channels at a fourth, an eighth and a sixteenth of it."""
-    pages: int = 40_000
+    pages: int = 24_000
     """Pages to train on."""
     epochs: int = 12
     """Passes over the pages."""
