@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.asking import InProcess, as_bytes
 from mnist_digits.dataset import Dataset
 
-COUNT = 2_700
+COUNT = 5_400
 FORM = "multipart/form-data; boundary=edge"
 ROUTES = ["/v1/predict", "/v1/read", "/v1/classify", "/v2/models/digits/infer"]
 TYPES = ["", FORM, "application/json", "application/octet-stream", "image/png"]

@@ -29,6 +29,7 @@ from mnist_digits.recognition.layout.words import Token, numbers, part
 from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.preprocessing.image_io import Picture
 from mnist_digits.recognition.preprocessing.ink import Inks, equalise_ink, find_ink_and_lines
+from mnist_digits.recognition.preprocessing.mnist_format import square
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
 
@@ -159,11 +160,17 @@ class Reading:
         """Boxes of the components that belong to no digit, and of signs that touch one: int (n, 4)."""
         components = self.writing.components
         share = components.mean_mask((self.digit_ink > 0).astype(np.float32))
-        apart = components.boxes[1:][share[1:] < MIN_COMPONENT_MASK]
+        is_apart = share < MIN_COMPONENT_MASK
+        # The paper is no mark.
+        is_apart[0] = False
         side = max(1, round(SIGN_HEIGHTS * self.writing.digit_height))
-        corners = np.rint(self.writing.output.letter_centres - side / 2).astype(int)
-        signs = np.concatenate([corners, np.full_like(corners, side)], axis=1)
-        return np.concatenate([apart, signs[~_overlap(signs, apart)]])
+        centres = np.rint(self.writing.output.letter_centres).astype(int)
+        # Pixel by pixel, because pairs of all signs and all components could be too many.
+        near = cv2.dilate(is_apart[components.labels].astype(np.uint8), square(side))
+        x, y = (np.clip(place, 0, most - 1) for place, most in zip(centres.T, near.shape[::-1], strict=True))
+        touching = centres[near[y, x] == 0]
+        signs = np.concatenate([touching - side // 2, np.full_like(touching, side)], axis=1)
+        return np.concatenate([components.boxes[is_apart], signs])
 
     @property
     def _left_out(self) -> float:
@@ -184,13 +191,6 @@ class Reading:
         assert prediction is not None
         box, value = self.placement.box_in_picture(token.box), int(prediction.probabilities.argmax())
         return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
-
-
-def _overlap(boxes: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """Which boxes overlap any of the others, bool (n,); each int (n, 4): x, y, width, height."""
-    start, stop = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]
-    both: NDArray[np.bool_] = (start < others[:, :2] + others[:, 2:]) & (others[:, :2] < stop)
-    return np.asarray(both.all(axis=-1).any(axis=-1), np.bool_)
 
 
 def _find_inks(page: NDArray[np.uint8]) -> Inks:

@@ -1,7 +1,7 @@
 """`/v1/playground`, for the page: training a network while its visitors watch."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from hmac import compare_digest
 from pathlib import Path
@@ -74,24 +74,15 @@ def router(playground: Playground) -> APIRouter:
 
     @routes.get("/units")
     async def units() -> Response:
-        network = playground.network
-        return Response(network.weight_images().tobytes(), media_type=BYTES) if network else Response(status_code=204)
+        return _shown(playground.network, lambda network: network.weight_images().tobytes())
 
     @routes.get("/network.bin")
     async def packed() -> Response:
-        return (
-            Response(pack_dense(playground.network), media_type=BYTES)
-            if playground.network
-            else Response(status_code=204)
-        )
+        return _shown(playground.network, pack_dense)
 
     @routes.get("/before.bin")
     async def packed_before() -> Response:
-        return (
-            Response(pack_dense(playground.before.network), media_type=BYTES)
-            if playground.before
-            else Response(status_code=204)
-        )
+        return _shown(playground.before.network if playground.before else None, pack_dense)
 
     @routes.get("/turned", response_model=None)
     async def turned() -> dict[str, Any] | Response:
@@ -137,6 +128,11 @@ async def _kept(making: Awaitable[Made]) -> Made:
         ) from None
     except KeepingError as error:
         raise HTTPException(503, f"the network was not kept: {error}; try again") from None
+
+
+def _shown(network: DenseNetwork | None, pack: Callable[[DenseNetwork], bytes]) -> Response:
+    """What the page shows of a network; no content where there is none."""
+    return Response(pack(network), media_type=BYTES) if network else Response(status_code=204)
 
 
 def _network(playground: Playground) -> DenseNetwork:
