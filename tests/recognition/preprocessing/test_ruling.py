@@ -108,6 +108,15 @@ def test_the_sides_of_boxes_go_with_their_lines():
     assert (found > 100).sum() < (digit[45:90, 82:115] > 100).sum() + 0.1 * (drawing > 100).sum()
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 40])
+def test_a_line_of_any_length_has_a_course(length: int):
+    # Where two lines meet, what is followed between them is a pixel long.
+    plane = np.zeros((60, 60), np.uint8)
+    plane[20] = 180
+    course = ruling._measured(plane, np.arange(5, 5 + length), np.full(length, 20.0), 180.0, False, 2)
+    np.testing.assert_allclose(course.across, 20, atol=0.01)
+
+
 def test_strokes_across_pale_ruling_stay_whole(marks: np.ndarray):
     found = remove_ruling(ruled(marks, 14, level=70, thickness=1), NOISE)
     assert missing(marks, found) < 0.03

@@ -224,7 +224,8 @@ def _measured(
     moved = np.rint(across) + squares @ offsets / squares.sum(axis=1)
     trusted = (count > 0) & (count <= 1.5 * width + 0.5)
     away = factor / 2
-    if trusted.sum() > len(steps) / 4:
+    # Through fewer than three points there is no parabola: where two lines meet, a side between them is a pixel long.
+    if trusted.sum() > max(2, len(steps) / 4):
         across = np.polyval(np.polyfit(steps - steps[0], moved, 2, w=trusted + 1e-3), steps - steps[0])
         away = float(np.mean(np.abs(moved - across)[trusted]))
         dark = _parallels(plane, steps, np.rint(across).astype(int), offsets) > level / 2
