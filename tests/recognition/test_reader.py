@@ -206,7 +206,8 @@ PAPERS: dict[str, Callable[[SmallPage], np.ndarray]] = {
 
 @pytest.mark.parametrize("kind", PAPERS)
 def test_paper_and_pen(reader: Reader, page: SmallPage, kind: str):
-    assert_read(reader.read(PAPERS[kind](page)), page)
+    # Beside a box's line, a thin one's box reaches as far as the digit mask is fine.
+    assert_read(reader.read(PAPERS[kind](page)), page, 0.4 if kind == "boxes" else 0.5)
 
 
 def test_a_pen_that_leaves_gaps(reader: Reader, page: SmallPage):

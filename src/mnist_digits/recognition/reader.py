@@ -18,7 +18,6 @@ from mnist_digits.recognition.layout.components import (
     add_overlooked,
     find_components,
     ink_of_digits,
-    strokes_on_lines,
     typical_heights,
 )
 from mnist_digits.recognition.layout.decoding import decode_lines
@@ -82,6 +81,12 @@ MIN_GAIN = 1.1
 MIN_GAIN_OF_MEASURED = 0.85
 """The same for a digit height measured on detected components; the fragments of a page always look like more digits."""
 
+MIN_GAIN_OF_WHOLE = 1.2
+"""Ratio of the scores of certain detections above which the whole picture is preferred to the sheet in it."""
+
+MIN_SIGN_SCORE = 0.25
+"""Score of letters and signs above which ink between two digits is a sign."""
+
 SIGN_HEIGHTS = 0.3
 """Side, in digit heights, of the box of a sign whose ink touches a digit's, around its centre."""
 
@@ -140,13 +145,15 @@ class Reading:
 
     def to_page(self, number: int = 1) -> Page:
         """The lines, with boxes in pixels of the picture. number: of the page in its file."""
-        marks, lines = self._other_marks, []
+        output, marks, lines = self.writing.output, self._other_marks, []
         for tokens, words in zip(self.tokens, self.words, strict=True):
             if words:
                 # What was cut off a digit is a part of it, and no sign beside it.
                 read = frozenset().union(*(token.components for word in words for token in word))
                 rejected = [token.box for token in tokens if not (token.prediction or token.components & read)]
-                lines.append(self._line(words, np.concatenate([marks, np.array(rejected, int).reshape(-1, 4)])))
+                boxes = np.concatenate([marks, np.array(rejected, int).reshape(-1, 4)])
+                # What is left of a line beside a digit looks like no sign.
+                lines.append(self._line(words, boxes[output.letter_scores(boxes) > MIN_SIGN_SCORE]))
         return Page(tuple(lines), None if lines else "blank", number, self._left_out)
 
     def _line(self, words: Sequence[Sequence[Token]], marks: NDArray[np.int_]) -> Line:
@@ -256,15 +263,16 @@ class Reader:
         # Where strokes fall to pieces, components are lower than digits.
         writing = self._with_other_heights(writing)
         height = writing.digit_height
-        # Digits that the detector has overlooked, and the ink that belongs to digits.
-        detections = add_overlooked(writing.output.detections, writing.components, height)
-        digit_mask = writing.output.digit_mask_of_pixels(writing.ink.shape)
-        digit_ink = ink_of_digits(writing.ink, writing.components, digit_mask, detections, height)
-        if writing.lined_ink is not None:
-            lined_ink = equalise_ink(writing.lined_ink)
-            digit_ink = np.maximum(digit_ink, strokes_on_lines(writing.ink, lined_ink, digit_mask))
+        # Digits that the detector has overlooked, and the ink that belongs to digits, with what of it lay on lines.
+        detections, overlooked = add_overlooked(writing.output.detections, writing.components, height)
+        lined_ink = writing.ink if writing.lined_ink is None else equalise_ink(writing.lined_ink)
+        digit_mask, components = writing.output.digit_mask_of_pixels(writing.ink.shape), writing.components
+        digit_ink = ink_of_digits(writing.ink, lined_ink, digit_mask)
+        whole = overlooked | (components.are_detected(detections, height) & components.are_unmasked(digit_mask))
+        if whole.any():
+            digit_ink = np.maximum(digit_ink, writing.ink * whole[components.labels])
         # Segments, each with its detection; text lines of detections.
-        segments = find_segments(digit_ink, detections, height)
+        segments = find_segments(digit_ink, detections, height, writing.output.centres_of)
         lines = find_text_lines(detections.centres, height)
         # Digits: the best hypotheses of which segments belong together.
         tokens = decode_lines(digit_ink, segments, detections, lines, height, self._classifier)
@@ -301,8 +309,17 @@ class Reader:
         width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
         method = cv2.INTER_AREA if reduction > 1 else cv2.INTER_CUBIC
         scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
-        tight = max(pixels.shape[:2]) <= MAX_TIGHT_CROP_PX
-        page, corner = (scaled, (0, 0)) if tight else crop_page(scaled)
+        whole = self._find_writing_on(scaled, (0, 0), reduction)
+        page, corner = crop_page(scaled) if max(pixels.shape[:2]) > MAX_TIGHT_CROP_PX else (scaled, (0, 0))
+        if page.shape == scaled.shape:
+            return whole
+        # What lies around a sheet disturbs; but what is taken for one may be a part of it, or a shadow's edge.
+        cropped = self._find_writing_on(page, corner, reduction)
+        scores = [one.output.detections.certain_score for one in (cropped, whole)]
+        return whole if scores[1] > MIN_GAIN_OF_WHOLE * scores[0] else cropped
+
+    def _find_writing_on(self, page: NDArray[np.uint8], corner: tuple[int, int], reduction: float) -> Writing:
+        """The writing on a crop of a picture that was reduced. corner: x, y of its upper left corner there."""
         found, lined = _find_inks(page)
         ink, lined_ink = equalise_ink(found), None if lined is found else lined
         components = find_components(ink)

@@ -11,6 +11,7 @@ from helpers.small_pages import SmallPage, write_page
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.layout.detector import (
     CERTAIN_SCORE,
+    FINER,
     INPUT_SIDE_STEP_PX,
     MAX_INPUT_PIXELS,
     MIN_SCORE,
@@ -58,9 +59,10 @@ def same_places(one: np.ndarray, other: np.ndarray, within: float) -> bool:
     cell=st.floats(1, 20),
     seed=st.integers(0, 1000),
 )
-def test_the_digit_mask_of_pixels_lies_between_that_of_cells(shape: tuple[int, int], cell: float, seed: int):
+def test_the_digit_mask_of_pixels_lies_between_that_of_its_cells(shape: tuple[int, int], cell: float, seed: int):
     digit_mask = np.random.default_rng(seed).random([int(np.ceil(side / cell)) for side in shape], np.float32)
-    found = DetectorOutput(np.zeros((10, *digit_mask.shape), np.float32), digit_mask, cell).digit_mask_of_pixels(shape)
+    output = DetectorOutput(np.zeros((10, *digit_mask.shape), np.float32), digit_mask, FINER * cell)
+    found = output.digit_mask_of_pixels(shape)
     assert found.shape == shape
     assert found.dtype == np.float32
     # Along each axis linear between the middles of cells, and as in the last beyond them.
@@ -118,6 +120,17 @@ def test_where_nothing_is_seen_nothing_is_said(detector: Detector):
         assert (detections.mean_score, detections.total_score) == (0, 0)
 
 
+def test_boxes_around_a_letter_have_its_score():
+    scores, letters = np.zeros((10, 20, 30), np.float32), np.zeros((20, 30), np.float32)
+    letters[8, 12] = 0.7
+    output = DetectorOutput(scores, np.zeros((40, 60), np.float32), 4.0, letters=letters)
+    boxes = np.array([[44, 28, 12, 12], [52, 36, 2, 2], [100, 60, 8, 8], [200, 200, 5, 5]])
+    assert output.letter_scores(boxes).tolist() == pytest.approx([0.7, 0.7, 0, 0])
+    assert output.letter_scores(boxes[:0]).shape == (0,)
+    # Of an output that tells nothing of letters, any may be one.
+    assert output_of(scores).letter_scores(boxes).tolist() == [1, 1, 1, 1]
+
+
 def test_digits_are_found_where_they_are(detector: Detector, page: SmallPage):
     output = detector.detect(soft(page.mask), HEIGHT)
     middles = np.array([(x + width / 2, y + height / 2) for x, y, width, height in page.boxes])
@@ -128,6 +141,13 @@ def test_digits_are_found_where_they_are(detector: Detector, page: SmallPage):
     assert output.detections.presence.min() > 0.6
     assert output.detections.mean_score > 0.5
     assert output.digit_mask_of_pixels(page.mask.shape)[page.mask].mean() > 0.8
+    # Nearly all ink points to the middle of the digit that it belongs to.
+    x, y, width, height = np.array(page.boxes).T[..., None]
+    points = np.argwhere(page.mask)[::50, ::-1]
+    inside = (points[:, 0] >= x) & (points[:, 0] < x + width) & (points[:, 1] >= y) & (points[:, 1] < y + height)
+    pointed = output.centres_of(points)
+    away = np.hypot(pointed[:, 0] - middles[:, :1], pointed[:, 1] - middles[:, 1:])
+    assert (away[inside] < 0.3 * HEIGHT).mean() > 0.9
 
 
 @pytest.mark.parametrize("font", FONTS)
@@ -170,12 +190,13 @@ def test_detections_grow_with_the_page(detector: Detector, page: SmallPage, fact
 @pytest.mark.parametrize("height", [0, 6, 900])
 def test_pages_of_any_size(detector: Detector, shape: tuple[int, int], height: float):
     output = detector.detect(np.zeros(shape, np.float32), height)
-    assert output.scores.shape == (10, *output.digit_mask.shape)
+    assert (output.scores.shape[0], *np.multiply(output.scores.shape[1:], FINER)) == (10, *output.digit_mask.shape)
     assert 0 <= output.scores.min() <= output.scores.max() <= 1
     # All of the page is seen, in not much more pixels than are allowed.
-    seen = np.array(output.digit_mask.shape) * output.cell_px
+    cells = np.array(output.scores.shape[1:])
+    seen = cells * output.cell_px
     assert (seen > np.array(shape) - 2 * output.cell_px).all()
-    least = 4 * np.array(output.digit_mask.shape) - INPUT_SIDE_STEP_PX
+    least = 4 * cells - INPUT_SIDE_STEP_PX
     assert least.prod() <= 1.01 * MAX_INPUT_PIXELS
 
 

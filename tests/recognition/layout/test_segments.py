@@ -145,6 +145,25 @@ def test_a_small_gap_does_not_break_a_stroke(side: int, gap: int, whole: bool):
     assert len(aside) == 2
 
 
+def test_ink_goes_to_the_digit_that_it_points_to_and_not_to_the_nearest():
+    # A bar from one digit far into the other.
+    digits = [(40, 60, 20, HEIGHT), (90, 60, 20, HEIGHT)]
+    ink = inked(*digits, (40, 76, 60, 6))
+    detections = amid(*digits)
+
+    def vote(points: np.ndarray) -> np.ndarray:
+        left = (points[:, 0] < 60) | ((points[:, 1] >= 76) & (points[:, 1] < 82) & (points[:, 0] < 90))
+        return np.where(left[:, None], detections.centres[0], detections.centres[1])
+
+    nearest, voted = (find_segments(ink, detections, HEIGHT, one) for one in (None, vote))
+    assert as_set(voted) == {(40, 60, 50, HEIGHT), digits[1]} != as_set(nearest)
+    assert_consistent(voted)
+
+    # What points nowhere belongs to the nearest.
+    lost = find_segments(ink, detections, HEIGHT, lambda points: points + 1000.0)
+    assert as_set(lost) == as_set(nearest)
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -11,7 +11,7 @@ from mnist_digits.training.shipped import budget
 from mnist_digits.training.shipped.budget import Speed
 from mnist_digits.training.shipped.detector import DetectorRecipe
 from mnist_digits.training.synthesis.non_digits import NON_DIGITS
-from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, PAGES_PER_CHUNK, Pages
+from mnist_digits.training.synthesis.pages import MASK_PX, MAX_DIGITS_PER_PAGE, PAGE_PX, PAGES_PER_CHUNK, Pages
 
 READER, DETECTOR = find_recipe("reader"), DetectorRecipe()
 SPEED, DRAWING_S = Speed(10, 1e-3), 2e-3
@@ -27,7 +27,7 @@ def _known_machine(monkeypatch: pytest.MonkeyPatch):
     clock = iter(np.arange(0, 100, 0.005 * PAGES_PER_CHUNK * 2))
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     empty = np.zeros((2 * PAGES_PER_CHUNK, 1))
-    monkeypatch.setattr(budget, "compose", lambda split, count, seed: Pages(empty[:count], *[empty] * 3))
+    monkeypatch.setattr(budget, "compose", lambda split, count, seed: Pages(empty[:count], *[empty] * 4))
 
 
 @pytest.mark.usefixtures("_known_machine")
@@ -87,11 +87,7 @@ def test_what_is_measured_takes_time(small: Dataset):
     assert speed.start > 0
     assert 0 < speed.each < 1
     assert 0 < budget.measure_drawing(small.train) < 1
-    side = PAGE_PX // CELL_PX
-    pages = Pages(
-        np.zeros((8, PAGE_PX, PAGE_PX), np.uint8),
-        np.zeros((8, PAGE_PX, PAGE_PX), np.uint8),
-        np.zeros((8, side, side), np.uint8),
-        np.full((8, MAX_DIGITS_PER_PAGE, 5), -1, np.float32),
-    )
+    sides = (PAGE_PX, PAGE_PX, PAGE_PX // MASK_PX, PAGE_PX // MASK_PX)
+    planes = [np.zeros((8, side, side), np.uint8) for side in sides]
+    pages = Pages(*planes, np.full((8, MAX_DIGITS_PER_PAGE, 5), -1, np.float32))
     assert budget.measure_detector(replace(DETECTOR, stem=4, channels=(4, 4, 8), batch_size=4), pages).each > 0

@@ -4,18 +4,17 @@ import pytest
 
 from mnist_digits.dataset import Dataset
 from mnist_digits.training.shipped import page_step
-from mnist_digits.training.synthesis.pages import CELL_PX, MAX_DIGITS_PER_PAGE, OTHER, PAGE_PX, compose_page
+from mnist_digits.training.synthesis.pages import CELL_PX, MASK_PX, MAX_DIGITS_PER_PAGE, OTHER, PAGE_PX, compose_page
 
-CELLS = PAGE_PX // CELL_PX
-Page = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+CELLS, PARTS = PAGE_PX // CELL_PX, PAGE_PX // MASK_PX
+Page = tuple[np.ndarray, ...]
 
 
 @pytest.fixture(scope="module")
 def pages(mnist: Dataset) -> Page:
     random = np.random.default_rng(0)
     composed = [compose_page(mnist.train, random) for _ in range(2)]
-    ink, lined_ink, mask, digits = (np.stack(arrays) for arrays in zip(*composed, strict=True))
-    return ink, lined_ink, mask, digits
+    return tuple(np.stack(arrays) for arrays in zip(*composed, strict=True))
 
 
 def table(*digits: tuple[float, ...]) -> np.ndarray:
@@ -25,13 +24,24 @@ def table(*digits: tuple[float, ...]) -> np.ndarray:
     return rows
 
 
-def targets(planes: np.ndarray, mask: np.ndarray, digits: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(page_step.targets(planes, mask, digits))
+def targets(planes: np.ndarray, mask: np.ndarray, owners: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(page_step.targets(planes, mask, owners, digits))
+
+
+def parts_of(target: np.ndarray, first: int) -> np.ndarray:
+    """A plane of the digit mask's cells, (n, PARTS, PARTS), from the four channels that hold it."""
+    planes = np.zeros((len(target), PARTS, PARTS), np.float32)
+    for part in range(4):
+        planes[:, part // 2 :: 2, part % 2 :: 2] = target[..., first + part]
+    return planes
+
+
+NONE = np.zeros((1, PARTS, PARTS), np.uint8)
 
 
 def test_the_score_peaks_where_a_digit_has_its_centre():
-    ink, mask = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32), np.zeros((1, CELLS, CELLS), np.uint8)
-    target = targets(ink, mask, table((3, 41, 102, 16, 24), (7, 1, 287, 10, 20)))
+    ink = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32)
+    target = targets(ink, NONE, NONE, table((3, 41, 102, 16, 24), (7, 1, 287, 10, 20)))
     score = target[0, ..., : page_step.CLASSES]
     assert score[102 // CELL_PX, 41 // CELL_PX, 3] == 1
     assert score[287 // CELL_PX, 0, 7] == 1
@@ -43,8 +53,8 @@ def test_the_score_peaks_where_a_digit_has_its_centre():
 
 
 def test_where_digits_overlap_the_nearer_one_counts(pages: Page):
-    ink, lined_ink, mask, digits = pages
-    score = targets(np.stack([ink, lined_ink], -1) / np.float32(255), mask, digits)[..., : page_step.CLASSES]
+    ink, lined_ink, *planes, digits = pages
+    score = targets(np.stack([ink, lined_ink], -1) / np.float32(255), *planes, digits)[..., : page_step.CLASSES]
     wanted = np.zeros_like(score)
     for page, rows in enumerate(digits):
         for label, x, y, width, height in rows[rows[:, 0] >= 0]:
@@ -58,21 +68,37 @@ def test_where_digits_overlap_the_nearer_one_counts(pages: Page):
     np.testing.assert_allclose(score, wanted, atol=1e-5)
 
 
-def test_the_digit_mask_counts_where_there_is_ink_or_was_before_lines_were_removed():
+def test_the_digit_mask_counts_where_there_is_ink_with_lines():
     ink = np.zeros((1, PAGE_PX, PAGE_PX, 2), np.float32)
-    ink[0, :CELL_PX, :CELL_PX, 0] = 1
-    ink[0, :CELL_PX, : 2 * CELL_PX, 1] = 1
-    mask = np.zeros((1, CELLS, CELLS), np.uint8)
-    mask[0, 0, 0] = 255
-    target = targets(ink, mask, table())
-    assert target[0, 0, :3, page_step.CLASSES].tolist() == [1, 0, 0]
+    ink[0, :MASK_PX, :MASK_PX, 0] = 1
+    ink[0, :MASK_PX, : 2 * MASK_PX, 1] = 1
+    mask = NONE.copy()
+    mask[0, 0, 0], mask[0, 1, 2] = 255, 51
+    target = targets(ink, mask, NONE, table())
+    assert parts_of(target, page_step.CLASSES)[0, :2, :3].tolist() == [[1, 0, 0], pytest.approx([0, 0, 0.2])]
     # A cell without ink has little weight.
-    assert target[0, 0, :3, page_step.CLASSES + 1].tolist() == pytest.approx([1, 1, page_step.EMPTY_CELL_WEIGHT])
+    weight = parts_of(target, page_step.CHANNELS)
+    assert weight[0, 0, :3].tolist() == pytest.approx([1, 1, page_step.EMPTY_CELL_WEIGHT])
+
+
+def test_the_ways_lead_from_a_digits_ink_to_its_centre(pages: Page):
+    ink, lined_ink, mask, owners, digits = pages
+    target = targets(np.stack([ink, lined_ink], -1) / np.float32(255), mask, owners, digits)
+    right, down = (parts_of(target, page_step.CLASSES + first) for first in (4, 8))
+    owned = parts_of(target, page_step.CHANNELS + 4)
+    np.testing.assert_array_equal(owned > 0, owners > 0)
+    places = np.argwhere(owners > 0)[::97]
+    assert len(places) > 20
+    for page, row, column in places:
+        _, x, y, _, _ = digits[page, owners[page, row, column] - 1]
+        way = [2 * page_step.FARTHEST_PX * (plane[page, row, column] - 0.5) for plane in (right, down)]
+        found = MASK_PX * (np.array([column, row]) + 0.5) + way
+        np.testing.assert_allclose(found, (x, y), atol=0.01)
 
 
 def test_the_loss_is_least_for_the_truth(pages: Page):
     target = keras.ops.convert_to_numpy(page_step.batch_of(*pages)[1])
-    truth, random = target[..., :-1], np.random.default_rng(0)
+    truth, random = target[..., : page_step.CHANNELS], np.random.default_rng(0)
     best = float(page_step.loss(target, truth))
     near = np.clip(truth + random.normal(0, 0.1, truth.shape).astype(np.float32), 0, 1)
     assert best < min(float(page_step.loss(target, other)) for other in (near, 0 * truth, 0 * truth + 1))
@@ -83,10 +109,21 @@ def test_what_is_turned_has_no_digits(pages: Page, draw: float, quarters: int):
     model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
     model.compile("sgd")
     # The first page is turned, the second is not.
-    draws = np.array([[-1, draw], [1, draw]], np.float32)
+    draws = np.array([[-1, draw, 1], [1, draw, 1]], np.float32)
     planes, target = map(keras.ops.convert_to_numpy, page_step.PageStep(model).prepare(pages, draws, 1.0))
     upright, wanted = map(keras.ops.convert_to_numpy, page_step.batch_of(*pages))
     np.testing.assert_array_equal(planes[0], np.rot90(upright[0], quarters))
-    assert not target[0, ..., : page_step.CLASSES + 1].any()
+    assert not target[0, ..., : page_step.CLASSES + 4].any()
+    assert not target[0, ..., page_step.CHANNELS + 4 :].any()
     np.testing.assert_array_equal(planes[1], upright[1])
     np.testing.assert_array_equal(target[1], wanted[1])
+
+
+def test_some_pages_are_seen_with_their_lines_alone(pages: Page):
+    model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd")
+    draws = np.array([[1, 0, -1], [1, 0, 1]], np.float32)
+    planes = keras.ops.convert_to_numpy(page_step.PageStep(model).prepare(pages, draws, 1.0)[0])
+    for plane in (0, 1):
+        np.testing.assert_array_equal(planes[0, ..., plane], pages[1][0] / np.float32(255))
+    np.testing.assert_array_equal(planes[1, ..., 0], pages[0][1] / np.float32(255))

@@ -6,7 +6,7 @@ from mnist_digits.dataset import Dataset, Split
 from mnist_digits.training.synthesis.documents import DOCUMENTS
 from mnist_digits.training.synthesis.page import Page, WritingStyle
 from mnist_digits.training.synthesis.pages import (
-    CELL_PX,
+    MASK_PX,
     MAX_DIGITS_PER_PAGE,
     MIN_CELL_INK,
     OTHER,
@@ -34,10 +34,11 @@ def test_pages_depend_on_their_digits_and_seed_alone(mnist: Dataset):
     split = Split(mnist.train.images[:100], mnist.train.labels[:100])
     first, again, other = (compose(split, 3, seed) for seed in (1, 1, 2))
     assert (first.ink.shape, first.ink.dtype) == ((3, PAGE_PX, PAGE_PX), np.uint8)
-    side = PAGE_PX // CELL_PX
-    assert (first.digit_mask.shape, first.digit_mask.dtype) == ((3, side, side), np.uint8)
+    side = PAGE_PX // MASK_PX
+    for plane in (first.digit_mask, first.owners):
+        assert (plane.shape, plane.dtype) == ((3, side, side), np.uint8)
     assert (first.digits.shape, first.digits.dtype) == ((3, MAX_DIGITS_PER_PAGE, 5), np.float32)
-    for name in ("ink", "lined_ink", "digit_mask", "digits"):
+    for name in ("ink", "lined_ink", "digit_mask", "owners", "digits"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert not np.array_equal(first.ink, other.ink)
 
@@ -54,6 +55,21 @@ def test_every_digit_is_on_the_page_where_the_mask_is(pages: Pages):
             rows = slice(max(0, int(y - height / 2)), int(y + height / 2) + 1)
             columns = slice(max(0, int(x - width / 2)), int(x + width / 2) + 1)
             assert covered[rows, columns].any()
+
+
+def test_ink_is_owned_by_the_digit_in_whose_box_it_lies(pages: Pages):
+    inside, count = 0, 0
+    for owners, digits in zip(pages.owners, pages.digits, strict=True):
+        rows, columns = np.nonzero(owners)
+        label, x, y, width, height = digits[owners[rows, columns].astype(int) - 1].T
+        assert ((label >= 0) & (label < OTHER)).all()
+        away = [np.abs(MASK_PX * (cells + 0.5) - centre) for cells, centre in ((columns, x), (rows, y))]
+        inside += int(((away[0] <= width / 2 + MASK_PX) & (away[1] <= height / 2 + MASK_PX)).sum())
+        count += len(rows)
+    # A perspective's box is of the middles of the sides; corners may reach beyond.
+    assert inside > 0.99 * count > 20_000
+    owned = pages.owners > 0
+    assert pages.digit_mask[owned].mean() > 3 * pages.digit_mask[~owned].mean()
 
 
 def test_where_the_mask_is_there_is_ink_and_there_is_other_ink_besides(pages: Pages):

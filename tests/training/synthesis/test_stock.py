@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,12 @@ class Composer:
     def __call__(self, split: Split, count: int, seed: int) -> Pages:
         random = np.random.default_rng(seed)
         self.composed += count
-        ink, lined_ink, mask = (random.integers(0, 256, (count, side, side), np.uint8) for side in (12, 12, 3))
-        return Pages(ink, lined_ink, mask, random.random((count, 5, 5), np.float32))
+        planes = [random.integers(0, 256, (count, side, side), np.uint8) for side in (12, 12, 3, 3)]
+        return Pages(*planes, random.random((count, 5, 5), np.float32))
 
 
 def as_bytes(pages: Pages) -> list[bytes]:
-    return [part.tobytes() for part in (pages.ink, pages.lined_ink, pages.digit_mask, pages.digits)]
+    return [getattr(pages, one.name).tobytes() for one in fields(pages)]
 
 
 def test_pages_are_composed_once_and_continued(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,25 +12,21 @@ from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK, 
 MIN_COMPONENT_MASK = 0.5
 """Mean digit mask above which a component is taken for a digit or several."""
 
-MIN_WHOLE_MASK = 0.6
-"""Mean digit mask above which all of its ink is kept."""
+DIGIT_MASK_RANGE = (0.15, 0.35)
+"""Digit mask up to which none, and from which on all of a pixel's ink is a digit's."""
 
-MIN_CLEAR_MASK = 0.5
-"""Mean digit mask of the pixels above the next, from which on it is clear what of a rejected component is a digit."""
-
-MIN_REMOVED_INK, MIN_RESTORED_MASK = 0.3, 0.6
-"""A pixel that has lost so much ink with a line, and has at least this digit mask, lay on a digit's stroke."""
-
-MIN_PIXEL_MASK = 0.25
-"""Digit mask above which a pixel of a rejected component is kept."""
+LINED_MASK_RANGE = (0.5, 0.8)
+"""The same of ink that was removed with a line."""
 
 MAX_HEIGHT_LOG_RATIO, MAX_DIGIT_ASPECT = 0.5, 1.5
 """A component has the size of a digit if the logarithm of its height over the digit height differs from 0 by less than
 the first, and its width is less than so many digit heights."""
 
 MIN_PRESENCE_OF_DIGIT = 0.4
-"""A component of a digit's size is kept as a whole around a detection of more presence, unless its digit mask is clear:
-then the rest may be lines of a box."""
+"""A component of a digit's size is a digit's around a detection of more presence."""
+
+MIN_MASKED = 0.5
+"""Share of its ink in the digit mask below which a component that is detected is a digit all the same, and whole."""
 
 MIN_DETECTED_SHARE = 0.8
 """Minimum share of components of a digit's size with a detection, for the others to be taken for overlooked digits."""
@@ -79,6 +75,11 @@ class Components:
         around = (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)
         present = (around & (detections.presence > MIN_PRESENCE_OF_DIGIT)).any(axis=1)
         return self.have_digit_size(digit_height) & present
+
+    def are_unmasked(self, digit_mask: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Of which the digit mask, of the page's pixels, float32 (h, w), leaves little: bool (n,)."""
+        unmasked: NDArray[np.bool_] = self.mean_mask((digit_mask > DIGIT_MASK_RANGE[1]).astype(np.float32)) < MIN_MASKED
+        return unmasked
 
     def look_like_writing(self, digit_height: float) -> NDArray[np.bool_]:
         """Which are neither specks nor pictures: bool (n,). digit_height: in pixels."""
@@ -134,48 +135,37 @@ def typical_heights(sizes: NDArray[np.int_]) -> list[float]:
     return estimates
 
 
-def add_overlooked(detections: Detections, components: Components, digit_height: float) -> Detections:
+def add_overlooked(
+    detections: Detections, components: Components, digit_height: float
+) -> tuple[Detections, NDArray[np.bool_]]:
     """The detections and, on a page of hardly anything but digits, one for each component of their size without one.
 
-    components: of all ink. digit_height: in pixels.
+    components: of all ink. digit_height: in pixels. The second result tells which were overlooked: bool (n,).
     """
     sized, detected = components.have_digit_size(digit_height), components.are_detected(detections, digit_height)
     wide = components.sizes[:, 0] > MIN_OVERLOOKED_ASPECT * components.sizes[:, 1]
-    overlooked = 1 + np.flatnonzero((sized & ~detected & wide)[1:])
-    if not len(overlooked) or detected.sum() < MIN_DETECTED_SHARE * (detected.sum() + len(overlooked)):
-        return detections
+    overlooked = sized & ~detected & wide
+    overlooked[0] = False
+    count = int(overlooked.sum())
+    if not count or detected.sum() < MIN_DETECTED_SHARE * (detected.sum() + count):
+        return detections, np.zeros_like(overlooked)
     x, y, width, height = components.boxes[overlooked].T
     centres = np.stack([x + width / 2, y + height / 2], axis=1)
-    scores = np.full((len(centres), detections.scores.shape[1]), OVERLOOKED_SCORE, np.float32)
-    return Detections(np.concatenate([detections.centres, centres]), np.concatenate([detections.scores, scores]))
+    scores = np.full((count, detections.scores.shape[1]), OVERLOOKED_SCORE, np.float32)
+    more = Detections(np.concatenate([detections.centres, centres]), np.concatenate([detections.scores, scores]))
+    return more, overlooked
 
 
 def ink_of_digits(
-    ink: NDArray[np.float32],
-    components: Components,
-    digit_mask: NDArray[np.float32],
-    detections: Detections,
-    digit_height: float,
-) -> NDArray[np.float32]:
-    """The ink, float32 (h, w) in [0, 1], without what belongs to no digit.
-
-    components: of the ink. digit_mask: float32 (h, w) in [0, 1]. digit_height: in pixels.
-    """
-    kept = components.mean_mask(digit_mask) > MIN_WHOLE_MASK
-    clear = components.mean_mask(digit_mask * (digit_mask > MIN_PIXEL_MASK))
-    clear /= np.maximum(components.mean_mask((digit_mask > MIN_PIXEL_MASK).astype(np.float32)), 0.01)
-    kept |= components.are_detected(detections, digit_height) & (clear < MIN_CLEAR_MASK)
-    # The soft edges of strokes are labelled as ground; they do no harm beside ink that is removed.
-    kept[0] = True
-    return ink * (kept[components.labels] | (digit_mask > MIN_PIXEL_MASK))
-
-
-def strokes_on_lines(
     ink: NDArray[np.float32], lined_ink: NDArray[np.float32], digit_mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Ink of digits that was removed with lines on which it lay: float32 (h, w) in [0, 1].
+    """The ink of digits alone, with what of it lay on lines that were removed: float32 (h, w) in [0, 1].
 
-    ink, lined_ink: without and with the lines, float32 (h, w) in [0, 1]. digit_mask: float32 (h, w) in [0, 1].
+    ink, lined_ink: without and with these lines. digit_mask: of the page's pixels. float32 (h, w) in [0, 1] each.
     """
-    removed = lined_ink - ink > MIN_REMOVED_INK
-    return lined_ink * (removed & (digit_mask > MIN_RESTORED_MASK))
+    shares = [
+        np.clip((digit_mask - lowest) / (highest - lowest), 0, 1)
+        for lowest, highest in (DIGIT_MASK_RANGE, LINED_MASK_RANGE)
+    ]
+    of_digits: NDArray[np.float32] = np.maximum(ink * shares[0], lined_ink * shares[1])
+    return of_digits

@@ -46,6 +46,12 @@ MIN_LETTER_SCORE = 0.4
 CELL_PX = 4
 """Width and height of a cell of the output, in pixels of the input."""
 
+FARTHEST_PX = 32
+"""Largest way to a digit's centre, along x or y, that the output can tell, in pixels of the input."""
+
+FINER = 2
+"""Parts of the digit mask along each side of a cell."""
+
 INPUT_SIDE_STEP_PX = 16
 """Width and height of the input are multiples of this."""
 
@@ -81,6 +87,12 @@ class Detections:
         """Sum of the squares of the detections' highest scores: highest for a page upright and at the right scale."""
         return float((self.scores.max(axis=1) ** 2).sum()) if len(self) else 0.0
 
+    @property
+    def certain_score(self) -> float:
+        """The same sum, of the certain detections alone: in a texture none is."""
+        highest = self.scores.max(axis=1, initial=0)
+        return float((highest[highest >= CERTAIN_SCORE] ** 2).sum())
+
 
 @dataclass(frozen=True)
 class DetectorOutput:
@@ -89,19 +101,31 @@ class DetectorOutput:
     scores: NDArray[np.float32]
     """float32 (10, rows, columns) in [0, 1]: how likely each digit has its centre in a cell."""
     digit_mask: NDArray[np.float32]
-    """float32 (rows, columns) in [0, 1]: share of a cell's ink that belongs to digits."""
+    """float32 (FINER rows, FINER columns) in [0, 1]: share of the ink that belongs to digits, in parts of the cells."""
     cell_px: float
     """Width and height of a cell, in pixels of the page."""
+    ways: NDArray[np.float32] | None = None
+    """float32 (2, FINER rows, FINER columns): along x and y, from a part of a cell to the centre of the digit whose ink
+    it holds, in pixels of the page; None if unknown."""
     letters: NDArray[np.float32] | None = None
     """float32 (rows, columns) in [0, 1]: how likely a letter or a sign has its centre in a cell; None if unknown."""
 
     def digit_mask_of_pixels(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The digit mask, interpolated for each pixel of a page of this height and width: float32 (h, w)."""
         height, width = shape
-        middle = 0.5 / self.cell_px - 0.5
-        matrix = np.array([[1 / self.cell_px, 0, middle], [0, 1 / self.cell_px, middle]])
+        part_px = self.cell_px / FINER
+        middle = 0.5 / part_px - 0.5
+        matrix = np.array([[1 / part_px, 0, middle], [0, 1 / part_px, middle]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(self.digit_mask, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def centres_of(self, points: NDArray[np.int_]) -> NDArray[np.float64]:
+        """Where each point, x and y in pixels of the page, int (n, 2), has the centre of its digit: float (n, 2)."""
+        if self.ways is None:
+            return points.astype(float)
+        part_px = self.cell_px / FINER
+        columns, rows = np.minimum((points / part_px).astype(int), np.array(self.digit_mask.shape)[::-1] - 1).T
+        return np.asarray(points + self.ways[:, rows, columns].T, float)
 
     @cached_property
     def detections(self) -> Detections:
@@ -123,6 +147,19 @@ class DetectorOutput:
         digits = cv2.dilate(self.scores.max(axis=0), np.ones((3, 3), np.uint8))
         rows, columns = np.nonzero((self.letters >= np.maximum(around, MIN_LETTER_SCORE)) & (self.letters > digits))
         return (np.stack([columns, rows], 1) + 0.5) * self.cell_px
+
+    def letter_scores(self, boxes: NDArray[np.int_]) -> NDArray[np.float32]:
+        """How likely a letter or a sign has its centre about the middle of each box, int (n, 4): float32 (n,).
+
+        1 for each where that is unknown.
+        """
+        if self.letters is None:
+            return np.ones(len(boxes), np.float32)
+        near = cv2.dilate(self.letters, np.ones((5, 5), np.uint8))
+        middles = ((boxes[:, :2] + boxes[:, 2:] / 2) / self.cell_px).astype(int)
+        columns, rows = np.clip(middles, 0, np.array(near.shape)[::-1] - 1).T
+        scores: NDArray[np.float32] = near[rows, columns]
+        return scores
 
 
 class Detector:
@@ -149,14 +186,23 @@ class Detector:
         # In training, what touches a page's edge was cut off by it: in a tight crop the digits do.
         margin = MARGIN_PX if min(shape) < MAX_CROP_SIDES_PX[0] and max(shape) < MAX_CROP_SIDES_PX[1] else 0
         page = np.pad(page, [(0, 0), *((margin, margin + -side % INPUT_SIDE_STEP_PX) for side in shape)])
-        # The model's file calls its output "marks": ten digits, letters and signs, and the digit mask.
+        # The model's file calls its output "marks": ten digits, letters and signs, then parts of the cell.
         (output,) = self._session.run(["marks"], {"ink": page[None]})
         corner, cells = margin // CELL_PX, [math.ceil(side / CELL_PX) for side in shape]
         own = output[0, :, corner : corner + cells[0], corner : corner + cells[1]]
-        return DetectorOutput(own[:10], own[-1], CELL_PX / scale, own[10])
+        mask, *ways = (_by_parts(own[start:][: FINER**2]) for start in range(11, len(own), FINER**2))
+        to_centres = (np.stack(ways) - 0.5) * (2 * FARTHEST_PX / scale)
+        return DetectorOutput(own[:10], mask, CELL_PX / scale, to_centres, own[10])
 
     @staticmethod
     def _scaled(ink: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
         """The ink, float32 (h, w), as wide and high as this, with all pens of full strength."""
         method = cv2.INTER_AREA if size[0] < ink.shape[1] else cv2.INTER_LINEAR
         return equalise_ink(cv2.resize(ink, size, interpolation=method))
+
+
+def _by_parts(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Channels of a cell's parts, row by row, float32 (FINER², r, c), as a plane: float32 (FINER r, FINER c)."""
+    _, rows, columns = channels.shape
+    parts = channels.reshape(FINER, FINER, rows, columns).transpose(2, 0, 3, 1)
+    return np.ascontiguousarray(parts.reshape(FINER * rows, FINER * columns))

@@ -1,6 +1,10 @@
-"""Ink of digits → segments: components, cut where they belong to several digits, each with its detection."""
+"""Ink of digits → segments: components, cut where they belong to several digits, each with its detection.
 
-from collections.abc import Iterator
+Where digits touch, each pixel's ink goes to the detection nearest to where the detector sees the centre of its digit
+(Cheng et al. 2020, "Panoptic-DeepLab").
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -25,6 +29,9 @@ REACH_X_HEIGHTS, REACH_Y_HEIGHTS = 0.45, 0.8
 
 MAX_DISTANCE_REACHES = 1.2
 """Maximum median distance of a segment's pixels from the centre of its detection, in units of these."""
+
+MAX_VOTED_REACHES = 1.0
+"""Distance, in units of these, of a detection from the centre to which a pixel's ink points, up to which it counts."""
 
 MIN_OWN_SHARE = 0.85
 """Minimum share of a component's pixels nearest to one detection for all of them to belong to it."""
@@ -58,10 +65,19 @@ class Segments:
         return self.boxes[:, 0] + self.boxes[:, 2] / 2
 
 
-def find_segments(ink: NDArray[np.float32], detections: Detections, digit_height: float) -> Segments:
-    """The segments of a page. ink: of digits, float32 (h, w) in [0, 1]. digit_height: in pixels."""
+Vote = Callable[[NDArray[np.int_]], NDArray[np.float64]]
+"""From points, x and y in pixels of the page, int (n, 2), to the centres of the digits whose ink they hold."""
+
+
+def find_segments(
+    ink: NDArray[np.float32], detections: Detections, digit_height: float, vote: Vote | None = None
+) -> Segments:
+    """The segments of a page. ink: of digits, float32 (h, w) in [0, 1]. digit_height: in pixels.
+
+    vote: as the detector does; without it, a pixel belongs to the nearest detection.
+    """
     mask = (ink > MIN_STROKE_INK).view(np.uint8)
-    # Removed ruling may have taken a horizontal stroke along: what is above the gap is joined with what is below.
+    # Rough paper leaves gaps in a stroke: what is above one is joined with what is below.
     vertical = np.ones((3 + 2 * (max(ink.shape) // PAGE_SIDE_PER_GAP_PX), 1), np.uint8)
     _, connected, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, vertical))
     connected *= mask
@@ -72,7 +88,7 @@ def find_segments(ink: NDArray[np.float32], detections: Detections, digit_height
         x, y, width, height, _ = stats[component]
         window = np.s_[y : y + height, x : x + width]
         rows, columns = np.nonzero(connected[window] == component)
-        for detection, part in _parts(rows + y, columns + x, detections, digit_height):
+        for detection, part in _parts(rows + y, columns + x, detections, digit_height, vote):
             own_rows, own_columns = rows[part], columns[part]
             left, top = int(own_columns.min()), int(own_rows.min())
             boxes.append((int(x) + left, int(y) + top, int(np.ptp(own_columns)) + 1, int(np.ptp(own_rows)) + 1))
@@ -92,7 +108,11 @@ def _largest(stats: NDArray[np.int32], digit_height: float) -> list[int]:
 
 
 def _parts(
-    rows: NDArray[np.int_], columns: NDArray[np.int_], detections: Detections, digit_height: float
+    rows: NDArray[np.int_],
+    columns: NDArray[np.int_],
+    detections: Detections,
+    digit_height: float,
+    vote: Vote | None,
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """The detections to which a component, pixels int (n,), belongs, and which of its pixels: bool (n,)."""
     if not len(rows):
@@ -107,7 +127,12 @@ def _parts(
     if not len(near):
         return
     unit = np.array([REACH_X_HEIGHTS, REACH_Y_HEIGHTS]) * digit_height
-    nearest, distance = _nearest(np.stack([columns, rows], axis=1), detections.centres[near], unit)
+    points = np.stack([columns, rows], axis=1)
+    nearest, distance = _nearest(points, detections.centres[near], unit)
+    if vote is not None:
+        voted, away = _nearest(vote(points), detections.centres[near], unit)
+        nearest = np.where(away < MAX_VOTED_REACHES, voted, nearest)
+        distance = np.minimum(distance, away)
     counts = np.bincount(nearest[distance < np.inf], minlength=len(near))
     if counts.max() >= MIN_OWN_SHARE * len(rows):
         if np.median(distance) <= MAX_DISTANCE_REACHES:
@@ -120,9 +145,9 @@ def _parts(
 
 
 def _nearest(
-    points: NDArray[np.int_], centres: NDArray[np.floating], unit: NDArray[np.float64]
+    points: NDArray[np.int_] | NDArray[np.float64], centres: NDArray[np.floating], unit: NDArray[np.float64]
 ) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """The nearest of some centres, float (m, 2), to each point, int (n, 2): its index, (n,), and distance, (n,).
+    """The nearest of some centres, float (m, 2), to each point, (n, 2): its index, (n,), and distance, (n,).
 
     unit: of distances, along x and y, in pixels, float (2,).
 

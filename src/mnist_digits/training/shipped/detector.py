@@ -2,7 +2,8 @@
 
 It is fully convolutional, so a page may have any size. For every cell of 4 x 4 pixels it gives a score for each digit
 and one for letters and signs, 1 where one has its centre (Zhou et al. 2019, "Objects as Points": one heatmap a class,
-trained with a focal loss), and the fraction of the cell's ink that belongs to digits, the digit mask. It is trained on
+trained with a focal loss); and for each of the cell's four parts the fraction of its ink that belongs to digits, the
+digit mask, and the way from there to the centre of the digit (Cheng et al. 2020, "Panoptic-DeepLab"). It is trained on
 pages composed of MNIST's training images (`synthesis.pages`).
 `python -m mnist_digits.training.shipped.detector detector.onnx` trains one.
 """
@@ -27,12 +28,13 @@ from mnist_digits import __version__
 from mnist_digits.dataset import Dataset, load_mnist
 from mnist_digits.errors import DataError
 from mnist_digits.files import atomic_write
+from mnist_digits.recognition.layout.detector import FINER
 from mnist_digits.training.engine import checkpoint
 from mnist_digits.training.engine.loop import compile_epoch, compile_function, draw_key, sample_order
 from mnist_digits.training.engine.weight_average import WeightAverage
 from mnist_digits.training.export.onnx import Graph, as_model, translate_all
 from mnist_digits.training.export.parity import TOLERANCE
-from mnist_digits.training.shipped.page_step import CLASSES, PLANES, PageStep, arrays_of, batch_of, loss
+from mnist_digits.training.shipped.page_step import CHANNELS, CLASSES, PLANES, PageStep, arrays_of, batch_of, loss
 from mnist_digits.training.synthesis.pages import Pages, compose
 from mnist_digits.training.synthesis.stock import compose_kept
 
@@ -65,10 +67,12 @@ class DetectorRecipe:
 
 
 def build(recipe: DetectorRecipe) -> keras.Model:
-    """The network: ink, float32 (n, h, w, 2) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, 12) in [0, 1].
+    """The network: ink, float32 (n, h, w, 2) in [0, 1] → float32 (n, h / CELL_PX, w / CELL_PX, CHANNELS) in [0, 1].
 
     h and w are multiples of sixteen. The ink's second plane is with the lines that were removed from the first.
-    Channels 0-9 are the digits' scores, 10 is that of letters and signs, 11 is the digit mask.
+    Channels 0-9 are the digits' scores, 10 is that of letters and signs; then, for the four parts of each cell
+    (sub-pixel convolution, Shi et al. 2016, "Real-time single image and video super-resolution"), come the digit mask
+    and the way to the digit's centre, as `page_step.targets` says.
     """
     fine, middle, coarse = recipe.channels
     ink = layers.Input((None, None, PLANES), name="ink")
@@ -84,15 +88,15 @@ def build(recipe: DetectorRecipe) -> keras.Model:
     joined = keras.Sequential([*_convolution(middle), *_convolution(fine, size=1)], name="joined_eighth")(joined)
     joined = layers.Add()([quarter, layers.UpSampling2D(2)(joined)])
     # Nearly all cells hold no digit's centre: without this bias the first steps learn nothing else.
-    head = layers.Conv2D(CLASSES + 1, 1, bias_initializer=keras.initializers.Constant(-4.0), activation="sigmoid")
+    head = layers.Conv2D(CHANNELS, 1, bias_initializer=keras.initializers.Constant(-4.0), activation="sigmoid")
     return keras.Model(ink, keras.Sequential([*_convolution(fine), head], name="joined_quarter")(joined))
 
 
 def load_onnx(model: keras.Model, path: Path) -> None:
     """Give the network the weights of a detector that `export_onnx` wrote, to go on training it.
 
-    One that sees only ink without lines is given a second plane, which changes nothing yet. Raises DataError where the
-    file holds another network.
+    One whose digit mask has a single part a cell, and that tells no ways, is given the others. Raises DataError where
+    the file holds another network.
     """
     # Beside weights there are the factors of upsampling, which have no layer's name.
     weights = [one for one in onnx.load(path).graph.initializer if not one.name.startswith("constant")]
@@ -101,15 +105,19 @@ def load_onnx(model: keras.Model, path: Path) -> None:
     try:
         for layer in wanted:
             arrays = [next(found) for _ in layer.weights]
-            layer.set_weights([_as_kernel(array) if array.ndim == 4 else array for array in arrays])
+            arrays = [array.transpose(2, 3, 1, 0) if array.ndim == 4 else array for array in arrays]
+            layer.set_weights([_with_all_outputs(array) for array in arrays] if layer is wanted[-1] else arrays)
     except (StopIteration, ValueError) as error:
         raise DataError(f"{path}: holds another network than this recipe's; train it from nothing") from error
 
 
-def _as_kernel(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A convolution's kernel, float32 (out, in, h, w) in a file, as Keras has it: float32 (h, w, in, out)."""
-    kernel = array.transpose(2, 3, 1, 0)
-    return np.pad(kernel, [(0, 0), (0, 0), (0, PLANES - 1), (0, 0)]) if kernel.shape[2] == 1 else kernel
+def _with_all_outputs(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A kernel or bias, float32 (..., CHANNELS): where it has but one output after the scores, as described above."""
+    if array.shape[-1] != CLASSES + 1:
+        return array
+    parts = FINER**2
+    scores, mask = array[..., :CLASSES], array[..., CLASSES:]
+    return np.concatenate([scores, *[mask] * parts, np.zeros_like(mask, shape=(*mask.shape[:-1], 2 * parts))], axis=-1)
 
 
 def _convolution(filters: int, stride: int = 1, size: int = 3) -> list[keras.Layer]:
@@ -205,7 +213,7 @@ def fit(
 
 
 def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], ink: NDArray[np.float32]) -> None:
-    """Write the network as ONNX: input `ink` float32 (1, 2, h, w), output `marks` float32 (1, 12, h / 4, w / 4).
+    """Write the network as ONNX: input `ink` float32 (1, 2, h, w), output `marks` float32 (1, 23, h / 4, w / 4).
 
     Convolution kernels are rounded to float16, in the model too, which halves the file and changes scores by less
     than 0.001. metadata: kept in the file. ink: float32 (h, w, 2) in [0, 1], on which ONNX and Keras are compared.
@@ -235,7 +243,7 @@ def _to_onnx(model: keras.Model, metadata: dict[str, str]) -> Any:
     joined = translate_all(part["joined_eighth"], graph, graph.add("Add", [eighth, _upsampled(graph, sixteenth)]))
     joined = translate_all(part["joined_quarter"], graph, graph.add("Add", [quarter, _upsampled(graph, joined)]))
     graph.add("Identity", [joined], name=OUTPUT)
-    shapes = {"ink": [1, PLANES, "h", "w"], OUTPUT: [1, CLASSES + 1, "rows", "columns"]}
+    shapes = {"ink": [1, PLANES, "h", "w"], OUTPUT: [1, CHANNELS, "rows", "columns"]}
     inputs, outputs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in shapes.items()
     )

@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mnist_digits.recognition.layout.detector import FARTHEST_PX, FINER
 from mnist_digits.training.engine.step import Arrays, Step
-from mnist_digits.training.synthesis.pages import CELL_PX, MIN_CELL_INK, OTHER, PAGE_PX, Pages
+from mnist_digits.training.synthesis.pages import CELL_PX, MASK_PX, MIN_CELL_INK, OTHER, PAGE_PX, Pages
 
 CLASSES = OTHER + 1
-"""Score channels of the output, one a digit and one for letters and signs; the digit mask is one more."""
+"""Score channels of the output, one a digit and one for letters and signs; those of the digit mask follow."""
+CHANNELS = CLASSES + 3 * FINER**2
+"""Of the output: scores, digit mask, and the way to the centre, along x and along y."""
+LINED_SHARE = 0.4
+"""Fraction of the pages of which only the ink with lines is seen."""
 PLANES = 2
 """Of the input: ink, and ink before lines were removed."""
 EMPTY_CELL_WEIGHT = 0.05
@@ -24,8 +29,8 @@ CELLS = PAGE_PX // CELL_PX
 
 
 def arrays_of(pages: Pages) -> Arrays:
-    """The pages as a step takes them: ink, ink with lines, digit mask, digits."""
-    return pages.ink, pages.lined_ink, pages.digit_mask, pages.digits
+    """The pages as a step takes them: ink, ink with lines, digit mask, owners, digits."""
+    return pages.ink, pages.lined_ink, pages.digit_mask, pages.owners, pages.digits
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,15 @@ class PageStep(Step):
 
     @property
     def draws(self) -> int:
-        """Whether a page is turned, and how far."""
-        return 2
+        """Whether a page is turned, and how far; and whether it is seen with its lines alone."""
+        return 3
 
     def prepare(self, examples: Any, draws: Any, strength: Any) -> tuple[Any, Any]:
-        """As `batch_of`, but some pages are turned."""
-        return batch_of(*_turned(draws, *examples))
+        """As `batch_of`, but some pages are turned, and of some only the ink with lines is seen."""
+        ink, lined_ink, *where = examples
+        lined = draws[:, 2] < 2 * LINED_SHARE - 1
+        ink = ops.where(lined[:, None, None], lined_ink, ink)
+        return batch_of(*_turned(draws, ink, lined_ink, *where))
 
     def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
         """The mean loss; summed loss and number of pages."""
@@ -49,14 +57,14 @@ class PageStep(Step):
         return mean, ops.stack([mean * count, count])
 
 
-def batch_of(ink: Any, lined_ink: Any, digit_mask: Any, digits: Any) -> tuple[Any, Any]:
+def batch_of(ink: Any, lined_ink: Any, digit_mask: Any, owners: Any, digits: Any) -> tuple[Any, Any]:
     """The network's input for some pages, float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1], and its `targets`."""
     planes = ops.cast(ops.stack([ink, lined_ink], axis=-1), "float32") / 255.0
-    return planes, targets(planes, digit_mask, digits)
+    return planes, targets(planes, digit_mask, owners, digits)
 
 
-def _turned(draws: Any, ink: Any, lined_ink: Any, digit_mask: Any, digits: Any) -> tuple[Any, Any, Any, Any]:
-    """The pages, of which some are turned by quarters of a circle and have no digit. draws: float32 (n, 2)."""
+def _turned(draws: Any, ink: Any, lined_ink: Any, digit_mask: Any, owners: Any, digits: Any) -> tuple[Any, ...]:
+    """The pages, of which some are turned by quarters of a circle and have no digit. draws: float32 (n, 3)."""
     turned = draws[:, 0] < 2 * TURNED_SHARE - 1
     quarters = ops.where(turned, 1 + ops.cast(1.5 * (draws[:, 1] + 1), "int32"), 0)[:, None, None]
 
@@ -66,22 +74,40 @@ def _turned(draws: Any, ink: Any, lined_ink: Any, digit_mask: Any, digits: Any) 
         return ops.where(quarters == 0, plane, ops.where(quarters == 1, once, ops.where(quarters == 2, twice, thrice)))
 
     upright = ops.logical_not(turned)[:, None, None]
-    none = ops.cast(upright, digit_mask.dtype) * digit_mask
-    return turn(ink), turn(lined_ink), none, ops.where(upright, digits, -1.0)
+    mask, owners = (ops.cast(upright, plane.dtype) * plane for plane in (digit_mask, owners))
+    return turn(ink), turn(lined_ink), mask, owners, ops.where(upright, digits, -1.0)
 
 
-def targets(planes: Any, digit_mask: Any, digits: Any) -> Any:
-    """The wanted output for some pages, and the weight of each cell in the digit mask's loss: (n, CELLS, CELLS, 13).
+def targets(planes: Any, digit_mask: Any, owners: Any, digits: Any) -> Any:
+    """The wanted output for some pages, and the weights of cells in the losses.
 
-    planes: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. digit_mask, digits: as in `Pages`. The result is float32.
-    Channels 0-10: a peak of 1 in the cell of each digit's, letter's or sign's centre. 11: the digit mask. 12: the
-    weight.
+    planes: float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1]. digit_mask, owners, digits: as in `Pages`. The result is float32
+    (n, CELLS, CELLS, CHANNELS + 2 FINER²). Channels 0-10: a peak of 1 in the cell of each digit's, letter's or sign's
+    centre; then, for the digit mask's cells within that cell, row by row: the mask, the way to the digit's centre along
+    x and along y, 0 to 1 for -FARTHEST_PX to FARTHEST_PX (Cheng et al. 2020, "Panoptic-DeepLab"), the weight of the
+    mask, and that of the way.
     """
-    cells = ops.reshape(planes, (-1, CELLS, CELL_PX, CELLS, CELL_PX, PLANES))
-    inked = ops.any(ops.mean(cells, axis=(2, 4)) > MIN_CELL_INK, axis=-1, keepdims=True)
+    side = PAGE_PX // MASK_PX
+    inked = ops.mean(ops.reshape(planes[..., -1], (-1, side, MASK_PX, side, MASK_PX)), axis=(2, 4)) > MIN_CELL_INK
     weight = ops.where(inked, 1.0, EMPTY_CELL_WEIGHT)
-    mask = ops.cast(digit_mask, "float32")[..., None] / 255.0
-    return ops.concatenate([_scores(digits), mask, weight], axis=-1)
+    mask = ops.cast(digit_mask, "float32") / 255.0
+    rows = ops.reshape(ops.cast(owners, "int32"), (-1, side * side, 1))
+    centres = ops.reshape(ops.take_along_axis(digits[..., 1:3], ops.maximum(rows - 1, 0), axis=1), (-1, side, side, 2))
+    middles = MASK_PX * (np.arange(side, dtype=np.float32) + 0.5)
+    ways = [centres[..., 0] - middles, centres[..., 1] - middles[:, None]]
+    planes = [
+        mask,
+        *(ops.clip(0.5 + way / (2 * FARTHEST_PX), 0, 1) for way in ways),
+        weight,
+        ops.cast(owners > 0, "float32"),
+    ]
+    return ops.concatenate([_scores(digits), *map(_gathered, planes)], axis=-1)
+
+
+def _gathered(plane: Any) -> Any:
+    """A plane of the digit mask's cells, (n, FINER CELLS, FINER CELLS), by cells: (n, CELLS, CELLS, FINER²)."""
+    parted = ops.transpose(ops.reshape(plane, (-1, CELLS, FINER, CELLS, FINER)), (0, 1, 3, 2, 4))
+    return ops.reshape(parted, (-1, CELLS, CELLS, FINER**2))
 
 
 def _scores(digits: Any) -> Any:
@@ -106,17 +132,25 @@ def _scores(digits: Any) -> Any:
 
 
 def loss(target: Any, output: Any) -> Any:
-    """The scores' focal loss per digit, plus twice the digit mask's weighted mean cross entropy.
+    """The scores' focal loss per digit, twice the digit mask's weighted mean cross entropy, and the ways' mean error.
 
     target: as `targets` gives it. output: the network's. The focal loss is that of Zhou et al. 2019, "Objects as
-    Points", equation 1.
+    Points", equation 1. An error of FARTHEST_PX / 4 along x and y counts 1.
     """
-    score, mask, weight = target[..., :CLASSES], target[..., CLASSES], target[..., CLASSES + 1]
+    parts = FINER**2
+    score, mask, ways, weight, owned = ops.split(
+        target, np.cumsum([CLASSES, parts, 2 * parts, parts]).tolist(), axis=-1
+    )
     predicted = ops.clip(output[..., :CLASSES], 1e-5, 1 - 1e-5)
     centre = ops.cast(score > 0.999, "float32")
     missed = -centre * (1 - predicted) ** 2 * ops.log(predicted)
     false = -((1 - score) ** 4) * (1 - centre) * predicted**2 * ops.log(1 - predicted)
     digits = ops.maximum(ops.sum(centre), 1.0)
-    predicted_mask = ops.clip(output[..., CLASSES], 1e-5, 1 - 1e-5)
+    predicted_mask = ops.clip(output[..., CLASSES : CLASSES + parts], 1e-5, 1 - 1e-5)
     entropy = -(mask * ops.log(predicted_mask) + (1 - mask) * ops.log(1 - predicted_mask))
-    return ops.sum(missed + false) / digits + 2 * ops.sum(weight * entropy) / ops.sum(weight)
+    errors = ops.concatenate([owned, owned], axis=-1) * ops.abs(ways - output[..., CLASSES + parts :])
+    return (
+        ops.sum(missed + false) / digits
+        + 2 * ops.sum(weight * entropy) / ops.sum(weight)
+        + 4 * ops.sum(errors) / ops.maximum(ops.sum(owned), 1.0)
+    )

@@ -1,5 +1,6 @@
 """A page while it is composed: ink of digits and of all else, where they stand, and the style they are written in."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Self
@@ -24,6 +25,8 @@ MAX_DIGITS_PER_PAGE = 240
 """And letters and signs."""
 OTHER = 10
 """Label of a letter or a sign."""
+MIN_OWNED_INK = 0.2
+"""Ink above which a pixel is a digit's."""
 DIGIT_HEIGHTS_PX = (13, 46)
 """Range of a page's mean digit height."""
 
@@ -37,10 +40,12 @@ class PlacedDigit:
     y: float
     width: float
     height: float
+    number: int
+    """By which the page tells whose ink a pixel holds, from 1."""
 
 
 class Page:
-    """A page while it is composed: ink of digits, other ink, printed lines, and the digits' positions."""
+    """A page while it is composed: ink of digits, whose it is, other ink, printed lines, and the digits' positions."""
 
     def __init__(self, random: Random) -> None:
         """An empty page. random: for all that is drawn on it."""
@@ -48,7 +53,10 @@ class Page:
         self.digit_ink: Ink = np.zeros((PAGE_PX, PAGE_PX), np.float32)
         self.other_ink: Ink = np.zeros((PAGE_PX, PAGE_PX), np.float32)
         self.lines: Ink = np.zeros((PAGE_PX, PAGE_PX), np.float32)
+        self.owners = np.zeros((PAGE_PX, PAGE_PX), np.int16)
+        """Number of the digit whose ink is the darkest; 0 where there is none, or that of a digit that is cut off."""
         self.digits: list[PlacedDigit] = []
+        self._numbers = itertools.count(1)
 
     def put(self, ink: Ink, x: float, y: float, label: int | None = None) -> None:
         """Add ink, float32 (h, w), with its centre at x, y.
@@ -57,15 +65,20 @@ class Page:
         """
         height, width = ink.shape
         left, top = round(x - width / 2), round(y - height / 2)
-        target = self.other_ink if label in (None, OTHER) else self.digit_ink
-        shown = target[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+        is_other = label in (None, OTHER)
+        target = self.other_ink if is_other else self.digit_ink
+        window = np.s_[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+        shown = target[window]
         part = ink[max(0, -top) : max(0, -top) + shown.shape[0], max(0, -left) : max(0, -left) + shown.shape[1]]
         if not part.size:
             return
-        np.maximum(shown, part, out=shown)
         # A digit that is cut off at the page's edge is not to be found.
-        if label is not None and part.sum() > 0.7 * ink.sum():
-            self.digits.append(PlacedDigit(label, left + width / 2, top + height / 2, width, height))
+        number = next(self._numbers) if label is not None and part.sum() > 0.7 * ink.sum() else 0
+        if label is not None and number:
+            self.digits.append(PlacedDigit(label, left + width / 2, top + height / 2, width, height, number))
+        if not is_other:
+            self.owners[window][part > np.maximum(shown, MIN_OWNED_INK)] = number
+        np.maximum(shown, part, out=shown)
 
     def wear_lines(self) -> None:
         """Print the lines as dashes, or with gaps and pale places."""
@@ -87,6 +100,8 @@ class Page:
         matrix = np.asarray(cv2.getPerspectiveTransform(corners, moved), np.float64)
         for ink in (self.digit_ink, self.other_ink, self.lines):
             np.copyto(ink, cv2.warpPerspective(ink, matrix, (PAGE_PX, PAGE_PX), flags=cv2.INTER_LINEAR))
+        owners = cv2.warpPerspective(self.owners, matrix, (PAGE_PX, PAGE_PX), flags=cv2.INTER_NEAREST)
+        np.copyto(self.owners, owners)
         self.digits = [seen for digit in self.digits if (seen := _transformed(digit, matrix))]
 
     def turn(self) -> None:
@@ -95,6 +110,7 @@ class Page:
         np.copyto(self.lines, np.rot90(self.lines, 2))
         np.copyto(self.other_ink, np.rot90(ink, int(self.random.integers(1, 4))))
         self.digit_ink[:] = 0
+        self.owners[:] = 0
         self.digits = []
 
     def remove_unseen_digits(self, found: Ink) -> None:
@@ -114,6 +130,13 @@ class Page:
             row[:] = digit.label, digit.x, digit.y, digit.width, digit.height
         return table
 
+    def owner_table(self) -> NDArray[np.uint8]:
+        """Row of the digit table, from 1, whose ink a pixel holds, 0 for none: uint8 (PAGE_PX, PAGE_PX)."""
+        rows = np.zeros(next(self._numbers), np.uint8)
+        for row, digit in enumerate(self.digits[:MAX_DIGITS_PER_PAGE], 1):
+            rows[digit.number] = row
+        return rows[self.owners]
+
 
 def _transformed(digit: PlacedDigit, matrix: NDArray[np.float64]) -> PlacedDigit | None:
     """The digit after a perspective transform; None when its centre is off the page."""
@@ -124,7 +147,8 @@ def _transformed(digit: PlacedDigit, matrix: NDArray[np.float64]) -> PlacedDigit
     middle = (low + high) / 2
     if not ((middle > 0).all() and (middle < PAGE_PX).all()):
         return None
-    return PlacedDigit(digit.label, *middle.tolist(), *(high - low).tolist())
+    (x, y), (width, height) = middle.tolist(), (high - low).tolist()
+    return PlacedDigit(digit.label, x, y, width, height, digit.number)
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.dataset import Split
+from mnist_digits.recognition.layout.detector import CELL_PX, FINER
 from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink_and_lines
+from mnist_digits.recognition.preprocessing.mnist_format import square
 from mnist_digits.training.synthesis.documents import DOCUMENTS
 from mnist_digits.training.synthesis.drawing import Ink, Random, as_jpeg, draw_light, draw_ruling, map_on_all_cores
 from mnist_digits.training.synthesis.page import MAX_DIGITS_PER_PAGE, OTHER, PAGE_PX, Page, WritingStyle
 from mnist_digits.training.synthesis.typefaces import Typeface
 from mnist_digits.training.synthesis.writing import add_clutter
 
-__all__ = ["CELL_PX", "MAX_DIGITS_PER_PAGE", "OTHER", "PAGE_PX", "Pages", "compose", "compose_page"]
+__all__ = ["CELL_PX", "MASK_PX", "MAX_DIGITS_PER_PAGE", "OTHER", "PAGE_PX", "Pages", "compose", "compose_page"]
 
-CELL_PX = 4
+MASK_PX = CELL_PX // FINER
 """Side of the cells of the digit mask."""
 MIN_CELL_INK = 0.04
 """Mean ink below which a cell is empty."""
+STROKE_BLUR_PX = 0.8
+"""By which a digit's strokes are blurred to tell which of the ink found is theirs."""
 MIN_CROPPED_DIGIT_PX = 20
 """Height above which a digit may be cropped tightly."""
 PAGES_PER_CHUNK = 50
@@ -41,9 +45,9 @@ class Pages:
     lined_ink: NDArray[np.uint8]
     """(n, PAGE_PX, PAGE_PX): the same before ruling and the picture's rim were removed."""
     digit_mask: NDArray[np.uint8]
-    """(n, PAGE_PX / CELL_PX, PAGE_PX / CELL_PX): how much of the ink in each cell is of digits, 255 = all of it.
-
-    Where all ink of a cell was removed with a line: how much of that was of digits."""
+    """(n, PAGE_PX / MASK_PX, PAGE_PX / MASK_PX): how much of a cell's ink with lines is of digits, 255 = all of it."""
+    owners: NDArray[np.uint8]
+    """(n, PAGE_PX / MASK_PX, PAGE_PX / MASK_PX): row in `digits`, from 1, of the digit whose ink a cell holds, or 0."""
     digits: NDArray[np.float32]
     """(n, MAX_DIGITS_PER_PAGE, 5): label, centre x, centre y, width, height in pixels; unused rows are -1.
 
@@ -70,19 +74,19 @@ def _start(split: Split) -> None:
     _split = split
 
 
-Composed = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+Composed = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 
 def _compose_chunk(task: tuple[int, tuple[int, int]]) -> Composed:
     count, seed = task
     random = np.random.default_rng(seed)
     pages = zip(*(compose_page(_split, random) for _ in range(count)), strict=True)
-    ink, lined_ink, digit_mask, digits = map(np.stack, pages)
-    return ink, lined_ink, digit_mask, digits
+    ink, lined_ink, digit_mask, owners, digits = map(np.stack, pages)
+    return ink, lined_ink, digit_mask, owners, digits
 
 
 def compose_page(split: Split, random: Random) -> Composed:
-    """One page: its ink with and without lines, digit mask and digits, each without the first axis of `Pages`."""
+    """One page: ink without and with lines, digit mask, owners and digits, each without the first axis of `Pages`."""
     page = Page(random)
     style = WritingStyle.draw(random)
     if random.random() < 0.06:
@@ -98,19 +102,21 @@ def compose_page(split: Split, random: Random) -> Composed:
         page.turn()
     ink, lined = _found_inks(_photograph(page, style.height_px, random), page, random)
     page.remove_unseen_digits(lined)
-    planes = [np.rint(255 * plane).astype(np.uint8) for plane in (ink, lined, _digit_mask(page, ink, lined))]
-    return planes[0], planes[1], planes[2], page.digit_table()
+    planes = [np.rint(255 * plane).astype(np.uint8) for plane in (ink, lined, _digit_mask(page, lined))]
+    # Of a cell's pixels, any that is owned tells.
+    owners = page.owner_table().reshape(PAGE_PX // MASK_PX, MASK_PX, PAGE_PX // MASK_PX, MASK_PX).max(axis=(1, 3))
+    return planes[0], planes[1], planes[2], owners, page.digit_table()
 
 
-def _digit_mask(page: Page, ink: Ink, lined: Ink) -> Ink:
-    """The digit mask as in `Pages`, but float32 in [0, 1]. ink, lined: as found, float32 (PAGE_PX, PAGE_PX)."""
-    side = PAGE_PX // CELL_PX
-    shares, means = [], []
-    for found in (ink, lined):
-        digits = cv2.resize(np.minimum(page.digit_ink, found), (side, side), interpolation=cv2.INTER_AREA)
-        means.append(cv2.resize(found, (side, side), interpolation=cv2.INTER_AREA))
-        shares.append(np.minimum(digits / np.maximum(means[-1], MIN_CELL_INK / 2), 1))
-    return np.where(means[0] > MIN_CELL_INK, shares[0], shares[1])
+def _digit_mask(page: Page, lined: Ink) -> Ink:
+    """The digit mask as in `Pages`, but float32 in [0, 1]. lined: ink as found, float32 (PAGE_PX, PAGE_PX)."""
+    # The photograph's blur has made strokes wider than they were drawn.
+    strokes = cv2.GaussianBlur(cv2.dilate(page.digit_ink, square(3)), (0, 0), STROKE_BLUR_PX)
+    side = PAGE_PX // MASK_PX
+    digits, found = (
+        cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA) for ink in (np.minimum(strokes, lined), lined)
+    )
+    return np.minimum(digits / np.maximum(found, MIN_CELL_INK / 2), 1)
 
 
 def _photograph(page: Page, digit_height_px: float, random: Random) -> NDArray[np.uint8]:

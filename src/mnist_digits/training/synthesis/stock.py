@@ -30,7 +30,7 @@ def compose_kept(
     """The first `count` pages of a folder's stock, which is continued as far as needed.
 
     They are those of no single call of `compose`, but of one for each block, with seeds of their own. The arrays are
-    mapped from the disk, 176 kB a page, and not read into memory. report: called with a line after each block. Raises
+    mapped from the disk, 212 kB a page, and not read into memory. report: called with a line after each block. Raises
     DataError when the folder cannot be written, or holds pages of other digits, another seed or another composition.
     """
     block = min(PAGES_PER_BLOCK, count)
