@@ -210,6 +210,18 @@ def test_paper_and_pen(reader: Reader, page: SmallPage, kind: str):
     assert_read(reader.read(PAPERS[kind](page)), page, 0.4 if kind == "boxes" else 0.5)
 
 
+@pytest.mark.parametrize("rows", [(0, 1), (1, 3)])
+def test_what_is_taken_for_a_sheet_and_cuts_writing_off_hides_nothing(
+    reader: Reader, page: SmallPage, rows: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
+    def cut(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        first, last = (len(pixels) * row // 4 for row in rows)
+        return pixels[first:last], (0, first)
+
+    monkeypatch.setattr("mnist_digits.recognition.reader.crop_page", cut)
+    assert_read(reader.read(page.pixels()), page)
+
+
 def test_a_pen_that_leaves_gaps(reader: Reader, page: SmallPage):
     edits = 0
     for seed in range(3):

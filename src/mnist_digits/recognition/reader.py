@@ -264,11 +264,11 @@ class Reader:
         writing = self._with_other_heights(writing)
         height = writing.digit_height
         # Digits that the detector has overlooked, and the ink that belongs to digits, with what of it lay on lines.
-        detections, overlooked = add_overlooked(writing.output.detections, writing.components, height)
+        detections = add_overlooked(writing.output.detections, writing.components, height)
         lined_ink = writing.ink if writing.lined_ink is None else equalise_ink(writing.lined_ink)
         digit_mask, components = writing.output.digit_mask_of_pixels(writing.ink.shape), writing.components
         digit_ink = ink_of_digits(writing.ink, lined_ink, digit_mask)
-        whole = overlooked | (components.are_detected(detections, height) & components.are_unmasked(digit_mask))
+        whole = components.are_detected(detections, height) & components.are_unmasked(digit_mask)
         if whole.any():
             digit_ink = np.maximum(digit_ink, writing.ink * whole[components.labels])
         # Segments, each with its detection; text lines of detections.

@@ -110,6 +110,7 @@ def test_scores_of_a_page():
     assert detections.presence.tolist() == pytest.approx([1, 0.5, 1])
     assert detections.mean_score == pytest.approx((0.9 + 1.5 * CERTAIN_SCORE) / 3)
     assert detections.total_score == pytest.approx(0.81 + 1.25 * CERTAIN_SCORE**2)
+    assert detections.certain_score == pytest.approx(0.81 + CERTAIN_SCORE**2)
 
 
 def test_where_nothing_is_seen_nothing_is_said(detector: Detector):
@@ -117,7 +118,7 @@ def test_where_nothing_is_seen_nothing_is_said(detector: Detector):
         detections = output.detections
         assert len(detections) == 0
         assert (detections.centres.shape, detections.scores.shape, detections.presence.shape) == ((0, 2), (0, 10), (0,))
-        assert (detections.mean_score, detections.total_score) == (0, 0)
+        assert (detections.mean_score, detections.total_score, detections.certain_score) == (0, 0, 0)
 
 
 def test_boxes_around_a_letter_have_its_score():

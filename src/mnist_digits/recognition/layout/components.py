@@ -135,25 +135,20 @@ def typical_heights(sizes: NDArray[np.int_]) -> list[float]:
     return estimates
 
 
-def add_overlooked(
-    detections: Detections, components: Components, digit_height: float
-) -> tuple[Detections, NDArray[np.bool_]]:
+def add_overlooked(detections: Detections, components: Components, digit_height: float) -> Detections:
     """The detections and, on a page of hardly anything but digits, one for each component of their size without one.
 
-    components: of all ink. digit_height: in pixels. The second result tells which were overlooked: bool (n,).
+    components: of all ink. digit_height: in pixels.
     """
     sized, detected = components.have_digit_size(digit_height), components.are_detected(detections, digit_height)
     wide = components.sizes[:, 0] > MIN_OVERLOOKED_ASPECT * components.sizes[:, 1]
-    overlooked = sized & ~detected & wide
-    overlooked[0] = False
-    count = int(overlooked.sum())
-    if not count or detected.sum() < MIN_DETECTED_SHARE * (detected.sum() + count):
-        return detections, np.zeros_like(overlooked)
+    overlooked = 1 + np.flatnonzero((sized & ~detected & wide)[1:])
+    if not len(overlooked) or detected.sum() < MIN_DETECTED_SHARE * (detected.sum() + len(overlooked)):
+        return detections
     x, y, width, height = components.boxes[overlooked].T
     centres = np.stack([x + width / 2, y + height / 2], axis=1)
-    scores = np.full((count, detections.scores.shape[1]), OVERLOOKED_SCORE, np.float32)
-    more = Detections(np.concatenate([detections.centres, centres]), np.concatenate([detections.scores, scores]))
-    return more, overlooked
+    scores = np.full((len(centres), detections.scores.shape[1]), OVERLOOKED_SCORE, np.float32)
+    return Detections(np.concatenate([detections.centres, centres]), np.concatenate([detections.scores, scores]))
 
 
 def ink_of_digits(
