@@ -3,8 +3,9 @@
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -18,16 +19,16 @@ from mnist_digits.recognition.layout.components import (
     add_overlooked,
     find_components,
     ink_of_digits,
-    typical_heights,
 )
 from mnist_digits.recognition.layout.decoding import decode_lines
 from mnist_digits.recognition.layout.detector import Detections, Detector, DetectorOutput
+from mnist_digits.recognition.layout.scale import SEARCHED_HEIGHTS_PX, detect_at_scale, is_clear
 from mnist_digits.recognition.layout.segments import Segments, find_segments
 from mnist_digits.recognition.layout.text_lines import TextLine, find_text_lines
 from mnist_digits.recognition.layout.words import Token, numbers, part
 from mnist_digits.recognition.preprocessing.documents import read_pages
 from mnist_digits.recognition.preprocessing.image_io import Picture
-from mnist_digits.recognition.preprocessing.ink import Inks, equalise_ink, find_ink_and_lines
+from mnist_digits.recognition.preprocessing.ink import equalise_ink, find_ink_and_lines, find_lined_ink
 from mnist_digits.recognition.preprocessing.mnist_format import square
 from mnist_digits.recognition.preprocessing.page_crop import PagePlacement, crop_page
 from mnist_digits.recognition.results import Digit, Line, Page
@@ -51,20 +52,11 @@ MAX_TIGHT_CROP_PX = 64
 """Longest side of a picture in which no sheet is looked for, because it might be found within a digit, and which is
 looked at again with a margin in the colour of its rim where it has no ink."""
 
-SAME_HEIGHT_RATIO = 1.4
-"""Two digit heights with a smaller ratio are taken for the same."""
-
-CLEAR_MEAN_SCORE = 0.5
-"""Mean score of detections above which a page surely was detected at the right scale."""
-
 MIN_TURNED_MEAN_SCORE = 0.4
 """Minimum mean score of a page's detections for it to be turned: a texture has less."""
 
 UPRIGHT_MEAN_SCORE = 0.6
 """Mean score above which a page surely is not upside down."""
-
-WHOLE_STROKES_MEAN_SCORE = 0.65
-"""Mean score above which the strokes of a page surely have no gaps."""
 
 UPRIGHT_DETECTIONS = 0.3
 """Detections per component at least half as high or wide as a digit, above which a page surely is not on its side."""
@@ -72,17 +64,20 @@ UPRIGHT_DETECTIONS = 0.3
 MIN_TURN_SCORE = 0.7
 """Total score that another orientation must have beyond MIN_GAIN: about that of two clear digits."""
 
-ENLARGED_HEIGHTS = (1.6, 2.5)
-"""For a page that is not clear: further digit heights to try, as multiples of its components' typical height."""
-
 MIN_GAIN = 1.1
 """Ratio of total scores above which another digit height or orientation is preferred."""
 
-MIN_GAIN_OF_MEASURED = 0.85
-"""The same for a digit height measured on detected components; the fragments of a page always look like more digits."""
-
 MIN_GAIN_OF_WHOLE = 1.2
 """Ratio of the scores of certain detections above which the whole picture is preferred to the sheet in it."""
+
+MIN_GAIN_OF_CLEARED = 0.9
+"""The same of the ink without lines, to that with them: where it is lower, digits were taken for lines."""
+
+LEGIBLE_MEAN_SCORE = 0.65
+"""Mean score of detections above which lines do not disturb."""
+
+MIN_SCORE_OF_HEIGHT = 1.0
+"""Score of certain detections, about that of two clear ones, above which their height is known."""
 
 MIN_SIGN_SCORE = 0.25
 """Score of letters and signs above which ink between two digits is a sign."""
@@ -101,14 +96,17 @@ class Writing:
     """float32 (h, w) in [0, 1], 1 = full stroke: all ink but the lines that were removed."""
     lined_ink: NDArray[np.float32] | None
     """The same with them; None where there are none."""
-    components: Components
-    """Of the ink."""
     output: DetectorOutput
     digit_height: float
     reduction: float
     """Pixels of the picture per pixel of the page crop, along each side."""
     corner: tuple[int, int]
     """x, y of the page crop in the reduced picture."""
+
+    @cached_property
+    def components(self) -> Components:
+        """Of the ink."""
+        return find_components(self.ink)
 
 
 @dataclass(frozen=True)
@@ -174,8 +172,10 @@ class Reading:
         centres = np.rint(self.writing.output.letter_centres).astype(int)
         # Pixel by pixel, because pairs of all signs and all components could be too many.
         near = cv2.dilate(is_apart[components.labels].astype(np.uint8), square(side))
+        # Two ones look like a letter that has its middle between them, where nothing is.
+        inked = cv2.dilate((self.digit_ink > 0).view(np.uint8), square(max(1, 2 * side // 3)))
         x, y = (np.clip(place, 0, most - 1) for place, most in zip(centres.T, near.shape[::-1], strict=True))
-        touching = centres[near[y, x] == 0]
+        touching = centres[(near[y, x] == 0) & (inked[y, x] > 0)]
         signs = np.concatenate([touching - side // 2, np.full_like(touching, side)], axis=1)
         return np.concatenate([components.boxes[is_apart], signs])
 
@@ -200,17 +200,22 @@ class Reading:
         return Digit(value, prediction.confidence, box, prediction.probabilities, prediction.image)
 
 
-def _find_inks(page: NDArray[np.uint8]) -> Inks:
-    """As `find_ink_and_lines`, also in a crop so tight that the pen covers more of it than paper does."""
-    inks = find_ink_and_lines(page)
-    if inks[0].any() or max(page.shape[:2]) > MAX_TIGHT_CROP_PX:
-        return inks
+def _find_lined_ink(page: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As `find_lined_ink`, also in a crop so tight that the pen covers more of it than paper does."""
+    ink = find_lined_ink(page)
+    if ink.any() or max(page.shape[:2]) > MAX_TIGHT_CROP_PX:
+        return ink
     rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
     margin = math.ceil(max(page.shape[:2]) / 4)
     paper = np.median(rim, axis=0).ravel().tolist()
     wider = cv2.copyMakeBorder(page, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper)
-    ink = np.ascontiguousarray(find_ink_and_lines(wider)[0][margin:-margin, margin:-margin])
-    return ink, ink
+    return np.ascontiguousarray(find_lined_ink(wider)[margin:-margin, margin:-margin])
+
+
+def _heights_like(seen: Writing, reduction: float) -> Sequence[float]:
+    """Digit heights to look for, in pixels of a picture so much reduced, in which this writing was seen."""
+    is_known = is_clear(seen.output) and seen.output.detections.certain_score > MIN_SCORE_OF_HEIGHT
+    return (seen.digit_height * seen.reduction / reduction,) if is_known else SEARCHED_HEIGHTS_PX
 
 
 def _turned(plane: NDArray[Any], turns: int) -> NDArray[Any]:
@@ -260,17 +265,16 @@ class Reader:
         if turns:
             pixels = _turned(pixels, turns)
             writing = self._find_writing(pixels)
-        # Where strokes fall to pieces, components are lower than digits.
-        writing = self._with_other_heights(writing)
         height = writing.digit_height
         # Digits that the detector has overlooked, and the ink that belongs to digits, with what of it lay on lines.
         detections = add_overlooked(writing.output.detections, writing.components, height)
-        lined_ink = writing.ink if writing.lined_ink is None else equalise_ink(writing.lined_ink)
         digit_mask, components = writing.output.digit_mask_of_pixels(writing.ink.shape), writing.components
-        digit_ink = ink_of_digits(writing.ink, lined_ink, digit_mask)
-        whole = components.are_detected(detections, height) & components.are_unmasked(digit_mask)
+        digit_ink = ink_of_digits(writing.ink, digit_mask, writing.lined_ink)
+        whole = components.are_masked_away(detections, digit_mask, height)
         if whole.any():
-            digit_ink = np.maximum(digit_ink, writing.ink * whole[components.labels])
+            # With the soft edges of their strokes.
+            of_whole = cv2.dilate(whole[components.labels].view(np.uint8), square(3))
+            digit_ink = np.maximum(digit_ink, writing.ink * of_whole)
         # Segments, each with its detection; text lines of detections.
         segments = find_segments(digit_ink, detections, height, writing.output.centres_of)
         lines = find_text_lines(detections.centres, height)
@@ -292,86 +296,63 @@ class Reader:
     def _find_writing(self, pixels: NDArray[np.uint8]) -> Writing:
         """The writing in a picture, at the first of READING_PIXELS that is large enough to read it, or enlarged."""
         area = pixels.shape[0] * pixels.shape[1]
-        for most in READING_PIXELS:
-            reduction = max(1.0, math.sqrt(area / most))
-            writing = self._find_writing_at(pixels, reduction)
-            if reduction == 1 or writing.digit_height >= LEGIBLE_DIGIT_HEIGHT_PX:
-                break
-        if reduction == 1 and writing.digit_height < SMALL_DIGIT_HEIGHT_PX:
+        reductions = [max(1.0, math.sqrt(area / most)) for most in READING_PIXELS]
+        writing = self._look_at(pixels, reductions[0])
+        if reductions[0] > 1 and writing.digit_height < LEGIBLE_DIGIT_HEIGHT_PX:
+            writing = self._look_at(pixels, reductions[1], writing)
+        if writing.reduction == 1 and writing.digit_height < SMALL_DIGIT_HEIGHT_PX:
             longest = MAX_ENLARGED_SIDE_PX / max(pixels.shape[:2])
             enlargement = min(MAX_ENLARGEMENT, math.sqrt(READING_PIXELS[-1] / area), longest)
             if enlargement >= MIN_ENLARGEMENT:
-                return self._find_writing_at(pixels, 1 / enlargement)
-        return writing
+                writing = self._look_at(pixels, 1 / enlargement, writing)
+        if writing.output.detections.mean_score > LEGIBLE_MEAN_SCORE:
+            return writing
+        return self._without_lines(writing, _heights_like(writing, writing.reduction))
 
-    def _find_writing_at(self, pixels: NDArray[np.uint8], reduction: float) -> Writing:
-        """The writing in a picture that is reduced first, or enlarged where the factor is below 1."""
+    def _look_at(self, pixels: NDArray[np.uint8], reduction: float, seen: Writing | None = None) -> Writing:
+        """The writing, with lines, in a picture that is reduced first, or enlarged where the factor is below 1.
+
+        seen: the same in another size.
+        """
         width, height = (max(1, round(side / reduction)) for side in pixels.shape[1::-1])
         method = cv2.INTER_AREA if reduction > 1 else cv2.INTER_CUBIC
         scaled = cv2.resize(pixels, (width, height), interpolation=method) if reduction != 1 else pixels
-        whole = self._find_writing_on(scaled, (0, 0), reduction)
         page, corner = crop_page(scaled) if max(pixels.shape[:2]) > MAX_TIGHT_CROP_PX else (scaled, (0, 0))
+        heights = _heights_like(seen, reduction) if seen else SEARCHED_HEIGHTS_PX
+        sheet = self._look_on(page, corner, reduction, heights)
         if page.shape == scaled.shape:
-            return whole
+            return sheet
         # What lies around a sheet disturbs; but what is taken for one may be a part of it, or a shadow's edge.
-        cropped = self._find_writing_on(page, corner, reduction)
-        scores = [one.output.detections.certain_score for one in (cropped, whole)]
-        return whole if scores[1] > MIN_GAIN_OF_WHOLE * scores[0] else cropped
+        whole = self._look_on(scaled, (0, 0), reduction, _heights_like(sheet, reduction))
+        scores = [one.output.detections.certain_score for one in (sheet, whole)]
+        return whole if scores[1] > MIN_GAIN_OF_WHOLE * scores[0] else sheet
 
-    def _find_writing_on(self, page: NDArray[np.uint8], corner: tuple[int, int], reduction: float) -> Writing:
-        """The writing on a crop of a picture that was reduced. corner: x, y of its upper left corner there."""
-        found, lined = _find_inks(page)
-        ink, lined_ink = equalise_ink(found), None if lined is found else lined
-        components = find_components(ink)
-        output, height = self._detect(ink, lined_ink, components)
-        return Writing(page, ink, lined_ink, components, output, height, reduction, corner)
+    def _look_on(
+        self, page: NDArray[np.uint8], corner: tuple[int, int], reduction: float, heights: Sequence[float]
+    ) -> Writing:
+        """The writing, with lines, on a crop of a reduced picture. corner: x, y of its upper left corner there."""
+        ink = equalise_ink(_find_lined_ink(page))
+        # Where it is reduced too far, it will be looked at once more.
+        legible = LEGIBLE_DIGIT_HEIGHT_PX if reduction > 1 else 0.0
+        output, height = detect_at_scale(self._detector, ink, heights, legible=legible)
+        writing = Writing(page, ink, None, output, height, reduction, corner)
+        # The detector looks through lines, but not so well: they are as dark as some strokes.
+        return writing if is_clear(output) else self._without_lines(writing, heights)
 
-    def _detect(
-        self, ink: NDArray[np.float32], lined_ink: NDArray[np.float32] | None, components: Components
-    ) -> tuple[DetectorOutput, float]:
-        """The detector's output for a page's ink, float32 (h, w), and the digit height in pixels."""
-        best = self._best_height(ink, lined_ink, typical_heights(components.sizes[1:]))
-        output, estimate = best
-        detections = output.detections
-        # On a clear page, strokes have no gaps that would have to be closed.
-        whole = components if detections.mean_score > WHOLE_STROKES_MEAN_SCORE else find_components(ink, estimate)
-        of_digits = whole.sizes[whole.mean_mask(output.digit_mask_of_pixels(ink.shape)) > MIN_COMPONENT_MASK]
-        if not len(detections) or not len(of_digits):
-            return best
-        measured = typical_heights(of_digits)[0]
-        # The estimate was made of all components; those that are no digits may be higher or lower.
-        if not 1 / SAME_HEIGHT_RATIO < measured / estimate < SAME_HEIGHT_RATIO:
-            return self._best_height(ink, lined_ink, [measured], best, MIN_GAIN_OF_MEASURED)
-        return output, measured
+    def _without_lines(self, writing: Writing, heights: Sequence[float]) -> Writing:
+        """The writing without the lines of the paper, where they were not removed yet, unless digits go with them.
 
-    def _with_other_heights(self, writing: Writing) -> Writing:
-        """The writing, detected anew for larger digit heights where it is not clear and they give a better result."""
-        detections = writing.output.detections
-        if not len(detections) or detections.mean_score > CLEAR_MEAN_SCORE:
-            return writing
-        heights = [writing.digit_height * factor for factor in ENLARGED_HEIGHTS]
-        best = writing.output, writing.digit_height
-        output, height = self._best_height(writing.ink, writing.lined_ink, heights, best)
-        return replace(writing, output=output, digit_height=height)
-
-    def _best_height(
-        self,
-        ink: NDArray[np.float32],
-        lined_ink: NDArray[np.float32] | None,
-        heights: Iterable[float],
-        best: tuple[DetectorOutput, float] | None = None,
-        min_gain: float = MIN_GAIN,
-    ) -> tuple[DetectorOutput, float]:
-        """The digit height, in pixels, with the highest total score for a page's ink, float32 (h, w); and the output.
-
-        best: output and height that are known already. min_gain: ratio of total scores to prefer another height.
+        heights: of digits to look for, in pixels.
         """
-        for height in heights:
-            output = self._detector.detect(ink, height, lined_ink)
-            if best is None or output.detections.total_score > min_gain * best[0].detections.total_score:
-                best = output, height
-        assert best is not None
-        return best
+        found, lined = find_ink_and_lines(writing.page)
+        if writing.lined_ink is not None or found is lined:
+            return writing
+        ink, lined_ink = equalise_ink(found), equalise_ink(lined)
+        output, height = detect_at_scale(self._detector, ink, heights, lined_ink)
+        score = writing.output.detections.certain_score
+        if output.detections.certain_score < MIN_GAIN_OF_CLEARED * score:
+            return writing
+        return replace(writing, ink=ink, lined_ink=lined_ink, output=output, digit_height=height)
 
     def _find_turn(self, writing: Writing) -> int:
         """How many counter-clockwise turns by 90° bring the writing upright, 0 to 3."""
@@ -382,11 +363,8 @@ class Reader:
             return 0
         # A single digit tells nothing: a 9 may be a 6, and a 7 a 2.
         scores = [MIN_GAIN * detections.total_score + MIN_TURN_SCORE]
+        heights = (writing.digit_height,)
         for turns in (1, 2, 3):
-            ink, lined_ink = _turned(writing.ink, turns), None
-            if writing.lined_ink is not None:
-                lined_ink = _turned(writing.lined_ink, turns)
-            turned_sizes = sizes[:, ::-1] if turns % 2 else sizes
-            turned = self._best_height(ink, lined_ink, typical_heights(turned_sizes))[0].detections
+            turned = detect_at_scale(self._detector, _turned(writing.ink, turns), heights)[0].detections
             scores.append(turned.total_score if turned.mean_score > MIN_TURNED_MEAN_SCORE else 0.0)
         return int(np.argmax(scores))

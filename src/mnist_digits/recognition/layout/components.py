@@ -1,4 +1,4 @@
-"""Ink of a page → connected components, the height of its digits, and the ink that belongs to digits."""
+"""Ink of a page → connected components, and the ink that belongs to digits."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,14 @@ from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK, 
 MIN_COMPONENT_MASK = 0.5
 """Mean digit mask above which a component is taken for a digit or several."""
 
-DIGIT_MASK_RANGE = (0.15, 0.35)
+DIGIT_MASK_RANGE = (0.2, 0.5)
 """Digit mask up to which none, and from which on all of a pixel's ink is a digit's."""
 
+CLEARED_MASK_RANGE = (0.15, 0.35)
+"""The same of ink from which lines were removed."""
+
 LINED_MASK_RANGE = (0.5, 0.8)
-"""The same of ink that was removed with a line."""
+"""The same of what was removed with a line."""
 
 MAX_HEIGHT_LOG_RATIO, MAX_DIGIT_ASPECT = 0.5, 1.5
 """A component has the size of a digit if the logarithm of its height over the digit height differs from 0 by less than
@@ -25,8 +28,9 @@ the first, and its width is less than so many digit heights."""
 MIN_PRESENCE_OF_DIGIT = 0.4
 """A component of a digit's size is a digit's around a detection of more presence."""
 
-MIN_MASKED = 0.5
-"""Share of its ink in the digit mask below which a component that is detected is a digit all the same, and whole."""
+MIN_MASKED_HEIGHTS = 0.8
+"""Height, in digit heights, of its ink in the digit mask below which a component that is detected is a digit all the
+same, and whole."""
 
 MIN_DETECTED_SHARE = 0.8
 """Minimum share of components of a digit's size with a detection, for the others to be taken for overlooked digits."""
@@ -39,8 +43,6 @@ MIN_OVERLOOKED_ASPECT = 0.35
 
 TORN_GAP_HEIGHTS = 0.125
 """Height and width, in digit heights, of gaps in a stroke that rough paper leaves."""
-
-MIN_DIGIT_HEIGHT_PX = 6
 
 WRITING_HEIGHT_RANGE, MAX_WRITING_WIDTH = (0.4, 3.0), 10.0
 """In digit heights: what a component of writing, digits or not, may be high and at most wide."""
@@ -70,16 +72,34 @@ class Components:
 
     def are_detected(self, detections: Detections, digit_height: float) -> NDArray[np.bool_]:
         """Which have the size of a digit and a detection in their box: bool (n,). digit_height: in pixels."""
+        return np.asarray(self._around(detections, digit_height).any(axis=1))
+
+    def are_masked_away(
+        self, detections: Detections, digit_mask: NDArray[np.float32], digit_height: float
+    ) -> NDArray[np.bool_]:
+        """Of which the digit mask leaves nothing as high as a digit, though one is detected there: bool (n,).
+
+        digit_mask: of the page's pixels, float32 (h, w). digit_height: in pixels.
+        """
+        masked = self.inked[digit_mask.ravel()[self.inked] > DIGIT_MASK_RANGE[1]]
+        labels, rows = self.labels.ravel()[masked], masked // self.labels.shape[1]
+        top, bottom = np.full(len(self.boxes), self.labels.shape[0]), np.full(len(self.boxes), -1)
+        np.minimum.at(top, labels, rows)
+        np.maximum.at(bottom, labels, rows)
+        low = bottom + 1 - top < MIN_MASKED_HEIGHTS * digit_height
+        around = self._around(detections, digit_height)
+        # What stands around another's digit is its box.
+        alone = ~(around & ~low[:, None]).any(axis=0)
+        away: NDArray[np.bool_] = low & (around & alone).any(axis=1)
+        return away
+
+    def _around(self, detections: Detections, digit_height: float) -> NDArray[np.bool_]:
+        """Which have the size of a digit, and which detections are in their boxes: bool (n, detections)."""
         left, top, width, height = self.boxes.T[:, :, None]
         x, y = detections.centres.T
         around = (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)
-        present = (around & (detections.presence > MIN_PRESENCE_OF_DIGIT)).any(axis=1)
-        return self.have_digit_size(digit_height) & present
-
-    def are_unmasked(self, digit_mask: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Of which the digit mask, of the page's pixels, float32 (h, w), leaves little: bool (n,)."""
-        unmasked: NDArray[np.bool_] = self.mean_mask((digit_mask > DIGIT_MASK_RANGE[1]).astype(np.float32)) < MIN_MASKED
-        return unmasked
+        around &= self.have_digit_size(digit_height)[:, None]
+        return np.asarray(around & (detections.presence > MIN_PRESENCE_OF_DIGIT))
 
     def look_like_writing(self, digit_height: float) -> NDArray[np.bool_]:
         """Which are neither specks nor pictures: bool (n,). digit_height: in pixels."""
@@ -114,27 +134,6 @@ def find_components(ink: NDArray[np.float32], digit_height: float | None = None)
     return Components(labels, stats[:, :4].astype(int), np.flatnonzero(labels))
 
 
-def typical_heights(sizes: NDArray[np.int_]) -> list[float]:
-    """Estimates of the digit height of a page, in pixels: one or two, the likelier first.
-
-    sizes: width, height of its components, int (n, 2). Each estimate is a median over those that could be a digit. For
-    the first, they are weighted by their squared height, so that specks do not matter; for the second by their height,
-    so that a blot or a drawing hardly matters.
-    """
-    width, height = sizes.T
-    possible = (height >= MIN_DIGIT_HEIGHT_PX) & (height > 0.6 * width) & (height < 12 * width)
-    heights = np.sort(height[possible]).astype(float)
-    if not len(heights):
-        return [float(max(MIN_DIGIT_HEIGHT_PX, height.max(initial=0)))]
-    estimates: list[float] = []
-    for power in (2, 1):
-        weights = np.cumsum(heights**power)
-        estimate = float(heights[np.searchsorted(weights, weights[-1] / 2)])
-        if not estimates or max(estimate / estimates[0], estimates[0] / estimate) > 1.6:
-            estimates.append(estimate)
-    return estimates
-
-
 def add_overlooked(detections: Detections, components: Components, digit_height: float) -> Detections:
     """The detections and, on a page of hardly anything but digits, one for each component of their size without one.
 
@@ -152,15 +151,20 @@ def add_overlooked(detections: Detections, components: Components, digit_height:
 
 
 def ink_of_digits(
-    ink: NDArray[np.float32], lined_ink: NDArray[np.float32], digit_mask: NDArray[np.float32]
+    ink: NDArray[np.float32], digit_mask: NDArray[np.float32], lined_ink: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """The ink of digits alone, with what of it lay on lines that were removed: float32 (h, w) in [0, 1].
 
-    ink, lined_ink: without and with these lines. digit_mask: of the page's pixels. float32 (h, w) in [0, 1] each.
+    ink, digit_mask: of the page's pixels. lined_ink: the ink with these lines; None where none were removed. float32
+    (h, w) in [0, 1] each.
     """
-    shares = [
-        np.clip((digit_mask - lowest) / (highest - lowest), 0, 1)
-        for lowest, highest in (DIGIT_MASK_RANGE, LINED_MASK_RANGE)
-    ]
-    of_digits: NDArray[np.float32] = np.maximum(ink * shares[0], lined_ink * shares[1])
-    return of_digits
+    if lined_ink is None:
+        return ink * _share(digit_mask, DIGIT_MASK_RANGE)
+    return np.maximum(ink * _share(digit_mask, CLEARED_MASK_RANGE), lined_ink * _share(digit_mask, LINED_MASK_RANGE))
+
+
+def _share(digit_mask: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Which share of a pixel's ink is a digit's, float32 (h, w) in [0, 1]. limits: masks of which none and all is."""
+    lowest, highest = limits
+    share: NDArray[np.float32] = np.clip((digit_mask - lowest) / (highest - lowest), 0, 1)
+    return share

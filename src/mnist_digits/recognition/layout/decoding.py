@@ -137,19 +137,19 @@ def _best_path(lattice: _Lattice, own: Sequence[int]) -> list[Token]:
     costs, steps = [0.0], []
     for stop, segment in enumerate(own, 1):
         rejected = _rejected(lattice, segment)
-        options = [(costs[stop - 1] + rejected.cost, (stop - 1, _rough_digit(lattice, (segment,)) or rejected))]
+        options = [(costs[stop - 1] + rejected.cost, (stop - 1, rejected))]
         for start in range(max(0, stop - MAX_SEGMENTS_PER_DIGIT), stop):
             members = tuple(own[start:stop])
             if members in lattice.predictions:
-                edges = _edge_cost(lattice, own, start) + _edge_cost(lattice, own, stop)
-                token = _digit(lattice, members, edges / 2)
+                edges = (_edge_cost(lattice, own, start) + _edge_cost(lattice, own, stop)) / 2
+                token = _digit(lattice, members, edges)
                 options.append((costs[start] + token.cost, (start, token)))
-                rough = _rough_digit(lattice, members)
-                if rough:
-                    options.append((costs[start] + rough.cost + edges / 2, (start, rough)))
-        cost, step = min(options, key=itemgetter(0))
+                # Otherwise it costs less than any that the detector alone is believed.
+                if token.cost - edges > -math.log(ROUGH_CONFIDENCE) and (rough := _rough_digit(lattice, members)):
+                    options.append((costs[start] + rough.cost + edges, (start, rough)))
+        cost, (start, token) = min(options, key=itemgetter(0))
         costs.append(cost)
-        steps.append(step)
+        steps.append((start, (_rough_digit(lattice, (segment,)) or token) if token is rejected else token))
     path: list[Token] = []
     stop = len(steps)
     while stop:

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_digits.recognition.preprocessing.ink import equalise_ink
+from mnist_digits.recognition.preprocessing.mnist_format import MIN_STROKE_INK
 from mnist_digits.recognition.session import MODELS, open_session
 
 DETECTOR_PATH = MODELS / "detector.onnx"
 """The detector that is shipped with the package."""
 
-INPUT_DIGIT_HEIGHT_PX = 24
+INPUT_DIGIT_HEIGHT_PX = 30
 """Height of digits in the network's input."""
 
 MAX_INPUT_PIXELS = 1_500_000
@@ -109,6 +110,8 @@ class DetectorOutput:
     it holds, in pixels of the page; None if unknown."""
     letters: NDArray[np.float32] | None = None
     """float32 (rows, columns) in [0, 1]: how likely a letter or a sign has its centre in a cell; None if unknown."""
+    ink: NDArray[np.float32] | None = None
+    """The page's ink without lines, as the network saw it, with cells of CELL_PX: float32 (h, w); None if unknown."""
 
     def digit_mask_of_pixels(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The digit mask, interpolated for each pixel of a page of this height and width: float32 (h, w)."""
@@ -118,6 +121,20 @@ class DetectorOutput:
         matrix = np.array([[1 / part_px, 0, middle], [0, 1 / part_px, middle]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(self.digit_mask, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    @cached_property
+    def digit_sizes(self) -> NDArray[np.float64]:
+        """Width and height, in pixels of the page, of what is connected in the ink of digits: float (n, 2)."""
+        if self.ink is None or not len(self.detections):
+            return np.empty((0, 2))
+        height, width = self.ink.shape
+        part_px = CELL_PX // FINER
+        digits = cv2.resize(
+            (self.digit_mask > 0.5).view(np.uint8), None, fx=part_px, fy=part_px, interpolation=cv2.INTER_NEAREST
+        )
+        digits = digits[:height, :width] & (self.ink > MIN_STROKE_INK)
+        sizes = cv2.connectedComponentsWithStats(digits)[2][1:, 2:4]
+        return np.asarray(sizes * (self.cell_px / CELL_PX), float)
 
     def centres_of(self, points: NDArray[np.int_]) -> NDArray[np.float64]:
         """Where each point, x and y in pixels of the page, int (n, 2), has the centre of its digit: float (n, 2)."""
@@ -174,17 +191,18 @@ class Detector:
     ) -> DetectorOutput:
         """The network's output for a page's ink, float32 (h, w) in [0, 1].
 
-        digit_height: an estimate, in pixels. lined_ink: the ink with its lines; None where none were removed.
+        digit_height: an estimate, in pixels; digits from half to twice as high are found as well. lined_ink: the ink
+        with its lines; None where none were removed.
         """
         scale = min(
             INPUT_DIGIT_HEIGHT_PX / max(digit_height, 1.0), math.sqrt(MAX_INPUT_PIXELS / ink.size), MAX_ENLARGEMENT
         )
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
         planes = [self._scaled(plane, size) for plane in ((ink,) if lined_ink is None else (ink, lined_ink))]
-        page = np.stack([planes[0], planes[-1]])
-        shape = page.shape[1:]
+        shape = planes[0].shape
         # In training, what touches a page's edge was cut off by it: in a tight crop the digits do.
         margin = MARGIN_PX if min(shape) < MAX_CROP_SIDES_PX[0] and max(shape) < MAX_CROP_SIDES_PX[1] else 0
+        page = np.stack([planes[0], planes[-1]])
         page = np.pad(page, [(0, 0), *((margin, margin + -side % INPUT_SIDE_STEP_PX) for side in shape)])
         # The model's file calls its output "marks": ten digits, letters and signs, then parts of the cell.
         (output,) = self._session.run(["marks"], {"ink": page[None]})
@@ -192,7 +210,7 @@ class Detector:
         own = output[0, :, corner : corner + cells[0], corner : corner + cells[1]]
         mask, *ways = (_by_parts(own[start:][: FINER**2]) for start in range(11, len(own), FINER**2))
         to_centres = (np.stack(ways) - 0.5) * (2 * FARTHEST_PX / scale)
-        return DetectorOutput(own[:10], mask, CELL_PX / scale, to_centres, own[10])
+        return DetectorOutput(own[:10], mask, CELL_PX / scale, to_centres, own[10], planes[0])
 
     @staticmethod
     def _scaled(ink: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:

@@ -67,14 +67,26 @@ def find_ink_and_lines(pixels: NDArray[np.uint8]) -> Inks:
 
     Both are one array where nothing was removed.
     """
+    return _found(pixels, keep_lines=False)
+
+
+def find_lined_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As the second of `find_ink_and_lines`, in a third of the time: float32 (h, w).
+
+    The typical stroke is judged with the lines, too, so where they are many it may be another.
+    """
+    return _found(pixels, keep_lines=True)[1]
+
+
+def _found(pixels: NDArray[np.uint8], keep_lines: bool) -> Inks:
     drawn = _drawn_ink(pixels)
     if drawn is not None:
         return drawn
     plane, inverted = _ink_dark(pixels)
-    inks = _ink_of(plane, inverted)
+    inks = _ink_of(plane, inverted, keep_lines)
     if inks is None and min(plane.shape) >= MIN_RULED_SIDE_PX:
         # In little light a camera's noise hides strokes from pixel to pixel, but not on average.
-        inks = _ink_of(cv2.GaussianBlur(plane, (0, 0), SMOOTHING_SIGMA_PX), inverted)
+        inks = _ink_of(cv2.GaussianBlur(plane, (0, 0), SMOOTHING_SIGMA_PX), inverted, keep_lines)
     if inks is None:
         blank = np.zeros(plane.shape, np.float32)
         return blank, blank
@@ -184,9 +196,11 @@ def _is_darker(plane: NDArray[np.uint8]) -> bool:
     return True
 
 
-def _ink_of(plane: NDArray[np.uint8], inverted: bool) -> Inks | None:
+def _ink_of(plane: NDArray[np.uint8], inverted: bool, keep_lines: bool) -> Inks | None:
     """The ink of a plane, as for `_darkness`, without and with lines; None where noise may hide it."""
     darkness, noise = _darkness(plane, inverted)
+    if keep_lines:
+        return _stretched(darkness, noise, darkness)
     return _stretched(_without_rim(remove_ruling(darkness, noise), noise), noise, darkness)
 
 
