@@ -28,9 +28,9 @@ the first, and its width is less than so many digit heights."""
 MIN_PRESENCE_OF_DIGIT = 0.4
 """A component of a digit's size is a digit's around a detection of more presence."""
 
-MIN_MASKED_HEIGHTS = 0.8
-"""Height, in digit heights, of its ink in the digit mask below which a component that is detected is a digit all the
-same, and whole."""
+MIN_MASKED_HEIGHTS, MIN_MASKED = 0.8, 0.4
+"""Height, in digit heights, and share of its ink in the digit mask below which a component that is detected is a digit
+all the same, and whole."""
 
 MIN_DETECTED_SHARE = 0.8
 """Minimum share of components of a digit's size with a detection, for the others to be taken for overlooked digits."""
@@ -77,7 +77,7 @@ class Components:
     def are_masked_away(
         self, detections: Detections, digit_mask: NDArray[np.float32], digit_height: float
     ) -> NDArray[np.bool_]:
-        """Of which the digit mask leaves nothing as high as a digit, though one is detected there: bool (n,).
+        """Of which the digit mask leaves little, or nothing as high as a digit, where one is detected: bool (n,).
 
         digit_mask: of the page's pixels, float32 (h, w). digit_height: in pixels.
         """
@@ -86,7 +86,8 @@ class Components:
         top, bottom = np.full(len(self.boxes), self.labels.shape[0]), np.full(len(self.boxes), -1)
         np.minimum.at(top, labels, rows)
         np.maximum.at(bottom, labels, rows)
-        low = bottom + 1 - top < MIN_MASKED_HEIGHTS * digit_height
+        share = np.bincount(labels, minlength=len(self.boxes)) / np.maximum(self.areas, 1)
+        low = (bottom + 1 - top < MIN_MASKED_HEIGHTS * digit_height) | (share < MIN_MASKED)
         around = self._around(detections, digit_height)
         # What stands around another's digit is its box.
         alone = ~(around & ~low[:, None]).any(axis=0)

@@ -17,6 +17,9 @@ SEARCHED_HEIGHTS_PX = (280, 140, 70, 35, 17.5)
 BEST_RATIOS = (0.8, 1.6)
 """Measured digit height over the one that the detector was told, within which it is at its best."""
 
+MIN_GAIN_OF_MEASURED = 0.85
+"""Ratio of the scores of certain detections below which a measured height is not believed."""
+
 CLEAR_MEAN_SCORE = 0.5
 """Mean score of detections above which a page is clear."""
 
@@ -47,10 +50,14 @@ def detect_at_scale(
         output = detector.detect(ink, height, lined_ink)
         if _order(output) > _order(best):
             best, told, measured = output, height, measure_height(output)
-    if measured > legible and not BEST_RATIOS[0] < measured / told < BEST_RATIOS[1]:
-        best = detector.detect(ink, measured, lined_ink)
-        measured = measure_height(best) or measured
-    return best, measured or max(MIN_DIGIT_HEIGHT_PX, told)
+    lowest, highest = (ratio * told for ratio in BEST_RATIOS)
+    if lowest <= measured <= highest or not measured or (measured < legible and is_clear(best)):
+        return best, measured or max(MIN_DIGIT_HEIGHT_PX, told)
+    output = detector.detect(ink, measured, lined_ink)
+    if output.detections.certain_score < MIN_GAIN_OF_MEASURED * best.detections.certain_score:
+        # Pieces of strokes were measured.
+        return best, min(max(lowest, measured), highest)
+    return output, measure_height(output) or measured
 
 
 def is_clear(output: DetectorOutput) -> bool:
