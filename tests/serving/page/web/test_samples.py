@@ -13,7 +13,7 @@ from mnist_digits.serving.page.static import WEB
 SAMPLES = WEB / "samples"
 BRIGHTEST = """document.getElementById("pad").getContext("2d").getImageData(0, 0, 600, 400).data
   .reduce((most, value, i) => (i % 4 < 3 ? Math.max(most, value) : most), 0)"""
-LOOK_ALIKES = {"a heart", "infinity", "the letter Z", "the letter S", "the letter O"}
+LOOK_ALIKES = {"a heart", "infinity", "a question mark", "the letter Z", "the letter S", "the letter O"}
 
 
 def labels() -> list[int]:
