@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.pictures import soft
-from helpers.small_pages import SmallPage, write_page
+from helpers.small_pages import SmallPage
 from mnist_digits.errors import DataError
 from mnist_digits.recognition.layout.detector import (
     CERTAIN_SCORE,
@@ -23,16 +23,6 @@ from mnist_digits.recognition.layout.detector import (
 HEIGHT = 56
 WORDS = ("Many kept the", "names and paper", "where we met")
 FONTS = [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX]
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector()
-
-
-@pytest.fixture(scope="module")
-def page(sure: list[list[np.ndarray]]) -> SmallPage:
-    return write_page(sure, height=HEIGHT)
 
 
 def printed(font: int) -> np.ndarray:

@@ -6,21 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.pictures import soft
-from helpers.small_pages import SmallPage, inked, write_page
+from helpers.small_pages import SmallPage, inked
 from mnist_digits.recognition.layout.detector import CELL_PX, Detector, DetectorOutput
 from mnist_digits.recognition.layout.scale import MIN_DIGIT_HEIGHT_PX, detect_at_scale, measure_height
 
 HEIGHT = 56
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector()
-
-
-@pytest.fixture(scope="module")
-def page(sure: list[list[np.ndarray]]) -> SmallPage:
-    return write_page(sure, height=HEIGHT)
 
 
 def seen_everywhere(ink: np.ndarray, px: float = 1.0) -> DetectorOutput:

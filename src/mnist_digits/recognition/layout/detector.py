@@ -1,9 +1,9 @@
 """Ink of a page → where on it digits are, and which of the ink is theirs, by a small fully convolutional network.
 
 Whether a stroke is a digit, part of a letter or a rest of ruling depends on what stands around it; so the network's
-input is the whole page, scaled until its digits are about 24 pixels high. It sees the page twice, without the lines
-that rules have removed and with them, for what looks like a one may be left of a box. `training.shipped.detector`
-trains it.
+input is the whole page, scaled until its digits are about INPUT_DIGIT_HEIGHT_PX high. Where rules have removed lines,
+it sees the page without and with them, for what looks like a one may be left of a box; elsewhere the same ink twice.
+`training.shipped.detector` trains it.
 """
 
 import math
