@@ -148,6 +148,38 @@ def test_a_worker_that_is_gone_or_takes_nothing_is_passed_over(
     assert stuck.take() == 1
 
 
+def test_what_a_worker_had_not_taken_when_it_was_killed_goes_to_another(
+    work: Callable[[int], list[StandIn]], connect: Callable[[int], list[socket.socket]]
+):
+    victim, good = work(2)
+    clients = connect(6)
+    wait_for(lambda: good.take() == 3)
+    for number, client in enumerate(clients):
+        client.sendall(bytes([number]))
+    # One of its three was taken, and is lost with it.
+    victim.connections.append(socket.socket(fileno=socket.recv_fds(victim.channel, 1, 1)[1][0]))
+    victim.channel.send(TAKEN)
+    victim.close()
+    wait_for(lambda: good.take() == 5)
+    heard = {connection.recv(1)[0] for connection in good.connections}
+    assert len(heard) == 5
+    (lost,) = set(range(6)) - heard
+    with suppress(ConnectionError):
+        assert clients[lost].recv(1) == b""
+    # Nothing is kept of a connection that was taken: its client hears of its end.
+    good.close_one()
+    closed = [client for client in clients if client is not clients[lost]]
+    wait_for(lambda: any(is_ended(client) for client in closed))
+
+
+def is_ended(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
 def test_after_closing_no_connection_is_accepted_and_none_is_lost(
     accepting: Acceptor, work: Callable[[int], list[StandIn]], connect: Callable[[int], list[socket.socket]]
 ):

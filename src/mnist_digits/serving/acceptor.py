@@ -3,7 +3,8 @@
 Where worker processes share a listening socket, whichever wakes first accepts all that wait, and SO_REUSEPORT spreads
 by a hash of the addresses: of eight connections, two workers have four each only by luck. An accepted connection is
 passed over a Unix socket instead; the worker answers a byte for each that it has taken, and for each that it has
-closed.
+closed. Until it is taken a connection is kept here too, so that a worker that is killed loses none that it had not yet
+seen: another one gets it.
 """
 
 import selectors
@@ -38,16 +39,18 @@ class Channel:
         self.ready = False
         self.open = 0
         """Connections that it has, or is to take."""
-        self.untaken = 0
+        self.untaken: deque[socket.socket] = deque()
+        """Connections that it is to take, in order."""
         self.last_turn = 0
         self._heard_s = 0.0
 
     def hand_over(self, connection: socket.socket, turn: int) -> None:
-        """Pass a connection. Raises OSError when the worker is gone or takes none."""
+        """Pass a connection, and keep it until it is taken. Raises OSError when the worker is gone or takes none."""
         if not self.untaken:
             self._heard_s = time.monotonic()
         socket.send_fds(self.socket, [TAKEN], [connection.fileno()])
-        self.open, self.untaken, self.last_turn = self.open + 1, self.untaken + 1, turn
+        self.untaken.append(connection)
+        self.open, self.last_turn = self.open + 1, turn
 
     def hear(self) -> bool:
         """Take note of what the worker says; False when it is gone."""
@@ -59,13 +62,14 @@ class Channel:
             return False
         self._heard_s = time.monotonic()
         self.ready = self.ready or READY in said
-        self.untaken -= said.count(TAKEN)
+        for _ in range(said.count(TAKEN)):
+            self.untaken.popleft().close()
         self.open -= said.count(CLOSED)
         return bool(said)
 
     def rank(self) -> tuple[bool, int, int]:
         """The lower, the sooner it gets a connection."""
-        stuck = self.untaken > 0 and time.monotonic() - self._heard_s > STUCK_SECONDS
+        stuck = bool(self.untaken) and time.monotonic() - self._heard_s > STUCK_SECONDS
         return stuck, self.open, self.last_turn
 
 
@@ -105,8 +109,9 @@ class Acceptor:
         self._wake()
         self._thread.join()
         self._selector.close()
-        channels = [channel.socket for channel in (*self._channels, *self._new)]
-        for one in (self._listener, self._wakes, self._woken, *self._waiting, *channels):
+        channels = (*self._channels, *self._new)
+        kept = [connection for channel in channels for connection in (channel.socket, *channel.untaken)]
+        for one in (self._listener, self._wakes, self._woken, *self._waiting, *kept):
             one.close()
 
     def _wake(self) -> None:
@@ -141,6 +146,8 @@ class Acceptor:
             self._selector.register(channel.socket, selectors.EVENT_READ, channel)
 
     def _remove(self, channel: Channel) -> None:
+        """Forget a worker that is gone; what it had not taken waits for another one again, the oldest first."""
+        self._waiting.extendleft(reversed(channel.untaken))
         self._channels.remove(channel)
         self._selector.unregister(channel.socket)
         channel.socket.close()
@@ -160,11 +167,12 @@ class Acceptor:
             try:
                 channel.hand_over(self._waiting[0], self._turn)
             except OSError:
+                channel.hear()  # what it had taken before its end
                 self._remove(channel)
                 continue
-            self._waiting.popleft().close()
+            self._waiting.popleft()
 
     def _least_busy(self) -> Channel | None:
         """The worker for the next connection; None when none takes any."""
-        able = [channel for channel in self._channels if channel.ready and channel.untaken < MAX_UNTAKEN]
+        able = [channel for channel in self._channels if channel.ready and len(channel.untaken) < MAX_UNTAKEN]
         return min(able, key=Channel.rank, default=None)
