@@ -134,7 +134,13 @@ def _drawn_ink(pixels: NDArray[np.uint8]) -> Inks | None:
     if inverted and np.count_nonzero(paper != ground) > MAX_DRAWN_PAPER * plane.size:
         return None
     darkness = np.zeros_like(plane)
-    darkness[inner], _ = _missing_light(plane[inner], paper, inverted, float(ground))
+    if (paper == ground).all():
+        # A level's darkness is the same everywhere.
+        levels = np.arange(256, dtype=np.uint8)[None]
+        table, _ = _missing_light(levels, np.full_like(levels, ground), inverted, float(ground))
+        darkness[inner] = cv2.LUT(plane[inner], table)
+    else:
+        darkness[inner], _ = _missing_light(plane[inner], paper, inverted, float(ground))
     cleared = remove_ruling(darkness, 0.0, inner)
     part = cleared[inner]
     stretched = _stretched(part, 0.0, part if cleared is darkness else darkness[inner])
