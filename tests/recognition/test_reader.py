@@ -236,7 +236,7 @@ def test_a_pen_that_leaves_gaps(reader: Reader, page: SmallPage):
         pixels = page.pixels()
         pixels[grain > 0.3 * grain.std()] = pixels.max()
         edits += score_page(page.text.split("\n"), [line.text for line in reader.read(pixels).lines]).edits
-    assert edits <= 4
+    assert edits <= 3
 
 
 @pytest.mark.parametrize("colour", [(95, 70, 50), (190, 160, 120)])
@@ -291,9 +291,7 @@ def test_nothing_to_read(reader: Reader, page: SmallPage):
 def test_five_hundred_digits(reader: Reader, sure: Digits):
     random = np.random.default_rng(0)
     page = write_page(sure, ["".join(map(str, random.integers(0, 10, 25))) for _ in range(20)], height=40)
-    found = reader.read(page.pixels())
-    # Three ones in a row may be read as two.
-    assert score_page(page.text.split("\n"), [line.text for line in found.lines]).edits <= 1
+    assert_read(reader.read(page.pixels()), page)
 
 
 def test_time_is_bounded(reader: Reader):

@@ -84,6 +84,24 @@ def test_a_training_goes_on_from_a_file(pages: Pages, tmp_path: Path):
         detector.load_onnx(detector.build(replace(SMALL, stem=8)), tmp_path / "detector.onnx")
 
 
+def test_what_goes_on_from_a_file_keeps_half_of_it(mnist: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(detector, "VALIDATION_PAGES", 4)
+    monkeypatch.setattr(detector, "compose", compose)
+
+    def fit(model: keras.Model, *_: object) -> None:
+        model.set_weights([weight + 0.25 for weight in model.get_weights()])
+
+    monkeypatch.setattr(detector, "fit", fit)
+    begun, ended = detector.build(SMALL), detector.build(SMALL)
+    ink = np.zeros((32, 32, 2), np.float32)
+    detector.export_onnx(begun, tmp_path / "begun.onnx", {}, ink)
+    detector.train(mnist, tmp_path / "ended.onnx", SMALL, 0, lambda _: None, tmp_path / "begun.onnx")
+    detector.load_onnx(ended, tmp_path / "ended.onnx")
+    for old, new in zip(begun.get_weights(), ended.get_weights(), strict=True):
+        # Kernels are kept in half precision.
+        np.testing.assert_allclose(new, old + 0.125, atol=1e-3)
+
+
 def test_a_detector_of_one_mask_a_cell_goes_on_with_one_for_each_of_its_parts(
     pages: Pages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

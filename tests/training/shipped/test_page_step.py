@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ def parts_of(target: np.ndarray, first: int) -> np.ndarray:
 
 
 NONE = np.zeros((1, PARTS, PARTS), np.uint8)
+AS_IT_IS = (-1, 0.5, 0.5)
+"""Draws by which a page is not zoomed."""
 
 
 def test_the_score_peaks_where_a_digit_has_its_centre():
@@ -109,7 +112,7 @@ def test_what_is_turned_has_no_digits(pages: Page, draw: float, quarters: int):
     model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
     model.compile("sgd")
     # The first page is turned, the second is not.
-    draws = np.array([[-1, draw, 1], [1, draw, 1]], np.float32)
+    draws = np.array([[-1, draw, 1, *AS_IT_IS], [1, draw, 1, *AS_IT_IS]], np.float32)
     planes, target = map(keras.ops.convert_to_numpy, page_step.PageStep(model).prepare(pages, draws, 1.0))
     upright, wanted = map(keras.ops.convert_to_numpy, page_step.batch_of(*pages))
     np.testing.assert_array_equal(planes[0], np.rot90(upright[0], quarters))
@@ -122,8 +125,56 @@ def test_what_is_turned_has_no_digits(pages: Page, draw: float, quarters: int):
 def test_some_pages_are_seen_with_their_lines_alone(pages: Page):
     model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
     model.compile("sgd")
-    draws = np.array([[1, 0, -1], [1, 0, 1]], np.float32)
+    draws = np.array([[1, 0, -1, *AS_IT_IS], [1, 0, 1, *AS_IT_IS]], np.float32)
     planes = keras.ops.convert_to_numpy(page_step.PageStep(model).prepare(pages, draws, 1.0)[0])
     for plane in (0, 1):
         np.testing.assert_array_equal(planes[0, ..., plane], pages[1][0] / np.float32(255))
     np.testing.assert_array_equal(planes[1, ..., 0], pages[0][1] / np.float32(255))
+
+
+@pytest.mark.parametrize("places", [(-1, -1), (0.3, -0.6), (1, 1)])
+def test_a_zoomed_page_is_a_part_of_it_enlarged(pages: Page, places: tuple[float, float]):
+    model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd")
+    digits = pages[-1].copy()
+    # Low, so that the page may be enlarged as far as any.
+    digits[..., 3:] = np.where(digits[..., 3:] > 0, 12, -1)
+    draws = np.array([[1, 0, 1, 1, *places]] * 2, np.float32)
+    step = page_step.PageStep(model)
+    planes, target = map(keras.ops.convert_to_numpy, step.prepare((*pages[:-1], digits), draws, 1.0))
+    zoom = page_step.MAX_ZOOM
+    left, top = ((place + 1) / 2 * PAGE_PX * (1 - 1 / zoom) for place in places)
+    # In pixels' middles, as OpenCV counts.
+    matrix = np.array([[1 / zoom, 0, left + 0.5 / zoom - 0.5], [0, 1 / zoom, top + 0.5 / zoom - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for page in range(2):
+        for plane in range(2):
+            source = pages[plane][page].astype(np.float32) / 255
+            expected = cv2.warpAffine(source, matrix, (PAGE_PX, PAGE_PX), flags=flags)
+            # OpenCV places points to a 32nd of a pixel.
+            np.testing.assert_allclose(planes[page, ..., plane], expected, atol=0.05)
+    wanted, seen = digits[digits[..., 0] >= 0], []
+    moved = [((x - left) * zoom, (y - top) * zoom, label) for label, x, y, *_ in wanted]
+    for x, y, label in moved:
+        if min(x, y) >= 0 and max(x, y) < PAGE_PX:
+            seen.append((x, y))
+            assert (target[:, int(y / CELL_PX), int(x / CELL_PX), int(label)] == 1).any()
+    assert 0 < len(seen) < len(wanted)
+    # The ways lead to the same centres, also where these are beyond the page.
+    right, down = (parts_of(target, page_step.CLASSES + first) for first in (4, 8))
+    centres = np.array([(x, y) for x, y, _ in moved])
+    for page, row, column in np.argwhere(parts_of(target, page_step.CHANNELS + 4) > 0)[::53]:
+        way = [2 * page_step.FARTHEST_PX * (plane[page, row, column] - 0.5) for plane in (right, down)]
+        if max(map(abs, way)) < page_step.FARTHEST_PX - 1:
+            found = MASK_PX * (np.array([column, row]) + 0.5) + way
+            assert np.abs(centres - found).max(axis=1).min() < 0.01
+
+
+def test_a_page_of_high_digits_is_not_zoomed_further(pages: Page):
+    model = keras.Sequential([keras.layers.Input((None, None, 2)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd")
+    digits = pages[-1].copy()
+    digits[..., 4] = np.where(digits[..., 0] >= 0, page_step.MAX_ZOOMED_HEIGHT_PX, -1)
+    draws = np.array([[1, 0, 1, 1, 0.7, 0.7]] * 2, np.float32)
+    planes = keras.ops.convert_to_numpy(page_step.PageStep(model).prepare((*pages[:-1], digits), draws, 1.0)[0])
+    np.testing.assert_allclose(planes[..., 0], pages[0] / np.float32(255), atol=1e-6)

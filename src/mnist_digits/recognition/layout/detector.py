@@ -23,7 +23,7 @@ from mnist_digits.recognition.session import MODELS, open_session
 DETECTOR_PATH = MODELS / "detector.onnx"
 """The detector that is shipped with the package."""
 
-INPUT_DIGIT_HEIGHT_PX = 30
+INPUT_DIGIT_HEIGHT_PX = 34
 """Height of digits in the network's input."""
 
 MAX_INPUT_PIXELS = 1_500_000

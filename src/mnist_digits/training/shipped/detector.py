@@ -42,6 +42,9 @@ OUTPUT = "marks"
 """Name of the ONNX model's output, which `recognition` reads."""
 PARTS = ("quarter", "eighth", "sixteenth", "joined_eighth", "joined_quarter")
 """Names of the network's parts, in the order of its constants in a file."""
+KEPT_SHARE = 0.5
+"""Weight of the network that a training goes on from, in the mean with the trained one: it keeps what it knew (Wortsman
+et al. 2022, "Robust fine-tuning of zero-shot models")."""
 VALIDATION_PAGES = 400
 """Pages of validation images on which the loss in the file's metadata is measured."""
 
@@ -139,10 +142,10 @@ def train(
 ) -> None:
     """Compose pages of the training images, train a detector on them, and write it as ONNX to `path`.
 
-    report: called with a line of progress after each step. initial: a detector's file whose weights to begin with.
-    folder: where the composed pages and the state after each epoch are kept, so that the same call goes on after an
-    interruption. The file's metadata holds the recipe, the seed, the version, and the loss on pages of validation
-    images.
+    report: called with a line of progress after each step. initial: a detector's file whose weights to begin with; what
+    is written is the mean of these and the trained ones, KEPT_SHARE of it the first. folder: where the composed pages
+    and the state after each epoch are kept, so that the same call goes on after an interruption. The file's metadata
+    holds the recipe, the seed, the version, and the loss on pages of validation images.
     """
     unseen_count = min(VALIDATION_PAGES, recipe.pages)
     report(f"composing {recipe.pages + unseen_count:,} pages")
@@ -155,6 +158,7 @@ def train(
     model = build(recipe)
     if initial:
         load_onnx(model, initial)
+    before = model.get_weights()
     fit(
         model,
         pages,
@@ -163,6 +167,9 @@ def train(
         lambda epoch, loss: report(f"epoch {epoch} of {recipe.epochs}  loss {loss:.4f}"),
         folder and folder / "state.npz",
     )
+    if initial:
+        pairs = zip(before, model.get_weights(), strict=True)
+        model.set_weights([KEPT_SHARE * old + (1 - KEPT_SHARE) * new for old, new in pairs])
     metadata = {
         **{name: str(value) for name, value in asdict(recipe).items()},
         "seed": str(seed),

@@ -22,6 +22,8 @@ EMPTY_CELL_WEIGHT = 0.05
 """Weight of a cell without ink in the loss of the digit mask; 1 of all others."""
 TURNED_SHARE = 0.08
 """Fraction of the pages that are turned on a side or upside down, where nothing counts as a digit."""
+MAX_ZOOM, MAX_ZOOMED_HEIGHT_PX = 2.0, 48
+"""Factor by which a page is enlarged at most, and mean height of its digits beyond which it is not."""
 PEAK_RADIUS_CELLS = 3
 """Distance from a digit's centre beyond which its target score is 0."""
 CELLS = PAGE_PX // CELL_PX
@@ -39,15 +41,15 @@ class PageStep(Step):
 
     @property
     def draws(self) -> int:
-        """Whether a page is turned, and how far; and whether it is seen with its lines alone."""
-        return 3
+        """Whether a page is turned, how far; whether it is seen with its lines alone; how far it is zoomed, and where."""
+        return 6
 
     def prepare(self, examples: Any, draws: Any, strength: Any) -> tuple[Any, Any]:
-        """As `batch_of`, but some pages are turned, and of some only the ink with lines is seen."""
+        """As `batch_of`, but pages are enlarged, some are turned, and of some only the ink with lines is seen."""
         ink, lined_ink, *where = examples
         lined = draws[:, 2] < 2 * LINED_SHARE - 1
         ink = ops.where(lined[:, None, None], lined_ink, ink)
-        return batch_of(*_turned(draws, ink, lined_ink, *where))
+        return batch_of(*_turned(draws[:, :3], *_zoomed(draws[:, 3:], ink, lined_ink, *where)))
 
     def evaluate(self, *batch: Any, training: bool) -> tuple[Any, Any]:
         """The mean loss; summed loss and number of pages."""
@@ -61,6 +63,34 @@ def batch_of(ink: Any, lined_ink: Any, digit_mask: Any, owners: Any, digits: Any
     """The network's input for some pages, float32 (n, PAGE_PX, PAGE_PX, 2) in [0, 1], and its `targets`."""
     planes = ops.cast(ops.stack([ink, lined_ink], axis=-1), "float32") / 255.0
     return planes, targets(planes, digit_mask, owners, digits)
+
+
+def _zoomed(draws: Any, ink: Any, lined_ink: Any, digit_mask: Any, owners: Any, digits: Any) -> tuple[Any, ...]:
+    """A part of each page, enlarged to the size of a page: up to MAX_ZOOM times, as far as its digits stay low enough.
+
+    draws: float32 (n, 3) in [-1, 1]. Planes become float32; a digit whose centre is left out loses its label.
+    """
+    share, *places = ops.unstack((draws + 1) / 2, axis=1)
+    labels, x, y, width, height = ops.unstack(ops.convert_to_tensor(digits), axis=-1)
+    is_digit = ops.cast((labels >= 0) & (labels < OTHER), "float32")
+    mean_height = ops.sum(is_digit * height, axis=1) / ops.maximum(ops.sum(is_digit, axis=1), 1.0)
+    most = ops.clip(MAX_ZOOMED_HEIGHT_PX / ops.maximum(mean_height, 1.0), 1.0, MAX_ZOOM)
+    zoom = (most**share)[:, None]
+    left, top = (place[:, None] * PAGE_PX * (1 - 1 / zoom) for place in places)
+
+    def enlarge(plane: Any, exact: bool = False) -> Any:
+        side = plane.shape[-1]
+        cells = np.arange(side, dtype=np.float32)
+        down, across = (start * side / PAGE_PX + (cells + 0.5) / zoom - 0.5 for start in (top, left))
+        if exact:
+            down, across = ops.round(down), ops.round(across)
+        rows, columns = (ops.maximum(1 - ops.abs(one[..., None] - cells), 0.0) for one in (down, across))
+        return ops.matmul(ops.matmul(rows, ops.cast(plane, "float32")), ops.transpose(columns, (0, 2, 1)))
+
+    x, y = zoom * (x - left), zoom * (y - top)
+    inside = (ops.minimum(x, y) >= 0) & (ops.maximum(x, y) < PAGE_PX)
+    moved = ops.stack([ops.where(inside, labels, -1.0), x, y, zoom * width, zoom * height], axis=-1)
+    return enlarge(ink), enlarge(lined_ink), enlarge(digit_mask), ops.round(enlarge(owners, exact=True)), moved
 
 
 def _turned(draws: Any, ink: Any, lined_ink: Any, digit_mask: Any, owners: Any, digits: Any) -> tuple[Any, ...]:
