@@ -41,7 +41,7 @@ class PageStep(Step):
 
     @property
     def draws(self) -> int:
-        """Whether a page is turned, how far; whether it is seen with its lines alone; how far it is zoomed, and where."""
+        """Whether a page is turned, how far; whether its lines alone are seen; how far it is zoomed, and where."""
         return 6
 
     def prepare(self, examples: Any, draws: Any, strength: Any) -> tuple[Any, Any]:
