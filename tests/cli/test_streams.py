@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,33 @@ def test_a_closed_terminal_ends_a_study_which_is_continued(small_folder: Path, t
     assert (process.returncode, alive) == (128 + signal.SIGHUP, [])
     assert stderr == f"interrupted; to continue: digits tune dense --data {small_folder} --set epochs=300\n"
     assert TrialState.RUNNING not in {trial.state for trial in trials(sqlite_in(tmp_path / "runs"))}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)])
+def test_a_signal_that_comes_while_an_object_is_removed_ends_the_command(number: signal.Signals, status: int):
+    """Python drops all exceptions that are raised there."""
+    code = f"""if True:
+        import importlib, os, time, weakref
+
+        class Thing:
+            pass
+
+        def command(**_):
+            thing = Thing()
+            removed = weakref.ref(thing, lambda _: (os.kill(os.getpid(), {int(number)}), sum(range(1000))))
+            del thing
+            time.sleep(60)
+
+        module = importlib.import_module("mnist_digits.cli.app")
+        module.app = command
+        module.main()
+    """
+    begun = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert time.monotonic() - begun < 50
+    # Typer, which is left out here, makes an exit status of Ctrl-C.
+    assert ended.returncode == status
+    assert "ignored" not in ended.stderr
 
 
 @pytest.mark.parametrize(

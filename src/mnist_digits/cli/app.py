@@ -8,6 +8,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
@@ -23,6 +24,9 @@ EXTRAS = {"optuna": "tune", "psycopg": "tune", "sqlalchemy": "tune", "pyarrow": 
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command."""
+
+END_AGAIN_S = 0.01
+"""Time after which an end that was swallowed is tried again."""
 
 
 class Commands(TyperGroup):
@@ -161,3 +165,30 @@ def _exit_on_signals() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, lambda got, _: sys.exit(SIGNALLED + got))
+    # Windows has no alarm.
+    if hasattr(signal, "setitimer") and not isinstance(sys.unraisablehook, _EndAgain):
+        sys.unraisablehook = _EndAgain(sys.unraisablehook)
+
+
+@dataclass(frozen=True)
+class _EndAgain:
+    """Ends the command a moment later, where Python has dropped the exception that should have ended it.
+
+    It drops all that is raised while it removes an object: a signal may come just then.
+    """
+
+    otherwise: Callable[[Any], Any]
+    """What is done with any other exception that is dropped."""
+
+    def __call__(self, dropped: Any) -> None:
+        ended = dropped.exc_value
+        here = threading.current_thread() is threading.main_thread()
+        if not (here and isinstance(ended, (KeyboardInterrupt, SystemExit))):
+            self.otherwise(dropped)
+            return
+
+        def end(*_: object) -> NoReturn:
+            raise type(ended)(*ended.args)
+
+        signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, END_AGAIN_S)
